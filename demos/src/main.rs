@@ -1,0 +1,2 @@
+//! `gan`: trains GANs with `wengert`.
+fn main() {}
