@@ -1,0 +1,166 @@
+//! Recycled memory for tensors.
+//!
+//! On a virtual machine the first touch of a fresh 4 KiB page was measured at 1.7 µs, which is 2.4 GB/s, a tenth of
+//! the memory's bandwidth. A training step makes and drops the same sizes over and over, so dropped buffers go to
+//! a pool by size, and from the second step on no tensor touches a fresh page.
+
+use std::sync::Mutex;
+
+use super::Element;
+
+/// One cache line: what buffers are made of, so that they start on a line (streaming stores need that).
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; LINE]);
+
+const LINE: usize = 64;
+
+/// The pool keeps at most this much; a buffer dropped beyond it goes back to the system.
+const KEEP: usize = 2 << 30;
+
+/// A fixed number of elements in memory of the pool, returned to the pool when dropped.
+#[derive(Debug)]
+pub struct Buffer<T: Element> {
+    lines: Vec<Line>,
+    len: usize,
+    element: std::marker::PhantomData<T>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Line")
+    }
+}
+
+impl<T: Element> Buffer<T> {
+    /// `len` elements of any value: whatever the last user left there. For outputs that are written whole.
+    pub fn stale(len: usize) -> Buffer<T> {
+        let lines = POOL.take((len * size_of::<T>()).div_ceil(LINE));
+        let mut buffer = Buffer { lines, len, element: std::marker::PhantomData };
+        if cfg!(debug_assertions) {
+            // An output that a kernel forgot to write shows at once.
+            buffer.fill(T::nan());
+        }
+        buffer
+    }
+
+    /// `len` times `value`.
+    pub fn filled(len: usize, value: T) -> Buffer<T> {
+        let mut buffer = Buffer::stale(len);
+        buffer.fill(value);
+        buffer
+    }
+
+    /// A copy of `values`.
+    pub fn copy_of(values: &[T]) -> Buffer<T> {
+        let mut buffer = Buffer::stale(values.len());
+        buffer.copy_from_slice(values);
+        buffer
+    }
+}
+
+impl<T: Element> std::ops::Deref for Buffer<T> {
+    type Target = [T];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        // SAFETY: the lines hold at least `len` elements, are aligned to 64 bytes and always initialised
+        // (zeros from the system or an earlier user's values), and every bit pattern is a valid float.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Element> std::ops::DerefMut for Buffer<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`; the exclusive borrow of the lines goes over to the result.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Element> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        POOL.give(std::mem::take(&mut self.lines));
+    }
+}
+
+static POOL: Pool = Pool(Mutex::new(Free { classes: Vec::new(), bytes: 0 }));
+
+/// Free memory by size class.
+struct Pool(Mutex<Free>);
+
+struct Free {
+    classes: Vec<Vec<Vec<Line>>>,
+    bytes: usize,
+}
+
+impl Pool {
+    fn take(&self, lines: usize) -> Vec<Line> {
+        if lines == 0 {
+            return Vec::new();
+        }
+        let (class, capacity) = size_class(lines);
+        if let Ok(mut free) = self.0.lock()
+            && let Some(found) = free.classes.get_mut(class).and_then(Vec::pop)
+        {
+            free.bytes -= capacity * LINE;
+            return found;
+        }
+        vec![Line([0; LINE]); capacity]
+    }
+
+    fn give(&self, lines: Vec<Line>) {
+        if lines.is_empty() {
+            return;
+        }
+        let (class, capacity) = size_class(lines.len());
+        debug_assert_eq!(capacity, lines.len(), "a buffer keeps the size of its class");
+        // A poisoned lock or a full pool: the memory goes back to the system.
+        if let Ok(mut free) = self.0.lock()
+            && free.bytes + capacity * LINE <= KEEP
+        {
+            free.bytes += capacity * LINE;
+            if free.classes.len() <= class {
+                free.classes.resize_with(class + 1, Vec::new);
+            }
+            free.classes[class].push(lines);
+        }
+    }
+}
+
+/// The class of a size in lines, and the size that the class has: eight classes to each doubling,
+/// so that no more than an eighth is wasted and sizes that differ a little share memory.
+fn size_class(lines: usize) -> (usize, usize) {
+    let shift = (usize::BITS - lines.leading_zeros()).saturating_sub(4);
+    let steps = lines.div_ceil(1 << shift); // 1..=15 for shift 0, else 8..=16
+    if steps == 16 {
+        return (8 * (shift + 1) + 8, 8 << (shift + 1));
+    }
+    (8 * shift + steps, steps << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_their_sizes() {
+        let mut last = (0, 0);
+        for lines in 1..100_000 {
+            let (class, capacity) = size_class(lines);
+            assert!(capacity >= lines && capacity * 8 <= lines * 9 + 8, "{lines} -> {capacity}");
+            assert_eq!(size_class(capacity), (class, capacity), "{lines}");
+            assert!((class > last.0) == (capacity > last.1), "{lines}");
+            last = (class, capacity);
+        }
+    }
+
+    #[test]
+    fn dropped_memory_comes_back() {
+        // A size that no other test uses, so that nobody else takes it meanwhile.
+        let buffer = Buffer::<f64>::filled(1_234_567, 1.0);
+        let address = buffer.as_ptr();
+        drop(buffer);
+        assert_eq!(Buffer::<f64>::stale(1_234_567).as_ptr(), address);
+    }
+}

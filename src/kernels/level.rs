@@ -1,0 +1,143 @@
+//! Which instructions the kernels may use: detected once at run time, forced by `WENGERT_CPU`, scoped by tests.
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+
+/// A set of CPU instructions that a kernel is written for, from the portable one up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Plain loops for any machine: the oracle of the other levels.
+    Scalar,
+    /// AVX2 and FMA (x86-64 since 2013).
+    Avx2,
+    /// AVX-512 F, VL, BW and DQ (x86-64 servers since 2017, desktops since 2022).
+    Avx512,
+}
+
+impl Level {
+    /// Every level, the slowest first.
+    pub const ALL: [Level; 3] = [Level::Scalar, Level::Avx2, Level::Avx512];
+
+    /// The name that `WENGERT_CPU` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Scalar => "scalar",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this machine can run the level.
+    pub fn is_available(self) -> bool {
+        match self {
+            Level::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => {
+                Level::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// The level that `WENGERT_CPU` names, or the best of this machine when the variable is not set.
+    ///
+    /// # Errors
+    /// The variable names no level, or one that this machine lacks.
+    pub fn detect() -> Result<Level, String> {
+        let Some(wish) = std::env::var_os("WENGERT_CPU") else {
+            let best = Level::ALL.into_iter().rev().find(|l| l.is_available());
+            return Ok(best.unwrap_or(Level::Scalar));
+        };
+        let level = Level::ALL.into_iter().find(|l| wish == l.name());
+        let level = level.ok_or_else(|| format!("WENGERT_CPU is {wish:?}; expected scalar, avx2 or avx512"))?;
+        if level.is_available() {
+            Ok(level)
+        } else {
+            Err(format!("WENGERT_CPU is {wish:?}, but this machine has no such instructions"))
+        }
+    }
+
+    /// The level in force on this thread: that of the innermost [`Level::scope`], else the detected one.
+    ///
+    /// # Panics
+    /// On first use if [`Level::detect`] fails; a program can call that first and report the error.
+    pub fn current() -> Level {
+        static DETECTED: OnceLock<Level> = OnceLock::new();
+        SCOPED
+            .get()
+            .unwrap_or_else(|| *DETECTED.get_or_init(|| Level::detect().unwrap_or_else(|message| panic!("{message}"))))
+    }
+
+    /// Runs `f` with this level in force on this thread, so that one test process can try every level.
+    ///
+    /// A kernel reads the level once, where it is called, and takes it along to its worker threads.
+    ///
+    /// # Panics
+    /// If this machine lacks the level.
+    pub fn scope<R>(self, f: impl FnOnce() -> R) -> R {
+        assert!(self.is_available(), "this machine cannot run the level {}", self.name());
+        /// Puts the outer level back even if `f` panics.
+        struct Restore(Option<Level>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                SCOPED.set(self.0);
+            }
+        }
+        let _restore = Restore(SCOPED.replace(Some(self)));
+        f()
+    }
+
+    /// Runs a plain loop compiled for this level: the compiler vectorises what is inlined into `f`.
+    ///
+    /// Only loops over slices belong here. Sums keep their order, since the compiler never reorders floats.
+    #[inline(always)]
+    pub fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Level` in force was checked to be available, by `detect` or by `scope`.
+            Level::Avx512 => unsafe { x86::avx512(f) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Level::Avx2 => unsafe { x86::avx2(f) },
+            _ => f(),
+        }
+    }
+}
+
+thread_local! {
+    static SCOPED: Cell<Option<Level>> = const { Cell::new(None) };
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    pub fn avx512<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub fn avx2<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_nest_and_end() {
+        let outer = Level::current();
+        Level::Scalar.scope(|| assert_eq!(Level::current(), Level::Scalar));
+        assert_eq!(Level::current(), outer);
+        let _ = std::panic::catch_unwind(|| Level::Scalar.scope(|| panic!("inside")));
+        assert_eq!(Level::current(), outer);
+    }
+}

@@ -1,0 +1,108 @@
+//! The loop nest of element-wise kernels: any strides, broadcasting included, in the order of the output's memory.
+
+/// The largest number of axes that a tensor can have.
+pub const MAX_RANK: usize = 6;
+
+/// Loops over an output that is written from front to back, and the strides of `K` inputs along them.
+///
+/// Axes that all operands walk through without a jump are merged, so that most nests have one loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Nest<const K: usize> {
+    /// Outermost first; the last one is the run that kernels vectorise. At least one.
+    rank: usize,
+    dims: [usize; MAX_RANK],
+    strides: [[usize; MAX_RANK]; K],
+}
+
+impl<const K: usize> Nest<K> {
+    /// A nest for a dense output of this shape and strides, and inputs of the same shape (stride 0 where broadcast).
+    pub fn new(shape: &[usize], out: &[usize], inputs: [&[usize]; K]) -> Nest<K> {
+        let mut nest = Nest { rank: 0, dims: [1; MAX_RANK], strides: [[0; MAX_RANK]; K] };
+        for axis in memory_order(shape, out).into_iter().filter(|&axis| shape[axis] != 1) {
+            let last = nest.rank.wrapping_sub(1);
+            let merges = nest.rank > 0 && (0..K).all(|k| nest.strides[k][last] == inputs[k][axis] * shape[axis]);
+            let at = if merges { last } else { nest.rank };
+            nest.dims[at] *= shape[axis];
+            for k in 0..K {
+                nest.strides[k][at] = inputs[k][axis];
+            }
+            nest.rank = at + 1;
+        }
+        nest.rank = nest.rank.max(1);
+        nest
+    }
+
+    /// Visits the output elements `start..start + len` as runs: `visit(at, n, offsets)` for output elements
+    /// `at..at + n` counted from `start`, whose inputs begin at `offsets` and go on by [`Nest::steps`].
+    #[inline(always)]
+    pub fn runs(&self, start: usize, len: usize, mut visit: impl FnMut(usize, usize, [usize; K])) {
+        let inner = self.rank - 1;
+        let mut index = [0; MAX_RANK];
+        let mut offsets = [0; K];
+        let mut rest = start;
+        for axis in (0..self.rank).rev() {
+            index[axis] = rest % self.dims[axis].max(1);
+            rest /= self.dims[axis].max(1);
+            for k in 0..K {
+                offsets[k] += index[axis] * self.strides[k][axis];
+            }
+        }
+        let mut at = 0;
+        while at < len {
+            let n = (self.dims[inner] - index[inner]).min(len - at);
+            visit(at, n, offsets);
+            at += n;
+            if at == len {
+                break;
+            }
+            // The run is over: carry into the outer loops, like an odometer.
+            for k in 0..K {
+                offsets[k] -= index[inner] * self.strides[k][inner];
+            }
+            index[inner] = 0;
+            for axis in (0..inner).rev() {
+                index[axis] += 1;
+                for k in 0..K {
+                    offsets[k] += self.strides[k][axis];
+                }
+                if index[axis] < self.dims[axis] {
+                    break;
+                }
+                for k in 0..K {
+                    offsets[k] -= self.dims[axis] * self.strides[k][axis];
+                }
+                index[axis] = 0;
+            }
+        }
+    }
+
+    /// The length of the outermost loop, and the number of elements in one turn of it.
+    pub fn outer(&self) -> (usize, usize) {
+        (self.dims[0], self.dims[1..self.rank].iter().product())
+    }
+
+    /// The stride of each input along the outermost loop.
+    pub fn outer_strides(&self) -> [usize; K] {
+        std::array::from_fn(|k| self.strides[k][0])
+    }
+
+    /// The stride of each input inside a run.
+    #[inline(always)]
+    pub fn steps(&self) -> [usize; K] {
+        std::array::from_fn(|k| self.strides[k][self.rank - 1])
+    }
+}
+
+/// The axes from the largest stride to the smallest; equal strides keep the order of the axes.
+pub fn memory_order(shape: &[usize], strides: &[usize]) -> impl IntoIterator<Item = usize> + use<> {
+    let mut axes: [usize; MAX_RANK] = std::array::from_fn(|i| i);
+    // Insertion sort: at most six axes, mostly in order already.
+    for i in 1..shape.len() {
+        let mut j = i;
+        while j > 0 && strides[axes[j - 1]] < strides[axes[j]] {
+            axes.swap(j - 1, j);
+            j -= 1;
+        }
+    }
+    axes.into_iter().take(shape.len())
+}

@@ -1,0 +1,108 @@
+//! Reductions over any set of axes: `y[kept] = f(f(init, x[..]), x[..]) …` in an order fixed by the shape.
+
+use rayon::prelude::*;
+
+use super::{Buffer, Element, Level, map::CHUNK, nest::Nest};
+
+/// A reduction is cut into at most this many blocks: enough for the threads of a desktop, few enough that adding up
+/// the partial results costs nothing.
+const BLOCKS: usize = 16;
+
+/// Elements that are added up lane by lane before the lanes are: bounds the rounding error of long sums.
+const RUN: usize = 4096;
+
+/// Reduces `x` into `out` by `f`, which must be associative and commutative up to rounding, starting from `init`.
+///
+/// `shape` and `x_strides` describe x; `out_strides` has stride 0 on the reduced axes, and on the kept ones the
+/// strides of a dense output in the same memory order as x. The order of the operations depends on these alone,
+/// never on the number of threads.
+pub fn reduce<T: Element>(
+    out: &mut [T],
+    out_strides: &[usize],
+    shape: &[usize],
+    x_strides: &[usize],
+    x: &[T],
+    init: T,
+    f: impl Fn(T, T) -> T + Sync + Copy,
+) {
+    let level = Level::current();
+    out.fill(init);
+    let total: usize = shape.iter().product();
+    if total == 0 {
+        return;
+    }
+    let nest = Nest::new(shape, x_strides, [x_strides, out_strides]);
+    let (rows, row) = nest.outer();
+    let rows_per_block = (CHUNK / row).max(rows.div_ceil(BLOCKS)).max(1);
+    let step = nest.outer_strides()[1];
+    let block = |i: usize, part: &mut [T], base: usize| {
+        let start = i * rows_per_block;
+        let n = rows_per_block.min(rows - start);
+        level.vectorize(|| reduce_block(part, base, &nest, start * row..(start + n) * row, x, f));
+    };
+    if rows <= rows_per_block {
+        block(0, out, 0);
+    } else if step > 0 {
+        // The outermost axis is kept: each block owns a part of the output.
+        let parts = out.par_chunks_mut(rows_per_block * step).enumerate();
+        parts.for_each(|(i, part)| block(i, part, i * rows_per_block * step));
+    } else {
+        // The outermost axis is reduced: partial results, then their combination in order.
+        let blocks = rows.div_ceil(rows_per_block);
+        let mut partial = Buffer::filled(blocks * out.len(), init);
+        partial.par_chunks_mut(out.len()).enumerate().for_each(|(i, part)| block(i, part, 0));
+        for part in partial.chunks(out.len()) {
+            out.iter_mut().zip(part).for_each(|(y, &p)| *y = f(*y, p));
+        }
+    }
+}
+
+/// Reduces the elements `range` of the nest into `out`, whose first element has the offset `base`.
+#[inline(always)]
+fn reduce_block<T: Element>(
+    out: &mut [T],
+    base: usize,
+    nest: &Nest<2>,
+    range: std::ops::Range<usize>,
+    x: &[T],
+    f: impl Fn(T, T) -> T + Copy,
+) {
+    let [step, out_step] = nest.steps();
+    nest.runs(range.start, range.len(), |_, n, [i, o]| {
+        let o = o - base;
+        match (step, out_step) {
+            (1, 0) => x[i..i + n].chunks(RUN).for_each(|run| out[o] = f(out[o], reduce_run(run, f))),
+            (1, 1) => out[o..o + n].iter_mut().zip(&x[i..i + n]).for_each(|(y, &x)| *y = f(*y, x)),
+            _ => {
+                for k in 0..n {
+                    let y = &mut out[o + k * out_step];
+                    *y = f(*y, x[i + k * step]);
+                }
+            }
+        }
+    });
+}
+
+/// `f` over a non-empty run: sixteen lanes side by side, then the lanes, then the rest.
+#[inline(always)]
+fn reduce_run<T: Element>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> T {
+    let mut chunks = x.chunks_exact(16);
+    let mut rest = chunks.next().map(|first| {
+        let mut lanes: [T; 16] = first.try_into().expect("chunks of sixteen");
+        for chunk in &mut chunks {
+            lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane = f(*lane, x));
+        }
+        let mut width = 8;
+        while width > 0 {
+            for i in 0..width {
+                lanes[i] = f(lanes[i], lanes[i + width]);
+            }
+            width /= 2;
+        }
+        lanes[0]
+    });
+    for &x in chunks.remainder() {
+        rest = Some(rest.map_or(x, |r| f(r, x)));
+    }
+    rest.expect("a run has elements")
+}
