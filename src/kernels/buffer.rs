@@ -131,7 +131,7 @@ impl Pool {
 /// The class of a size in lines, and the size that the class has: eight classes to each doubling,
 /// so that no more than an eighth is wasted and sizes that differ a little share memory.
 fn size_class(lines: usize) -> (usize, usize) {
-    let shift = (usize::BITS - lines.leading_zeros()).saturating_sub(4);
+    let shift = (usize::BITS - lines.leading_zeros()).saturating_sub(4) as usize;
     let steps = lines.div_ceil(1 << shift); // 1..=15 for shift 0, else 8..=16
     if steps == 16 {
         return (8 * (shift + 1) + 8, 8 << (shift + 1));
