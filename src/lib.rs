@@ -2,7 +2,14 @@
 
 #[doc(hidden)]
 pub mod kernels;
+pub mod ops;
 mod shape;
+mod tape;
+mod tensor;
+mod var;
 
 pub use kernels::{Element, Level};
 pub use shape::{MAX_RANK, Shape};
+pub use tape::{Backward, Gradients, Rule, Tape};
+pub use tensor::Tensor;
+pub use var::{Saved, Var};

@@ -66,3 +66,20 @@ pub fn map2<T: Element>(out: &mut [T], nest: &Nest<2>, a: &[T], b: &[T], f: impl
         })
     });
 }
+
+/// `out = f(out, x)`: the in-place form of [`map2`].
+pub fn update<T: Element>(out: &mut [T], nest: &Nest<1>, x: &[T], f: impl Fn(T, T) -> T + Sync) {
+    let level = Level::current();
+    let [step] = nest.steps();
+    for_chunks(out, CHUNK, |start, part| {
+        level.vectorize(|| {
+            nest.runs(start, part.len(), |at, n, [i]| {
+                let run = &mut part[at..at + n];
+                match step {
+                    1 => run.iter_mut().zip(&x[i..i + n]).for_each(|(y, &x)| *y = f(*y, x)),
+                    _ => run.iter_mut().enumerate().for_each(|(k, y)| *y = f(*y, x[i + k * step])),
+                }
+            })
+        })
+    });
+}

@@ -8,9 +8,24 @@ pub mod buffer;
 pub mod element;
 pub mod level;
 pub mod map;
+#[allow(clippy::needless_range_loop, reason = "the index runs through several small arrays in step")]
 pub mod nest;
 pub mod reduce;
 
 pub use buffer::Buffer;
 pub use element::Element;
 pub use level::Level;
+
+use ndarray::{ArrayViewD, IxDyn, ShapeBuilder};
+
+/// An `ndarray` view of a slice by shape and strides, which may be 0 (broadcast).
+///
+/// # Panics
+/// If the strides leave the slice.
+pub fn view<'a, T: Element>(slice: &'a [T], shape: &[usize], strides: &[usize]) -> ArrayViewD<'a, T> {
+    let last: usize = shape.iter().zip(strides).map(|(n, s)| n.saturating_sub(1) * s).sum();
+    assert!(shape.contains(&0) || last < slice.len(), "strides {strides:?} of shape {shape:?} leave the slice");
+    // SAFETY: every element that the view can reach lies in the slice, by the assertion, for as long as the slice is
+    // borrowed. `ArrayView::from_shape` would refuse the stride 0 of a repeated axis, which reading allows.
+    unsafe { ArrayViewD::from_shape_ptr(IxDyn(shape).strides(IxDyn(strides)), slice.as_ptr()) }
+}

@@ -1,0 +1,13 @@
+//! The operations, a file to each family: shape check, forward value, and rule, side by side.
+//!
+//! Operations are methods of [`Var`](crate::Var), and operators where mathematics has them. Notation in the
+//! documentation: ȳ = ∂L/∂y is the gradient that arrives at the output y, x̄ = ∂L/∂x the one that the rule gives to the
+//! input x, ⊙ the product by elements. Shapes are logical; see [`Tensor`](crate::Tensor) for how values lie in memory.
+//!
+//! A wrong shape is an error in the program: it panics at the caller's line with the operation, every shape, and what
+//! was expected.
+
+mod arithmetic;
+mod elementwise;
+mod reduction;
+mod shape;

@@ -1,0 +1,142 @@
+//! Sums, means, variances and maxima over axes.
+//!
+//! The sum of nothing is 0, its mean NaN, and its maximum a panic.
+
+use crate::{Backward, Element, Shape, Tensor, Var};
+
+/// Checks that `axes` are axes of `shape`, each named once, and returns them.
+#[track_caller]
+fn check_axes(name: &str, shape: &Shape, axes: impl Into<Shape>) -> Shape {
+    let axes = axes.into();
+    for (i, axis) in axes.iter().enumerate() {
+        assert!(*axis < shape.len(), "{name}: axis {axis} of shape {shape}: expected an axis below {}", shape.len());
+        assert!(!axes[..i].contains(axis), "{name}: axis {axis} of shape {shape} is named twice");
+    }
+    axes
+}
+
+/// The shape without `axes`.
+fn without(shape: &Shape, axes: &Shape) -> Shape {
+    shape.iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, &extent)| extent).collect()
+}
+
+impl<T: Element> Var<T> {
+    /// The sum of all elements, of shape (); x̄ is ȳ, repeated.
+    pub fn sum(&self) -> Var<T> {
+        let all: Shape = (0..self.shape().len()).collect();
+        self.sum_axes(all, false)
+    }
+
+    /// The sum over `axes`, which stay with extent 1 if `keepdim`, else go; x̄ is ȳ, repeated along them.
+    ///
+    /// # Panics
+    /// If one of `axes` is out of range or named twice.
+    #[track_caller]
+    pub fn sum_axes(&self, axes: impl Into<Shape>, keepdim: bool) -> Var<T> {
+        let axes = check_axes("sum", self.shape(), axes);
+        let (shape, kept) = (*self.shape(), self.value().reduce(&axes, T::zero(), |a, b| a + b));
+        let kept_shape = *kept.shape();
+        let value = if keepdim { kept } else { kept.reshape(without(&shape, &axes)) };
+        Var::record("sum", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |_| grad.reshape(kept_shape).broadcast_to(shape));
+        })
+    }
+
+    /// The sum over the axes along which `shape` was broadcast to this one: the adjoint of
+    /// [`broadcast_to`](Var::broadcast_to), and nothing to do if the shapes are equal. x̄ is ȳ, repeated.
+    ///
+    /// # Panics
+    /// If `shape` does not broadcast to this one.
+    #[track_caller]
+    pub fn sum_to(&self, shape: impl Into<Shape>) -> Var<T> {
+        let (from, to) = (*self.shape(), shape.into());
+        if from == to {
+            return self.clone();
+        }
+        assert!(to.broadcast(&from) == Some(from), "sum_to: shape {to} does not broadcast to {from}");
+        let new_axes = from.len() - to.len();
+        let axes: Shape =
+            (0..from.len()).filter(|&axis| axis < new_axes || to[axis - new_axes] != from[axis]).collect();
+        let value = self.value().reduce(&axes, T::zero(), |a, b| a + b);
+        let value = if new_axes > 0 { value.reshape(to) } else { value };
+        Var::record("sum_to", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |_| grad.broadcast_to(from));
+        })
+    }
+
+    /// The mean of all elements, of shape (); NaN if there are none.
+    pub fn mean(&self) -> Var<T> {
+        self.sum() / self.value().size() as f64
+    }
+
+    /// The mean over `axes`, which stay with extent 1 if `keepdim`; NaN if they hold nothing.
+    ///
+    /// # Panics
+    /// If one of `axes` is out of range or named twice.
+    #[track_caller]
+    pub fn mean_axes(&self, axes: impl Into<Shape>, keepdim: bool) -> Var<T> {
+        let axes = check_axes("mean", self.shape(), axes);
+        let n: usize = axes.iter().map(|&axis| self.shape()[axis]).product();
+        // Not `sum / n`: with n = 0 that would multiply by 1/0 and give NaN all the same, but by accident.
+        self.sum_axes(axes, keepdim).affine(if n == 0 { f64::NAN } else { 1.0 / n as f64 }, 0.0)
+    }
+
+    /// The variance over `axes`, Σ(x − mean)²/(n − correction), where n is the number of elements along them:
+    /// correction 0 is the variance of the elements themselves, 1 the unbiased estimate (PyTorch's default).
+    ///
+    /// NaN or infinite if n ≤ correction.
+    ///
+    /// # Panics
+    /// If one of `axes` is out of range or named twice.
+    #[track_caller]
+    pub fn var_axes(&self, axes: impl Into<Shape>, keepdim: bool, correction: usize) -> Var<T> {
+        let axes = check_axes("var", self.shape(), axes);
+        let n: usize = axes.iter().map(|&axis| self.shape()[axis]).product();
+        let deviation = self - self.mean_axes(axes, true);
+        deviation.powi(2).sum_axes(axes, keepdim) * (1.0 / n.saturating_sub(correction) as f64)
+    }
+
+    /// The maximum over `axes`, which stay with extent 1 if `keepdim`. Equal maxima share the gradient evenly.
+    /// NaN if any element is.
+    ///
+    /// # Panics
+    /// If one of `axes` is out of range, named twice, or holds nothing: nothing has no maximum.
+    #[track_caller]
+    pub fn max_axes(&self, axes: impl Into<Shape>, keepdim: bool) -> Var<T> {
+        let axes = check_axes("max", self.shape(), axes);
+        let shape = *self.shape();
+        let empty = axes.iter().any(|&axis| shape[axis] == 0);
+        assert!(!empty, "max: over axes {axes} of shape {shape}: expected at least one element");
+        let larger = |a: T, b: T| if a > b || a.is_nan() { a } else { b };
+        let kept = self.value().reduce(&axes, T::neg_infinity(), larger);
+        let kept_shape = *kept.shape();
+        let x = self.value().clone();
+        let value = if keepdim { kept.clone() } else { kept.reshape(without(&shape, &axes)) };
+        Var::record("max", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |_| {
+                let is_max = x.zip(&kept, shape, |x, max| if x == max { T::one() } else { T::zero() });
+                let ties = is_max.reduce(&axes, T::zero(), |a, b| a + b);
+                let share: Var<T> = is_max.zip(&ties, shape, |m, n| m / n).into();
+                grad.reshape(kept_shape) * share
+            });
+        })
+    }
+
+    /// The maximum of all elements, of shape (). Equal maxima share the gradient evenly.
+    ///
+    /// # Panics
+    /// If there are none: nothing has no maximum.
+    #[track_caller]
+    pub fn max(&self) -> Var<T> {
+        let all: Shape = (0..self.shape().len()).collect();
+        self.max_axes(all, false)
+    }
+}
+
+impl<T: Element> Tensor<T> {
+    /// The sum of all elements.
+    pub fn sum(&self) -> T {
+        let all: Shape = (0..self.rank()).collect();
+        self.reduce(&all, T::zero(), |a, b| a + b).item()
+    }
+}

@@ -1,0 +1,386 @@
+//! The tape of reverse-mode differentiation, also called a Wengert list: the heart of the library.
+//!
+//! Every operation on a [`Var`] computes its value at once and appends a node to the [`Tape`]: which nodes its inputs
+//! came from, and its [`Rule`]. An operation's inputs always stand before it on the list, so one walk from the end to
+//! the beginning meets every node after all of its uses, and needs no sorting. The walk carries the gradient
+//! ḡ = ∂L/∂y of each node's output to its inputs, x̄ += (∂y/∂x)ᵀ ḡ, which is what a rule computes.
+//!
+//! Rules are written in differentiable operations on `Var`s. [`Var::backward`] hands them constants, so nothing is
+//! recorded, and it frees each node as soon as it is used. [`Var::grad`] hands them variables of the tape, so that the
+//! gradient is itself on the tape and can be differentiated again: the same rules give every order of derivative.
+//!
+//! This file contains no operation; those are in `ops`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::kernels::Element;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use crate::var::{Saved, Var};
+
+/// The list of operations, to be walked backwards.
+///
+/// ```
+/// use wengert::{Tape, Tensor};
+/// let tape = Tape::new();
+/// let x = tape.var(Tensor::scalar(3.0));
+/// let y = &x * &x;
+/// assert_eq!(y.backward().wrt(&x).item(), 6.0);
+/// # let _: f64 = y.value().item();
+/// ```
+pub struct Tape<T: Element = f32> {
+    list: Rc<RefCell<List<T>>>,
+}
+
+struct List<T: Element> {
+    nodes: Vec<Node<T>>,
+    /// The origins of all nodes' inputs, one after the other; `None` for a constant.
+    inputs: Vec<Option<u32>>,
+    consumed: bool,
+}
+
+struct Node<T: Element> {
+    name: &'static str,
+    /// This node's part of `List::inputs`.
+    inputs: std::ops::Range<usize>,
+    /// `None` for a variable that [`Tape::var`] made.
+    rule: Option<Rc<dyn Rule<T>>>,
+    shape: Shape,
+}
+
+/// How an operation carries the gradient of its output back to its inputs.
+///
+/// A rule receives `grad` = ∂L/∂y, of the shape of the output y, and gives ∂L/∂xᵢ for every input through
+/// [`Backward::give`]. It must be written in differentiable operations on `Var`s if higher derivatives are to be right.
+/// Closures are rules; a type of one's own can be one as well.
+pub trait Rule<T: Element> {
+    /// Gives the gradient of each input.
+    fn backward(&self, grad: &Var<T>, back: &mut Backward<T>);
+}
+
+impl<T: Element, F: Fn(&Var<T>, &mut Backward<T>)> Rule<T> for F {
+    fn backward(&self, grad: &Var<T>, back: &mut Backward<T>) {
+        self(grad, back)
+    }
+}
+
+impl<T: Element> Default for Tape<T> {
+    fn default() -> Self {
+        Tape::new()
+    }
+}
+
+impl<T: Element> Clone for Tape<T> {
+    /// Another handle on the same tape.
+    fn clone(&self) -> Self {
+        Tape { list: self.list.clone() }
+    }
+}
+
+impl<T: Element> Tape<T> {
+    /// An empty tape.
+    pub fn new() -> Tape<T> {
+        Tape { list: Rc::new(RefCell::new(List { nodes: Vec::new(), inputs: Vec::new(), consumed: false })) }
+    }
+
+    /// A variable to differentiate with respect to.
+    ///
+    /// # Panics
+    /// If [`Var::backward`] has consumed the tape.
+    #[track_caller]
+    pub fn var(&self, value: Tensor<T>) -> Var<T> {
+        self.push("var", value, &[], None)
+    }
+
+    /// The number of nodes on the tape.
+    pub fn len(&self) -> usize {
+        self.list.borrow().nodes.len()
+    }
+
+    /// Whether nothing has been recorded.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The names of the operations on the tape, in order; `"var"` stands for a variable.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.list.borrow().nodes.iter().map(|node| node.name).collect()
+    }
+
+    fn is(&self, other: &Tape<T>) -> bool {
+        Rc::ptr_eq(&self.list, &other.list)
+    }
+
+    #[track_caller]
+    fn push(&self, name: &'static str, value: Tensor<T>, inputs: &[&Var<T>], rule: Option<Rc<dyn Rule<T>>>) -> Var<T> {
+        let mut list = self.list.borrow_mut();
+        assert!(!list.consumed, "{name}: backward has consumed this tape; record on a new one, or use grad");
+        let id = list.nodes.len() as u32;
+        let start = list.inputs.len();
+        list.inputs.extend(inputs.iter().map(|input| input.id()));
+        let inputs = start..list.inputs.len();
+        list.nodes.push(Node { name, inputs, rule, shape: *value.shape() });
+        drop(list);
+        Var { value, origin: Some((self.clone(), id)) }
+    }
+}
+
+impl<T: Element> Var<T> {
+    /// Records an operation: its name, its inputs, the value that it computed from them, and its rule.
+    ///
+    /// This is all that an operation of one's own needs. If every input is a constant, so is the result, and the rule
+    /// is dropped.
+    ///
+    /// ```
+    /// use wengert::{Backward, Tape, Tensor, Var};
+    ///
+    /// /// y = x³, with the rule x̄ = 3x²·ȳ.
+    /// fn cube(x: &Var<f64>) -> Var<f64> {
+    ///     let y = Tensor::from_array(&x.value().view().mapv(|x| x * x * x));
+    ///     let saved = x.saved();
+    ///     Var::record("cube", &[x], y, move |grad: &Var<f64>, back: &mut Backward<f64>| {
+    ///         back.give(0, |back| {
+    ///             let x = back.var(&saved);
+    ///             grad * &x * &x * 3.0
+    ///         });
+    ///     })
+    /// }
+    ///
+    /// let tape = Tape::new();
+    /// let x = tape.var(Tensor::scalar(2.0));
+    /// let first = cube(&x).grad(&[&x]).remove(0);
+    /// assert_eq!(first.value().item(), 12.0); // 3x²
+    /// assert_eq!(first.backward().wrt(&x).item(), 12.0); // 6x
+    /// wengert::gradcheck::gradgradcheck(|x| cube(&x[0]), &[Tensor::scalar(2.0)]).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// If the inputs are of different tapes, or `backward` has consumed the tape.
+    #[track_caller]
+    pub fn record(name: &'static str, inputs: &[&Var<T>], value: Tensor<T>, rule: impl Rule<T> + 'static) -> Var<T> {
+        let mut tapes = inputs.iter().filter_map(|input| input.tape());
+        match tapes.next() {
+            None => value.into(),
+            Some(tape) => {
+                assert!(tapes.all(|other| other.is(tape)), "{name}: the operands are variables of different tapes");
+                tape.push(name, value, inputs, Some(Rc::new(rule)))
+            }
+        }
+    }
+
+    /// The gradients of this scalar with respect to every variable of its tape, which is consumed: each node, and
+    /// what it saved, is freed as soon as it is used, and nothing is recorded.
+    ///
+    /// # Panics
+    /// If this is no scalar, or a constant, or the tape was consumed before.
+    #[track_caller]
+    pub fn backward(&self) -> Gradients<T> {
+        let (tape, last, seed) = self.start("backward");
+        let mut list = tape.list.borrow_mut();
+        assert!(!list.consumed, "backward: this tape was consumed by an earlier backward; record a new one");
+        list.consumed = true;
+        let (mut nodes, inputs) = (std::mem::take(&mut list.nodes), std::mem::take(&mut list.inputs));
+        drop(list);
+        nodes.truncate(last as usize + 1);
+        let shapes: Vec<Shape> = nodes.iter().map(|node| node.shape).collect();
+        let is_leaf = nodes.iter().map(|node| node.rule.is_none()).collect();
+        let mut grads: Vec<Option<Var<T>>> = vec![None; nodes.len()];
+        grads[last as usize] = Some(seed);
+        while let Some(node) = nodes.pop() {
+            let id = nodes.len();
+            if let Some(rule) = node.rule
+                && let Some(grad) = grads[id].take()
+            {
+                let wanted = &|_| true;
+                let inputs = &inputs[node.inputs];
+                let mut back = Backward {
+                    tape: None,
+                    id: id as u32,
+                    name: node.name,
+                    inputs,
+                    wanted,
+                    shapes: &shapes,
+                    grads: &mut grads,
+                };
+                rule.backward(&grad, &mut back);
+            }
+        }
+        Gradients { tape: tape.clone(), is_leaf, grads }
+    }
+
+    /// The gradients of this scalar with respect to `wrt`, as variables that can be differentiated again.
+    ///
+    /// A variable that this one does not depend on has a gradient of zeros. The tape stays as it is, and grows by what
+    /// the rules compute.
+    ///
+    /// A Hessian-vector product differentiates ⟨∇L, v⟩, so it never forms the Hessian:
+    /// ```
+    /// use wengert::{Tape, Tensor};
+    /// let tape = Tape::new();
+    /// let x = tape.var(Tensor::<f64>::from_vec([2], vec![1.0, 2.0]));
+    /// let loss = x.powi(3).sum(); // its Hessian is diag(6x)
+    /// let v = Tensor::from_vec([2], vec![10.0, 100.0]);
+    /// let gradient = loss.grad(&[&x]).remove(0);
+    /// let product = (&gradient * &v.into()).sum().grad(&[&x]).remove(0);
+    /// assert_eq!(product.value().to_vec(), [60.0, 1200.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// If this is no scalar, or a constant, or `backward` has consumed the tape, or one of `wrt` is on another tape.
+    #[track_caller]
+    pub fn grad(&self, wrt: &[&Var<T>]) -> Vec<Var<T>> {
+        let (tape, last, seed) = self.start("grad");
+        let consumed = tape.list.borrow().consumed;
+        assert!(!consumed, "grad: backward has consumed this tape");
+        for x in wrt {
+            assert!(
+                x.tape().is_some_and(|own| own.is(tape)),
+                "grad: a variable of `wrt` is not on the tape of the loss"
+            );
+        }
+        let leads = tape.leads_to(wrt, last);
+        let shapes: Vec<Shape> = tape.list.borrow().nodes[..=last as usize].iter().map(|node| node.shape).collect();
+        let mut grads: Vec<Option<Var<T>>> = vec![None; last as usize + 1];
+        grads[last as usize] = Some(seed);
+        for id in (0..=last).rev().filter(|&id| leads[id as usize]) {
+            let node = {
+                let list = tape.list.borrow();
+                let node = &list.nodes[id as usize];
+                node.rule.clone().map(|rule| (rule, node.name, list.inputs[node.inputs.clone()].to_vec()))
+            };
+            if let (Some((rule, name, inputs)), Some(grad)) = (node, grads[id as usize].clone()) {
+                let wanted = &|id: u32| leads[id as usize];
+                let mut back = Backward {
+                    tape: Some(tape),
+                    id,
+                    name,
+                    inputs: &inputs,
+                    wanted,
+                    shapes: &shapes,
+                    grads: &mut grads,
+                };
+                rule.backward(&grad, &mut back);
+            }
+        }
+        let of = |x: &&Var<T>| grads.get(x.id()? as usize)?.clone();
+        wrt.iter().map(|x| of(x).unwrap_or_else(|| Tensor::zeros(x.shape()).into())).collect()
+    }
+
+    /// The tape and node of a scalar to differentiate, and the gradient 1 to begin with.
+    #[track_caller]
+    fn start(&self, what: &str) -> (&Tape<T>, u32, Var<T>) {
+        assert!(self.value.size() == 1, "{what}: expected a scalar, found shape {}; sum it first", self.shape());
+        let (tape, id) = self.origin.as_ref().unwrap_or_else(|| panic!("{what}: this value is a constant, on no tape"));
+        (tape, *id, Tensor::ones(self.shape()).into())
+    }
+}
+
+impl<T: Element> Tape<T> {
+    /// For every node up to `last`, whether it is, or depends on, one of `wrt`.
+    fn leads_to(&self, wrt: &[&Var<T>], last: u32) -> Vec<bool> {
+        let list = self.list.borrow();
+        let mut leads = vec![false; last as usize + 1];
+        for id in wrt.iter().filter_map(|x| x.id()).filter(|&id| id <= last) {
+            leads[id as usize] = true;
+        }
+        for (id, node) in list.nodes[..=last as usize].iter().enumerate() {
+            let mut origins = list.inputs[node.inputs.clone()].iter().flatten();
+            leads[id] |= origins.any(|&input| leads[input as usize]);
+        }
+        leads
+    }
+}
+
+/// What a rule sees of the walk: which gradients are wanted, and where they go.
+pub struct Backward<'a, T: Element> {
+    /// `Some` if the walk records, for derivatives of higher order.
+    tape: Option<&'a Tape<T>>,
+    id: u32,
+    name: &'static str,
+    inputs: &'a [Option<u32>],
+    wanted: &'a dyn Fn(u32) -> bool,
+    shapes: &'a [Shape],
+    grads: &'a mut [Option<Var<T>>],
+}
+
+impl<T: Element> Backward<'_, T> {
+    /// Whether the rule's operations are recorded, so that its result can be differentiated. A rule that has a fused
+    /// kernel without a rule of its own may use it only if not.
+    pub fn records(&self) -> bool {
+        self.tape.is_some()
+    }
+
+    /// Whether the gradient of input `i` is wanted.
+    pub fn needs(&self, i: usize) -> bool {
+        self.inputs[i].is_some_and(self.wanted)
+    }
+
+    /// A saved value as a variable: on the tape if the walk records, else a constant.
+    ///
+    /// # Panics
+    /// If it was saved for an input whose gradient is not wanted.
+    pub fn var(&self, saved: &Saved<T>) -> Var<T> {
+        let (value, id) = saved.0.as_ref().unwrap_or_else(|| panic!("{}: the value was not saved", self.name));
+        Var { value: value.clone(), origin: self.tape.cloned().zip(*id) }
+    }
+
+    /// The operation's output, whose value the rule has kept, as a variable.
+    pub fn output(&self, value: &Tensor<T>) -> Var<T> {
+        Var { value: value.clone(), origin: self.tape.map(|tape| (tape.clone(), self.id)) }
+    }
+
+    /// Adds `grad()` to the gradient of input `i`; does not even call it if that gradient is not wanted.
+    ///
+    /// # Panics
+    /// If the gradient does not have the shape of the input.
+    pub fn give(&mut self, i: usize, grad: impl FnOnce(&Self) -> Var<T>) {
+        if !self.needs(i) {
+            return;
+        }
+        let grad = grad(self);
+        let Some(id) = self.inputs[i] else { return };
+        let (expected, name) = (self.shapes[id as usize], self.name);
+        let found = *grad.shape();
+        assert!(found == expected, "{name}: the rule gave input {i} of shape {expected} a gradient of shape {found}");
+        match &mut self.grads[id as usize] {
+            slot @ None => *slot = Some(grad),
+            // Gradients add up; in place if nothing is recorded.
+            Some(sum) if self.tape.is_none() => sum.value.add_assign(&grad.value),
+            Some(sum) => *sum = &*sum + &grad,
+        }
+    }
+}
+
+/// The gradients that [`Var::backward`] found.
+pub struct Gradients<T: Element> {
+    tape: Tape<T>,
+    is_leaf: Vec<bool>,
+    grads: Vec<Option<Var<T>>>,
+}
+
+impl<T: Element> Gradients<T> {
+    /// The gradient with respect to a variable that [`Tape::var`] made, or `None` if the loss does not depend on it.
+    ///
+    /// # Panics
+    /// If `x` is not on the tape that was walked, or is the result of an operation: those gradients are freed on the
+    /// way; ask [`Var::grad`] for them.
+    #[track_caller]
+    pub fn get(&self, x: &Var<T>) -> Option<&Tensor<T>> {
+        let own = x.tape().is_some_and(|tape| tape.is(&self.tape));
+        assert!(own, "gradients: this variable is not on the tape of the loss");
+        let id = x.id()? as usize;
+        let is_leaf = self.is_leaf.get(id).copied().unwrap_or(true);
+        assert!(is_leaf, "gradients: backward keeps those of variables made by Tape::var; use grad for this one");
+        self.grads.get(id)?.as_ref().map(Var::value)
+    }
+
+    /// As [`get`](Gradients::get), but zeros if the loss does not depend on `x`.
+    ///
+    /// # Panics
+    /// As [`get`](Gradients::get).
+    #[track_caller]
+    pub fn wrt(&self, x: &Var<T>) -> Tensor<T> {
+        self.get(x).cloned().unwrap_or_else(|| Tensor::zeros(x.shape()))
+    }
+}
