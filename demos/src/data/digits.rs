@@ -49,7 +49,11 @@ impl Dataset for Digits {
     }
 
     fn shape(&self) -> ImageShape {
-        ImageShape { channels: 1, height: SIDE, width: SIDE }
+        ImageShape {
+            channels: 1,
+            height: SIDE,
+            width: SIDE,
+        }
     }
 
     fn classes(&self) -> usize {
@@ -73,7 +77,11 @@ type Point = (f32, f32);
 
 fn draw(rng: &mut SplitMix64, label: u8, pixels: &mut [u8]) {
     assert!(label < 10, "digits: a label is 0 to 9, found {label}");
-    assert_eq!(pixels.len(), SIDE * SIDE, "digits: a picture has {SIDE}×{SIDE} bytes");
+    assert_eq!(
+        pixels.len(),
+        SIDE * SIDE,
+        "digits: a picture has {SIDE}×{SIDE} bytes"
+    );
     let variant = pick(rng.uniform(), DIGITS[usize::from(label)]);
     let mut strokes = jittered(rng, variant.strokes);
     let bend = Bend::random(rng);
@@ -106,10 +114,14 @@ fn pick(u: f32, variants: &[Variant]) -> &Variant {
 
 /// The strokes with every point displaced by itself: an unsteady hand. Strokes that met may now miss by a hair.
 fn jittered(rng: &mut SplitMix64, strokes: &[Stroke]) -> Vec<Vec<Point>> {
-    let amount = rng.range(0.008, 0.034);
+    let amount = rng.range(0.010, 0.048);
     strokes
         .iter()
-        .map(|s| s.iter().map(|&(x, y)| (x + amount * rng.bell(), y + amount * rng.bell())).collect())
+        .map(|s| {
+            s.iter()
+                .map(|&(x, y)| (x + amount * rng.bell(), y + amount * rng.bell()))
+                .collect()
+        })
         .collect()
 }
 
@@ -125,8 +137,13 @@ impl Bend {
             // Wave lengths of 0.8 to 3 boxes: shorter ones would break the digit, longer ones only shift it.
             let (length, direction) = (rng.range(0.8, 3.0), rng.range(0.0, std::f32::consts::TAU));
             let k = std::f32::consts::TAU / length;
-            let amplitude = 0.022 * length.sqrt() * rng.bell();
-            [amplitude, k * direction.cos(), k * direction.sin(), rng.range(0.0, std::f32::consts::TAU)]
+            let amplitude = 0.040 * length.sqrt() * rng.bell();
+            [
+                amplitude,
+                k * direction.cos(),
+                k * direction.sin(),
+                rng.range(0.0, std::f32::consts::TAU),
+            ]
         });
         Self { waves }
     }
@@ -148,10 +165,15 @@ struct Affine {
 impl Affine {
     fn random(rng: &mut SplitMix64) -> Self {
         // Most hands lean to the right: a positive shear moves the top (small y) to the right.
-        let shear = 0.14 + 0.20 * rng.bell();
+        let shear = 0.14 + 0.21 * rng.bell();
         let (sin, cos) = (0.09 * rng.bell()).sin_cos();
         let width = rng.range(0.68, 1.08);
-        Self { rows: [[cos * width, -cos * shear - sin], [sin * width, cos - sin * shear]] }
+        Self {
+            rows: [
+                [cos * width, -cos * shear - sin],
+                [sin * width, cos - sin * shear],
+            ],
+        }
     }
 
     fn apply(&self, (x, y): Point) -> Point {
@@ -185,12 +207,22 @@ fn curve(points: &[Point]) -> Vec<Point> {
     let mut path = Vec::with_capacity((n - 1) * PIECES + 1);
     for i in 0..n - 1 {
         let (p1, p2) = (points[i], points[i + 1]);
-        let p0 = if i > 0 { points[i - 1] } else { reflect(p1, p2) };
-        let p3 = if i + 2 < n { points[i + 2] } else { reflect(p2, p1) };
+        let p0 = if i > 0 {
+            points[i - 1]
+        } else {
+            reflect(p1, p2)
+        };
+        let p3 = if i + 2 < n {
+            points[i + 2]
+        } else {
+            reflect(p2, p1)
+        };
         for step in 0..PIECES {
             let t = step as f32 / PIECES as f32;
             let at = |a: f32, b: f32, c: f32, d: f32| {
-                b + 0.5 * t * (c - a + t * (2.0 * a - 5.0 * b + 4.0 * c - d + t * (3.0 * (b - c) + d - a)))
+                b + 0.5
+                    * t
+                    * (c - a + t * (2.0 * a - 5.0 * b + 4.0 * c - d + t * (3.0 * (b - c) + d - a)))
             };
             path.push((at(p0.0, p1.0, p2.0, p3.0), at(p0.1, p1.1, p2.1, p3.1)));
         }
@@ -212,9 +244,9 @@ struct Pen {
 impl Pen {
     fn random(rng: &mut SplitMix64) -> Self {
         // A log-normal width: most pens are thin, a few are broad.
-        let radius = 1.15 * (0.30 * rng.bell()).exp();
+        let radius = 1.20 * (0.30 * rng.bell()).exp();
         Self {
-            radius: radius.clamp(0.65, 2.3),
+            radius: radius.clamp(0.70, 2.3),
             softness: rng.range(0.9, 1.5),
             pressure: rng.range(0.0, 0.22),
             phase: rng.range(0.0, std::f32::consts::TAU),
@@ -284,8 +316,12 @@ mod tests {
             let (label, pixels) = picture(5, i);
             let on = |k: usize| pixels[k] > 0;
             let lit = (0..SIDE * SIDE).filter(|&k| pixels[k] > 127).count();
-            assert!((10..450).contains(&lit), "picture {i}, a {label}: {lit} bright pixels");
-            let border = (0..SIDE).any(|k| on(k) || on(31 * SIDE + k) || on(k * SIDE) || on(k * SIDE + 31));
+            assert!(
+                (10..450).contains(&lit),
+                "picture {i}, a {label}: {lit} bright pixels"
+            );
+            let border =
+                (0..SIDE).any(|k| on(k) || on(31 * SIDE + k) || on(k * SIDE) || on(k * SIDE + 31));
             assert!(!border, "picture {i}, a {label}, touches the border");
         }
     }
@@ -295,6 +331,9 @@ mod tests {
         let mut counts = [0; 10];
         (0..20_000).for_each(|i| counts[usize::from(picture(3, i).0)] += 1);
         // Standard deviation √(20000 · 0.1 · 0.9) ≈ 42.
-        assert!(counts.iter().all(|&c: &i32| (c - 2000).abs() < 210), "{counts:?}");
+        assert!(
+            counts.iter().all(|&c: &i32| (c - 2000).abs() < 210),
+            "{counts:?}"
+        );
     }
 }

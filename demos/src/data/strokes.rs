@@ -19,8 +19,7 @@ const fn variant(weight: f32, strokes: &'static [Stroke]) -> Variant {
 }
 
 /// The ways of writing digit `d`, for d in 0..10.
-pub const DIGITS: [&[Variant]; 10] =
-    [ZERO, ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE];
+pub const DIGITS: [&[Variant]; 10] = [ZERO, ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE];
 
 #[rustfmt::skip]
 const ZERO: &[Variant] = &[
