@@ -5,9 +5,11 @@
 //! any number of threads.
 
 pub mod buffer;
+pub mod conv;
 pub mod element;
 pub mod level;
 pub mod map;
+pub mod matmul;
 #[allow(clippy::needless_range_loop, reason = "the index runs through several small arrays in step")]
 pub mod nest;
 pub mod reduce;

@@ -1,0 +1,176 @@
+//! Two-dimensional convolution: three bilinear maps, each the adjoint of the others in one argument.
+//!
+//! With x (N, H, W, C), y (N, OH, OW, K) and the weight w (R, S, C/G, K) for G groups, all channels-last and dense:
+//!
+//! ```text
+//! y[n, p, q, k] = Σ_{r,s,c}  x[n, p·stride + r·dilation − padding, q·…, c] · w[r, s, c, k]      conv2d
+//! dx = the adjoint in x, applied to dy                                                            conv2d_input_grad
+//! dw = the adjoint in w, applied to dy                                                            conv2d_weight_grad
+//! ```
+//!
+//! c runs over the input channels of k's group, and x is 0 outside its map. The derivative of each map is again one of
+//! the three, so they serve every order of differentiation; `conv2d_input_grad` is also the transposed convolution.
+//!
+//! One file per algorithm; [`algorithm`] says which one runs.
+
+pub mod gemm;
+pub mod naive;
+
+use super::{Element, Level};
+
+/// The sizes of a convolution from x (N, H, W, C) to y (N, OH, OW, K). Pairs are (vertical, horizontal).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvShape {
+    /// N, the number of images.
+    pub batch: usize,
+    /// C, the channels of x: a multiple of `groups`.
+    pub in_channels: usize,
+    /// K, the channels of y: a multiple of `groups`.
+    pub out_channels: usize,
+    /// (H, W)
+    pub input: [usize; 2],
+    /// (OH, OW)
+    pub output: [usize; 2],
+    /// (R, S)
+    pub kernel: [usize; 2],
+    /// Pixels of x from one pixel of y to the next, at least 1.
+    pub stride: [usize; 2],
+    /// Rows and columns of zeros around x, on each side.
+    pub padding: [usize; 2],
+    /// Pixels of x from one tap of the kernel to the next, at least 1.
+    pub dilation: [usize; 2],
+    /// Channels come in this many groups, at least 1; each group of y sees one group of x.
+    pub groups: usize,
+}
+
+impl ConvShape {
+    /// N·H·W·C
+    pub fn x_len(&self) -> usize {
+        self.batch * self.input[0] * self.input[1] * self.in_channels
+    }
+
+    /// N·OH·OW·K
+    pub fn y_len(&self) -> usize {
+        self.batch * self.output[0] * self.output[1] * self.out_channels
+    }
+
+    /// R·S·(C/G)·K
+    pub fn w_len(&self) -> usize {
+        self.taps() * self.group_in() * self.out_channels
+    }
+
+    /// Multiply-adds of each of the three maps, not counting that taps in the padding could be left out.
+    pub fn work(&self) -> usize {
+        self.y_len() * self.taps() * self.group_in()
+    }
+
+    /// R·S
+    pub fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// C/G
+    pub fn group_in(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    /// K/G
+    pub fn group_out(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    fn check(&self, x: usize, w: usize, y: usize) {
+        assert!(self.groups > 0 && self.stride.iter().chain(&self.dilation).all(|&s| s > 0), "convolution: {self:?}");
+        assert!(
+            self.in_channels.is_multiple_of(self.groups) && self.out_channels.is_multiple_of(self.groups),
+            "convolution: channels and groups of {self:?}"
+        );
+        let expected = (self.x_len(), self.w_len(), self.y_len());
+        assert_eq!((x, w, y), expected, "convolution: the lengths of x, w and y for {self:?}");
+    }
+}
+
+/// What happens to an output on its way to memory: the place where activations and statistics are fused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue<'a, T> {
+    /// Added to every pixel, one value per channel of the output.
+    pub bias: Option<&'a [T]>,
+}
+
+impl<T: Element> Epilogue<'_, T> {
+    /// Nothing happens.
+    pub const NONE: Epilogue<'static, T> = Epilogue { bias: None };
+
+    /// Finishes some whole pixels of the output, which are still in the cache.
+    #[inline]
+    pub(crate) fn apply(&self, level: Level, pixels: &mut [T]) {
+        let Some(bias) = self.bias else { return };
+        if bias.is_empty() {
+            return;
+        }
+        level.vectorize(|| {
+            for pixel in pixels.chunks_exact_mut(bias.len()) {
+                pixel.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
+            }
+        })
+    }
+
+    fn check(&self, channels: usize) {
+        assert!(self.bias.is_none_or(|b| b.len() == channels), "convolution: one bias value for each of {channels}");
+    }
+}
+
+/// The ways to compute a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Plain loops, the oracle.
+    Naive,
+    /// Patches gathered into a matrix, times the weights as a matrix.
+    Gemm,
+}
+
+/// The algorithm that runs at this level.
+fn algorithm(level: Level) -> Algorithm {
+    match level {
+        Level::Scalar => Algorithm::Naive,
+        _ => Algorithm::Gemm,
+    }
+}
+
+/// y (N, OH, OW, K) ← x (N, H, W, C) ∗ w (R, S, C/G, K), then the epilogue with K channels.
+pub fn conv2d<T: Element>(shape: &ConvShape, x: &[T], w: &[T], epilogue: Epilogue<T>, y: &mut [T]) {
+    shape.check(x.len(), w.len(), y.len());
+    epilogue.check(shape.out_channels);
+    let level = Level::current();
+    match algorithm(level) {
+        Algorithm::Naive => naive::conv2d(shape, x, w, epilogue, y),
+        Algorithm::Gemm => gemm::conv2d(level, shape, x, w, epilogue, y),
+    }
+}
+
+/// dx (N, H, W, C) ← the adjoint of [`conv2d`] in x, applied to dy (N, OH, OW, K); then the epilogue with C channels.
+///
+/// This is the transposed convolution of an input dy.
+pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], epilogue: Epilogue<T>, dx: &mut [T]) {
+    shape.check(dx.len(), w.len(), dy.len());
+    epilogue.check(shape.in_channels);
+    let level = Level::current();
+    match algorithm(level) {
+        Algorithm::Naive => naive::conv2d_input_grad(shape, dy, w, epilogue, dx),
+        Algorithm::Gemm => gemm::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
+    }
+}
+
+/// dw (R, S, C/G, K) ← the adjoint of [`conv2d`] in w: Σ over the pixels of dy (N, OH, OW, K) times what they saw of
+/// x (N, H, W, C).
+pub fn conv2d_weight_grad<T: Element>(shape: &ConvShape, x: &[T], dy: &[T], dw: &mut [T]) {
+    shape.check(x.len(), dw.len(), dy.len());
+    let level = Level::current();
+    match algorithm(level) {
+        Algorithm::Naive => naive::conv2d_weight_grad(shape, x, dy, dw),
+        Algorithm::Gemm => gemm::conv2d_weight_grad(level, shape, x, dy, dw),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! Every algorithm at every level against the naive loops in f64, the adjoint equations, and bits across threads.
+
+use super::*;
+use crate::kernels::matmul::tests::{error, noise, same_bits_on_any_threads, tolerance, widen};
+
+/// Square images, kernels and steps, except that the map is one wider than high, so that no axis passes for the other.
+#[allow(clippy::too_many_arguments)]
+fn shape(
+    batch: usize,
+    channels: [usize; 2],
+    size: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+    groups: usize,
+) -> Option<ConvShape> {
+    let input = [size, size + 1];
+    let out = |size: usize| (size + 2 * padding).checked_sub(dilation * (kernel - 1) + 1).map(|n| n / stride + 1);
+    Some(ConvShape {
+        batch,
+        in_channels: channels[0],
+        out_channels: channels[1],
+        input,
+        output: [out(input[0])?, out(input[1])?],
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        padding: [padding; 2],
+        dilation: [dilation; 2],
+        groups,
+    })
+}
+
+/// A grid over everything that the loops distinguish, the channel counts taken in turn.
+fn grid() -> Vec<ConvShape> {
+    let channels = [[1, 1], [3, 17], [16, 16], [5, 7], [33, 3], [67, 31], [2, 64]];
+    let mut shapes = Vec::new();
+    for size in [1, 4, 7, 9] {
+        for kernel in [1, 2, 3, 4, 5] {
+            for stride in [1, 2, 3] {
+                for padding in [0, 1, 2] {
+                    for dilation in [1, 2] {
+                        for groups in [1, 3] {
+                            let [c, k] = channels[shapes.len() % channels.len()];
+                            let channels = if groups == 1 { [c, k] } else { [3 * (1 + c % 5), 3 * (1 + k % 6)] };
+                            let batch = 1 + shapes.len() % 3;
+                            shapes.extend(shape(batch, channels, size, kernel, stride, padding, dilation, groups));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    shapes.extend(odd_shapes());
+    shapes
+}
+
+/// Different numbers along the two axes, output padding of a transposed convolution, and nothing at all.
+fn odd_shapes() -> Vec<ConvShape> {
+    let odd = ConvShape {
+        batch: 2,
+        in_channels: 6,
+        out_channels: 4,
+        input: [9, 6],
+        output: [4, 3],
+        kernel: [2, 5],
+        stride: [2, 3],
+        padding: [0, 2],
+        dilation: [2, 1],
+        groups: 2,
+    };
+    let mut shapes = vec![odd, ConvShape { input: [10, 8], ..odd }];
+    // Maps whose output is as large as the input though the stride is 2.
+    shapes.extend(shape(3, [4, 4], 2, 3, 2, 1, 1, 1).map(|s| ConvShape { input: [2, 2], output: [2, 2], ..s }));
+    let full = shape(2, [4, 6], 5, 3, 1, 1, 1, 1).unwrap();
+    shapes.push(ConvShape { batch: 0, ..full });
+    shapes.push(ConvShape { in_channels: 0, ..full });
+    shapes.push(ConvShape { out_channels: 0, ..full });
+    shapes.push(ConvShape { in_channels: 0, out_channels: 0, ..full });
+    shapes.push(ConvShape { kernel: [0, 3], output: [8, 6], ..full });
+    shapes.push(ConvShape { input: [0, 6], output: [0, 6], ..full });
+    shapes.push(ConvShape { input: [0, 6], output: [1, 6], padding: [2, 1], ..full });
+    shapes
+}
+
+/// Large enough for several blocks, ranges and tap blocks.
+fn large_shapes() -> Vec<ConvShape> {
+    let large = [
+        shape(9, [20, 24], 16, 3, 1, 1, 1, 1),
+        shape(6, [130, 40], 8, 4, 2, 1, 1, 1),
+        shape(5, [48, 36], 11, 3, 1, 2, 1, 1),
+        shape(40, [64, 66], 4, 3, 1, 1, 1, 1),
+        shape(7, [24, 48], 13, 3, 2, 1, 1, 2),
+        shape(3, [3, 20], 33, 3, 1, 1, 1, 1),
+        shape(8, [40, 24], 12, 1, 1, 0, 1, 1),
+        shape(8, [40, 24], 12, 1, 1, 0, 1, 4),
+    ];
+    large.into_iter().map(Option::unwrap).collect()
+}
+
+struct Values<T> {
+    x: Vec<T>,
+    y: Vec<T>,
+    w: Vec<T>,
+    x_bias: Vec<T>,
+    y_bias: Vec<T>,
+}
+
+impl<T: Element> Values<T> {
+    fn of(shape: &ConvShape) -> Values<T> {
+        Values {
+            x: noise(shape.x_len(), 1),
+            y: noise(shape.y_len(), 2),
+            w: noise(shape.w_len(), 3),
+            x_bias: noise(shape.in_channels, 4),
+            y_bias: noise(shape.out_channels, 5),
+        }
+    }
+
+    /// y, dx and dw by the dispatched kernels, into memory full of NaN.
+    fn run(&self, shape: &ConvShape) -> [Vec<T>; 3] {
+        let nan = |len: usize| vec![T::nan(); len];
+        let (mut y, mut dx, mut dw) = (nan(shape.y_len()), nan(shape.x_len()), nan(shape.w_len()));
+        conv2d(shape, &self.x, &self.w, Epilogue { bias: Some(&self.y_bias) }, &mut y);
+        conv2d_input_grad(shape, &self.y, &self.w, Epilogue { bias: Some(&self.x_bias) }, &mut dx);
+        conv2d_weight_grad(shape, &self.x, &self.y, &mut dw);
+        [y, dx, dw]
+    }
+
+    /// The same by the naive loops in f64.
+    fn oracle(&self, shape: &ConvShape) -> [Vec<f64>; 3] {
+        let [x, y, w] = [&self.x, &self.y, &self.w].map(|v| widen(v));
+        Level::Scalar.scope(|| Values { x, y, w, x_bias: widen(&self.x_bias), y_bias: widen(&self.y_bias) }.run(shape))
+    }
+}
+
+fn check_against_oracle<T: Element>(shapes: &[ConvShape]) -> [f64; 3] {
+    let mut worst = [0.0f64; 3];
+    for shape in shapes {
+        let values = Values::<T>::of(shape);
+        let want = values.oracle(shape);
+        for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
+            let got = level.scope(|| values.run(shape));
+            for (i, map) in ["conv2d", "input_grad", "weight_grad"].into_iter().enumerate() {
+                let error = error(&got[i], &want[i]);
+                assert!(error <= tolerance::<T>(), "{map} {} {level:?} {shape:?}: {error:e}", T::NAME);
+                worst[i] = worst[i].max(error);
+            }
+        }
+    }
+    worst
+}
+
+#[test]
+fn every_level_agrees_with_the_loops_on_the_grid() {
+    println!("f32: {:?}", check_against_oracle::<f32>(&grid()));
+    println!("f64: {:?}", check_against_oracle::<f64>(&grid()));
+}
+
+#[test]
+fn every_level_agrees_with_the_loops_on_large_shapes() {
+    println!("f32: {:?}", check_against_oracle::<f32>(&large_shapes()));
+    println!("f64: {:?}", check_against_oracle::<f64>(&large_shapes()));
+}
+
+#[test]
+fn the_three_maps_are_adjoint() {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    for shape in grid().iter().chain(&large_shapes()) {
+        for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
+            let mut values = Values::<f64>::of(shape);
+            values.x_bias.fill(0.0);
+            values.y_bias.fill(0.0);
+            let [y, dx, dw] = level.scope(|| values.run(shape));
+            let products = [dot(&y, &values.y), dot(&dx, &values.x), dot(&dw, &values.w)];
+            let scale = 1e-12 * (1.0 + shape.work() as f64).sqrt();
+            assert!((products[0] - products[1]).abs() <= scale, "{level:?} {shape:?}: {products:?}");
+            assert!((products[0] - products[2]).abs() <= scale, "{level:?} {shape:?}: {products:?}");
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_the_bits() {
+    for shape in large_shapes() {
+        let values = Values::<f32>::of(&shape);
+        same_bits_on_any_threads(|| values.run(&shape).concat());
+    }
+}
+
+/// `cargo test --release --lib -- --ignored --nocapture speed`: best of several runs, as GFLOP/s of the definition.
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    let layer = |name, channels, size, kernel, stride| {
+        let shape = shape(64, channels, size, kernel, stride, 1, 1, 1).unwrap();
+        let out = (size + 2 - kernel) / stride + 1;
+        (name, ConvShape { input: [size; 2], output: [out; 2], ..shape })
+    };
+    let layers = [
+        layer("D1", [3, 64], 32, 3, 1),
+        layer("D2", [64, 64], 32, 4, 2),
+        layer("D3", [64, 128], 16, 3, 1),
+        layer("D5", [128, 256], 8, 3, 1),
+        layer("D7", [256, 512], 4, 3, 1),
+        layer("G1 (adjoint)", [256, 512], 8, 4, 2),
+        layer("G3 (adjoint)", [64, 128], 32, 4, 2),
+        layer("G4", [64, 3], 32, 3, 1),
+    ];
+    for (name, shape) in layers {
+        let Values { mut x, mut y, mut w, .. } = Values::<f32>::of(&shape);
+        let gflops = |f: &mut dyn FnMut()| {
+            let time = |f: &mut dyn FnMut()| {
+                let start = std::time::Instant::now();
+                f();
+                start.elapsed().as_secs_f64()
+            };
+            f();
+            let best = (0..9).map(|_| time(f)).fold(f64::MAX, f64::min);
+            format!("{:6.2} ms {:4.0}", best * 1e3, 2e-9 * shape.work() as f64 / best)
+        };
+        let forward = gflops(&mut || conv2d(&shape, &x, &w, Epilogue::NONE, &mut y));
+        let input_grad = gflops(&mut || conv2d_input_grad(&shape, &y, &w, Epilogue::NONE, &mut x));
+        let weight_grad = gflops(&mut || conv2d_weight_grad(&shape, &x, &y, &mut w));
+        println!("{name:13} forward {forward}   input_grad {input_grad}   weight_grad {weight_grad} GFLOP/s");
+    }
+}

@@ -1,0 +1,404 @@
+//! Matrix products C (m, n) = A (m, k) · B (k, n), one or a batch of them.
+//!
+//! A and B come with any strides, so that a transposed operand costs nothing; C is row-major. Large products are cut
+//! into blocks of rows or of columns whose borders depend on the sizes alone, and each element of C is summed on one
+//! thread: the bits are the same at any number of threads.
+
+use rayon::prelude::*;
+
+use super::{Buffer, Element, Level, map::for_chunks};
+
+/// A matrix inside a slice: its values, and its (row, column) strides in elements.
+pub type Mat<'a, T> = (&'a [T], [usize; 2]);
+
+/// A product is cut into at most this many parts: enough for the threads of a desktop.
+const PARTS: usize = 16;
+
+/// Multiply-adds that are worth a task of their own: 20 µs at 100 GFLOP/s, a few times what the hand-over costs.
+const TASK: usize = 1 << 20;
+
+/// No part is narrower than this many rows or columns, since every part packs the whole other operand again.
+const NARROWEST: usize = 64;
+
+/// C (m, n) ← A (m, k) · B (k, n), or C + A·B to `accumulate`. Spreads over threads; `c` is row-major and dense.
+///
+/// # Panics
+/// If the strides lead outside `a` or `b`, or `c` does not have m·n elements.
+pub fn matmul<T: Element>([m, k, n]: [usize; 3], a: Mat<T>, b: Mat<T>, accumulate: bool, c: &mut [T]) {
+    let level = Level::current();
+    check([m, k, n], a, b);
+    assert_eq!(c.len(), m * n, "matmul: C is {m}×{n}");
+    if level != Level::Scalar && k > 0 {
+        // Matrix times vector: bound by memory, and a register tile would be nearly empty.
+        if n == 1 {
+            return matvec(level, k, a, (b.0, b.1[0]), accumulate, c);
+        }
+        if m == 1 {
+            return matvec(level, k, transposed(b), (a.0, a.1[1]), accumulate, c);
+        }
+    }
+    let parts = (m.saturating_mul(k).saturating_mul(n) / TASK).clamp(1, PARTS);
+    if parts == 1 {
+        gemm(level, [m, k, n], a, b, accumulate, c, n);
+    } else if m >= n {
+        let rows = m.div_ceil(parts).next_multiple_of(16).max(NARROWEST);
+        c.par_chunks_mut(rows * n).enumerate().for_each(|(i, part)| {
+            let a = (&a.0[i * rows * a.1[0]..], a.1);
+            gemm(level, [part.len() / n, k, n], a, b, accumulate, part, n);
+        });
+    } else {
+        let columns = n.div_ceil(parts).next_multiple_of(32).max(NARROWEST);
+        let out = Shared(c.as_mut_ptr());
+        (0..n.div_ceil(columns)).into_par_iter().for_each(|i| {
+            let first = i * columns;
+            let b = (&b.0[first * b.1[1]..], b.1);
+            let size = [m, k, columns.min(n - first)];
+            // SAFETY: `check` above covers A and B, of which this is a column block; C has m·n elements, and no other
+            // task writes the columns `first..first + columns`.
+            unsafe { gemm_unchecked(level, size, a, b, accumulate, out.at(first), n) };
+        });
+    }
+}
+
+/// `count` products Cᵢ (m, n) ← Aᵢ (m, k) · Bᵢ (k, n), where Aᵢ begins at `i * a_step` and Bᵢ at `i * b_step` (0 shares
+/// one matrix among all); the Cᵢ lie densely one after another.
+///
+/// # Panics
+/// As [`matmul`].
+pub fn batched_matmul<T: Element>(
+    count: usize,
+    [m, k, n]: [usize; 3],
+    (a, a_step): (Mat<T>, usize),
+    (b, b_step): (Mat<T>, usize),
+    accumulate: bool,
+    c: &mut [T],
+) {
+    let level = Level::current();
+    assert_eq!(c.len(), count * m * n, "batched_matmul: C is {count}×{m}×{n}");
+    if c.is_empty() {
+        return;
+    }
+    let nth = |i: usize| ((&a.0[(i * a_step).min(a.0.len())..], a.1), (&b.0[(i * b_step).min(b.0.len())..], b.1));
+    let work = m * k * n;
+    if work >= TASK {
+        for (i, c) in c.chunks_mut(m * n).enumerate() {
+            let (a, b) = nth(i);
+            matmul([m, k, n], a, b, accumulate, c);
+        }
+    } else {
+        let together = (TASK / work.max(m * n)).max(1);
+        for_chunks(c, together * m * n, |start, part| {
+            for (i, c) in part.chunks_mut(m * n).enumerate() {
+                let (a, b) = nth(start / (m * n) + i);
+                gemm(level, [m, k, n], a, b, accumulate, c, n);
+            }
+        });
+    }
+}
+
+/// C (m, n) ← A (m, k) · B (k, n) (+ C to `accumulate`) on this thread; the rows of C begin `c_row` elements apart.
+///
+/// # Panics
+/// If the strides lead outside a slice, or the rows of C overlap.
+pub fn gemm<T: Element>(
+    level: Level,
+    [m, k, n]: [usize; 3],
+    a: Mat<T>,
+    b: Mat<T>,
+    accumulate: bool,
+    c: &mut [T],
+    c_row: usize,
+) {
+    check([m, k, n], a, b);
+    assert!(c_row >= n && reach([m, n], [c_row, 1]) <= c.len(), "gemm: a {m}×{n} C, rows {c_row} apart, does not fit");
+    // SAFETY: both asserts together are the promise, and the exclusive borrow of `c` keeps other threads away.
+    unsafe { gemm_unchecked(level, [m, k, n], a, b, accumulate, c.as_mut_ptr(), c_row) }
+}
+
+/// [`gemm`] into memory that other threads may write too, elsewhere.
+///
+/// # Safety
+/// A and B must lie within their slices; the m rows of n elements from `c`, `c_row` apart, must not overlap, must lie
+/// within one allocation and be touched by no other thread meanwhile.
+unsafe fn gemm_unchecked<T: Element>(
+    level: Level,
+    [m, k, n]: [usize; 3],
+    a: Mat<T>,
+    b: Mat<T>,
+    accumulate: bool,
+    c: *mut T,
+    c_row: usize,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    if level == Level::Scalar || k == 0 {
+        for i in 0..m {
+            // SAFETY: row i of C, ours alone by the caller's promise; floats of any bits are valid.
+            let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * c_row), n) };
+            let a_row = if k == 0 { &[] } else { &a.0[i * a.1[0]..] };
+            gemm_row(row, k, (a_row, a.1[1]), b, accumulate);
+        }
+        return;
+    }
+    let beta = if accumulate { T::one() } else { T::zero() };
+    let strided = |(values, [row, column]): Mat<T>| (values.as_ptr(), row as isize, column as isize);
+    // SAFETY: the caller's promise; slices span at most isize::MAX bytes, so that the strides in use fit.
+    unsafe { T::gemm(m, k, n, strided(a), strided(b), beta, (c, c_row as isize, 1)) }
+}
+
+/// One row of C: c (n) ← a (k) · B (k, n), in the plainest order.
+fn gemm_row<T: Element>(c: &mut [T], k: usize, a: (&[T], usize), b: Mat<T>, accumulate: bool) {
+    if !accumulate {
+        c.fill(T::zero());
+    }
+    for p in 0..k {
+        let factor = a.0[p * a.1];
+        for (j, c) in c.iter_mut().enumerate() {
+            *c += factor * b.0[p * b.1[0] + j * b.1[1]];
+        }
+    }
+}
+
+/// y (m) ← A (m, k) · x (k), or y + A·x, bound by the memory that A lies in. k is not 0; x has a stride.
+fn matvec<T: Element>(level: Level, k: usize, a: Mat<T>, x: (&[T], usize), accumulate: bool, y: &mut [T]) {
+    let gathered;
+    let x = if x.1 == 1 {
+        &x.0[..k]
+    } else {
+        gathered = Buffer::copy_of(&(0..k).map(|p| x.0[p * x.1]).collect::<Vec<T>>());
+        &gathered[..]
+    };
+    let [row, column] = a.1;
+    let rows = ((1 << 16) / k).next_multiple_of(64);
+    for_chunks(y, rows, |first, y| {
+        level.vectorize(|| {
+            let a = &a.0[first * row..];
+            if column == 1 {
+                // Rows lie densely: one scalar product each.
+                for (i, y) in y.iter_mut().enumerate() {
+                    let product = dot(&a[i * row..i * row + k], x);
+                    *y = if accumulate { *y + product } else { product };
+                }
+                return;
+            }
+            if !accumulate {
+                y.fill(T::zero());
+            }
+            for (p, &x) in x.iter().enumerate() {
+                if row == 1 {
+                    let column = &a[p * column..p * column + y.len()];
+                    y.iter_mut().zip(column).for_each(|(y, &a)| *y += a * x);
+                } else {
+                    y.iter_mut().enumerate().for_each(|(i, y)| *y += a[i * row + p * column] * x);
+                }
+            }
+        })
+    });
+}
+
+/// The scalar product of two vectors of one length: sixteen lanes side by side, then the lanes, then the rest.
+#[inline(always)]
+fn dot<T: Element>(a: &[T], b: &[T]) -> T {
+    let (a_chunks, a_rest) = a.as_chunks::<16>();
+    let (b_chunks, b_rest) = b.as_chunks::<16>();
+    let mut lanes = [T::zero(); 16];
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for i in 0..16 {
+            lanes[i] += a[i] * b[i];
+        }
+    }
+    let mut width = 8;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = lanes[i] + lanes[i + width];
+        }
+        width /= 2;
+    }
+    a_rest.iter().zip(b_rest).fold(lanes[0], |sum, (&a, &b)| sum + a * b)
+}
+
+/// The transposed matrix: the same values with exchanged strides.
+pub fn transposed<T>((values, [row, column]): Mat<T>) -> Mat<T> {
+    (values, [column, row])
+}
+
+/// Panics unless A (m, k) and B (k, n) lie inside their slices.
+fn check<T>([m, k, n]: [usize; 3], a: Mat<T>, b: Mat<T>) {
+    assert!(reach([m, k], a.1) <= a.0.len(), "matmul: a {m}×{k} A of strides {:?} in {} elements", a.1, a.0.len());
+    assert!(reach([k, n], b.1) <= b.0.len(), "matmul: a {k}×{n} B of strides {:?} in {} elements", b.1, b.0.len());
+}
+
+/// One more than the largest offset of a matrix, 0 for an empty one. Saturates, so that no overflow passes a check.
+fn reach([rows, columns]: [usize; 2], strides: [usize; 2]) -> usize {
+    if rows == 0 || columns == 0 {
+        return 0;
+    }
+    let last = (rows - 1).saturating_mul(strides[0]).saturating_add((columns - 1).saturating_mul(strides[1]));
+    last.saturating_add(1)
+}
+
+/// A pointer that tasks share, each to write a part of its own.
+#[derive(Clone, Copy)]
+struct Shared<T>(*mut T);
+
+impl<T> Shared<T> {
+    /// The element `offset` further on.
+    ///
+    /// # Safety
+    /// It must lie in the same allocation.
+    unsafe fn at(self, offset: usize) -> *mut T {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(offset) }
+    }
+}
+
+// SAFETY: a pointer can go to any thread; whoever writes through it promises that the parts are disjoint.
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Reproducible values in −1..1.
+    pub(crate) fn noise<T: Element>(len: usize, seed: u64) -> Vec<T> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+        };
+        (0..len).map(|_| T::of(next())).collect()
+    }
+
+    /// ‖got − want‖ / ‖want‖, where both zero is 0.
+    pub(crate) fn error<T: Element>(got: &[T], want: &[f64]) -> f64 {
+        assert_eq!(got.len(), want.len());
+        let difference: f64 = got.iter().zip(want).map(|(g, w)| (g.f64() - w).powi(2)).sum();
+        let size: f64 = want.iter().map(|w| w * w).sum();
+        if difference == 0.0 { 0.0 } else { (difference / size.max(f64::MIN_POSITIVE)).sqrt() }
+    }
+
+    pub(crate) fn widen<T: Element>(values: &[T]) -> Vec<f64> {
+        values.iter().map(|v| v.f64()).collect()
+    }
+
+    /// The relative error that a sum of products may have.
+    pub(crate) fn tolerance<T: Element>() -> f64 {
+        if T::NAME == "f32" { 6e-6 } else { 1e-13 }
+    }
+
+    /// Runs `f` on pools of several sizes and asserts that the bits agree.
+    pub(crate) fn same_bits_on_any_threads<T: Element>(f: impl Fn() -> Vec<T> + Sync) {
+        let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&f);
+        let one = on(1);
+        for threads in [2, 3, 8] {
+            // NaN equals nothing, so a value that was never written fails here too.
+            assert!(one == on(threads), "{threads} threads");
+        }
+    }
+
+    /// A (rows, columns) matrix in the four ways it may lie: dense, transposed, with gaps, transposed with gaps.
+    fn layouts([rows, columns]: [usize; 2]) -> [[usize; 2]; 4] {
+        [[columns, 1], [1, rows], [2 * columns + 3, 2], [3, 3 * rows + 1]]
+    }
+
+    fn product([m, k, n]: [usize; 3], a: Mat<f64>, b: Mat<f64>, c: &mut [f64]) {
+        for i in 0..m {
+            for j in 0..n {
+                for p in 0..k {
+                    c[i * n + j] += a.0[i * a.1[0] + p * a.1[1]] * b.0[p * b.1[0] + j * b.1[1]];
+                }
+            }
+        }
+    }
+
+    fn check_size<T: Element>(size @ [m, k, n]: [usize; 3]) {
+        for sa in layouts([m, k]) {
+            for sb in layouts([k, n]) {
+                let (a, b) = (noise::<T>(reach([m, k], sa), 1), noise::<T>(reach([k, n], sb), 2));
+                for accumulate in [false, true] {
+                    let mut c = if accumulate { noise(m * n, 3) } else { vec![T::nan(); m * n] };
+                    let mut want = if accumulate { widen(&c) } else { vec![0.0; m * n] };
+                    product(size, (&widen(&a), sa), (&widen(&b), sb), &mut want);
+                    matmul(size, (&a, sa), (&b, sb), accumulate, &mut c);
+                    let error = error(&c, &want);
+                    assert!(error < tolerance::<T>(), "{} {size:?} {sa:?} {sb:?} {accumulate}: {error}", T::NAME);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_agrees_with_the_definition() {
+        let sizes = [0, 1, 2, 7, 8, 9, 17, 33];
+        for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
+            level.scope(|| {
+                for m in sizes {
+                    for k in sizes {
+                        for n in sizes {
+                            check_size::<f32>([m, k, n]);
+                            check_size::<f64>([m, k, n]);
+                        }
+                    }
+                }
+                for size in [[300, 129, 70], [70, 129, 300], [1, 700, 500], [500, 700, 1], [1, 999, 1]] {
+                    check_size::<f32>(size);
+                    check_size::<f64>(size);
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_batch_is_its_products() {
+        for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
+            for (count, size @ [m, k, n]) in [(5, [3, 4, 5]), (3, [110, 100, 120]), (300, [9, 40, 17]), (2, [0, 3, 1])]
+            {
+                for b_step in [0, k * n] {
+                    let (a, b) = (noise::<f32>(count * m * k, 1), noise::<f32>(count * k * n, 2));
+                    let mut c = vec![f32::NAN; count * m * n];
+                    let (a, b) = ((&a[..], [k, 1]), (&b[..], [n, 1]));
+                    level.scope(|| batched_matmul(count, size, (a, m * k), (b, b_step), false, &mut c));
+                    for i in 0..count {
+                        let mut want = vec![0.0; m * n];
+                        let (a, b) = (widen(&a.0[i * m * k..]), widen(&b.0[i * b_step..]));
+                        product(size, (&a, [k, 1]), (&b, [n, 1]), &mut want);
+                        assert!(error(&c[i * m * n..][..m * n], &want) < 6e-6, "{level:?} {size:?} {i}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_the_bits() {
+        for size @ [m, k, n] in [[700, 90, 65], [65, 300, 700], [1, 900, 2000], [2000, 900, 1]] {
+            for strides in [[k, 1], [1, m]] {
+                let (a, b) = (noise::<f32>(m * k, 1), noise::<f32>(k * n, 2));
+                same_bits_on_any_threads(|| {
+                    let mut c = vec![f32::NAN; m * n];
+                    matmul(size, (&a, strides), (&b, [n, 1]), false, &mut c);
+                    c
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn operands_that_do_not_fit_are_refused() {
+        let refused = |a_len: usize, strides: [usize; 2]| {
+            let a = vec![1.0f32; a_len];
+            std::panic::catch_unwind(|| matmul([4, 5, 6], (&a, strides), (&[1.0; 30], [6, 1]), false, &mut [0.0; 24]))
+                .is_err()
+        };
+        assert!(!refused(20, [5, 1]));
+        assert!(refused(19, [5, 1]));
+        assert!(refused(20, [6, 1]));
+        assert!(refused(20, [usize::MAX, 1]));
+        assert!(refused(20, [1, usize::MAX / 2]));
+    }
+}
