@@ -12,6 +12,7 @@ pub mod map;
 pub mod matmul;
 #[allow(clippy::needless_range_loop, reason = "the index runs through several small arrays in step")]
 pub mod nest;
+pub mod pool;
 pub mod reduce;
 
 pub use buffer::Buffer;
