@@ -211,7 +211,7 @@ fn dot<T: Element>(a: &[T], b: &[T]) -> T {
     let mut width = 8;
     while width > 0 {
         for i in 0..width {
-            lanes[i] = lanes[i] + lanes[i + width];
+            lanes[i] += lanes[i + width];
         }
         width /= 2;
     }

@@ -194,6 +194,11 @@ pub fn conv2d_input_grad<T: Element>(
     output.compute(level, source, &phases, epilogue, dx);
 }
 
+/// For stride 1 and one group, the weights (R, S, C, K) of the adjoint: turned around, with C and K exchanged.
+pub(super) fn turned_weights<T: Element>(level: Level, shape: &ConvShape, w: &[T]) -> Buffer<T> {
+    exchange_channels(level, shape, w, &[[Axis::backward(shape, 0, 0), Axis::backward(shape, 1, 0)]])
+}
+
 /// The weights (R, S, C/G, K) as the phases need them: for each phase, group and tap a matrix (K/G, C/G).
 fn exchange_channels<T: Element>(level: Level, shape: &ConvShape, w: &[T], phases: &[[Axis; 2]]) -> Buffer<T> {
     let (rows, columns) = (shape.group_out(), shape.group_in());

@@ -15,6 +15,7 @@
 
 pub mod gemm;
 pub mod naive;
+pub mod winograd;
 
 use super::{Element, Level};
 
@@ -127,14 +128,28 @@ pub enum Algorithm {
     Naive,
     /// Patches gathered into a matrix, times the weights as a matrix.
     Gemm,
+    /// F(4×4, 3×3): a quarter of the multiplications, for kernels of 3×3 and stride 1.
+    Winograd,
 }
 
-/// The algorithm that runs at this level.
-fn algorithm(level: Level) -> Algorithm {
-    match level {
-        Level::Scalar => Algorithm::Naive,
-        _ => Algorithm::Gemm,
+/// The three maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Map {
+    Forward,
+    InputGrad,
+    WeightGrad,
+}
+
+/// The algorithm that computes a map of this shape at this level.
+fn algorithm<T: Element>(level: Level, map: Map, shape: &ConvShape) -> Algorithm {
+    if level == Level::Scalar {
+        return Algorithm::Naive;
     }
+    let deep = shape.in_channels >= 16 && shape.out_channels >= 16;
+    if T::NAME == "f32" && map != Map::WeightGrad && winograd::supports(shape) && deep {
+        return Algorithm::Winograd;
+    }
+    Algorithm::Gemm
 }
 
 /// y (N, OH, OW, K) ← x (N, H, W, C) ∗ w (R, S, C/G, K), then the epilogue with K channels.
@@ -142,9 +157,10 @@ pub fn conv2d<T: Element>(shape: &ConvShape, x: &[T], w: &[T], epilogue: Epilogu
     shape.check(x.len(), w.len(), y.len());
     epilogue.check(shape.out_channels);
     let level = Level::current();
-    match algorithm(level) {
+    match algorithm::<T>(level, Map::Forward, shape) {
         Algorithm::Naive => naive::conv2d(shape, x, w, epilogue, y),
         Algorithm::Gemm => gemm::conv2d(level, shape, x, w, epilogue, y),
+        Algorithm::Winograd => winograd::conv2d(level, shape, x, w, epilogue, y),
     }
 }
 
@@ -155,9 +171,10 @@ pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], epilo
     shape.check(dx.len(), w.len(), dy.len());
     epilogue.check(shape.in_channels);
     let level = Level::current();
-    match algorithm(level) {
+    match algorithm::<T>(level, Map::InputGrad, shape) {
         Algorithm::Naive => naive::conv2d_input_grad(shape, dy, w, epilogue, dx),
         Algorithm::Gemm => gemm::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
+        Algorithm::Winograd => winograd::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
     }
 }
 
@@ -166,9 +183,9 @@ pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], epilo
 pub fn conv2d_weight_grad<T: Element>(shape: &ConvShape, x: &[T], dy: &[T], dw: &mut [T]) {
     shape.check(x.len(), dw.len(), dy.len());
     let level = Level::current();
-    match algorithm(level) {
+    match algorithm::<T>(level, Map::WeightGrad, shape) {
         Algorithm::Naive => naive::conv2d_weight_grad(shape, x, dy, dw),
-        Algorithm::Gemm => gemm::conv2d_weight_grad(level, shape, x, dy, dw),
+        _ => gemm::conv2d_weight_grad(level, shape, x, dy, dw),
     }
 }
 
