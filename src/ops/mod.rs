@@ -8,6 +8,11 @@
 //! was expected.
 
 mod arithmetic;
+mod conv;
 mod elementwise;
+mod matmul;
+mod pool;
 mod reduction;
 mod shape;
+
+pub use conv::{Conv2dOptions, WEIGHT_ORDER};

@@ -1,0 +1,260 @@
+//! Convolution, its transpose, and its weight gradient: three bilinear maps that are each other's rules.
+//!
+//! Let y = w ∗ x, which is y[n,k,i,j] = Σ_{c,r,s} w[k,c,r,s]·x[n, c, i·stride + r·dilation − padding, …]. For a gradient ȳ
+//! there are two adjoints: in x, x̄ = convᵀ(ȳ, w), the transposed convolution; and in w, w̄ = corr(x, ȳ). All three are the
+//! one trilinear form ⟨ȳ, w ∗ x⟩ with one argument left open, so the derivative of each in either of its arguments is
+//! one of the other two, and three kernels and three rules give every order of derivative.
+//!
+//! Maps are (N, C, H, W), in memory channels-last. Weights are (K, C/groups, R, S), in memory R, S, C, K: both have
+//! the channels innermost, where the kernels vectorise. What lies otherwise is copied.
+
+use crate::kernels::Buffer;
+use crate::kernels::conv::{self, ConvShape, Epilogue};
+use crate::{Backward, Element, Shape, Tensor, Var};
+
+/// How a convolution's kernel moves over the map, per axis (height, width).
+///
+/// ```
+/// use wengert::ops::Conv2dOptions;
+/// let options = Conv2dOptions::default().stride(2).padding(1);
+/// assert_eq!((options.stride, options.dilation, options.groups), ([2, 2], [1, 1], 1));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dOptions {
+    /// Steps of the kernel, at least 1. Default 1.
+    pub stride: [usize; 2],
+    /// Zeros around the map. Default 0.
+    pub padding: [usize; 2],
+    /// Distance of the kernel's taps, at least 1. Default 1.
+    pub dilation: [usize; 2],
+    /// Parts into which the channels are cut, each with kernels of its own; divides both channel numbers. Default 1.
+    pub groups: usize,
+}
+
+impl Default for Conv2dOptions {
+    fn default() -> Self {
+        Conv2dOptions { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 }
+    }
+}
+
+impl Conv2dOptions {
+    /// The same stride along both axes.
+    pub fn stride(self, stride: usize) -> Self {
+        Conv2dOptions { stride: [stride; 2], ..self }
+    }
+
+    /// The same padding along both axes.
+    pub fn padding(self, padding: usize) -> Self {
+        Conv2dOptions { padding: [padding; 2], ..self }
+    }
+
+    /// The same dilation along both axes.
+    pub fn dilation(self, dilation: usize) -> Self {
+        Conv2dOptions { dilation: [dilation; 2], ..self }
+    }
+
+    /// The number of groups.
+    pub fn groups(self, groups: usize) -> Self {
+        Conv2dOptions { groups, ..self }
+    }
+}
+
+/// The memory order of a convolution's weight (K, C/groups, R, S): R, S, C, K.
+pub const WEIGHT_ORDER: [usize; 4] = [2, 3, 1, 0];
+
+impl<T: Element> Var<T> {
+    /// The convolution of maps (N, C, H, W) with a weight (K, C/groups, R, S), plus a bias (K) if given:
+    /// (N, K, OH, OW) with OH = ⌊(H + 2·padding − dilation·(R − 1) − 1)/stride⌋ + 1, and likewise OW.
+    ///
+    /// # Panics
+    /// If shapes and options do not fit each other, or the kernel is larger than the padded map.
+    #[track_caller]
+    pub fn conv2d(&self, weight: &Var<T>, bias: Option<&Var<T>>, options: &Conv2dOptions) -> Var<T> {
+        let (x, w) = (*self.shape(), *weight.shape());
+        check("conv2d", &x, &w, bias, options, "(N, C, H, W) and (K, C/groups, R, S)", |x, w| {
+            (x[1] == w[1] * options.groups && w[0].is_multiple_of(options.groups)).then_some(w[0])
+        });
+        let reach: [usize; 2] = std::array::from_fn(|i| options.dilation[i] * (w[2 + i].max(1) - 1) + 1);
+        let padded: [usize; 2] = std::array::from_fn(|i| x[2 + i] + 2 * options.padding[i]);
+        let fits = w[2] > 0 && w[3] > 0 && (0..2).all(|i| padded[i] >= reach[i]);
+        assert!(fits, "conv2d: x {x}, weight {w}, {options:?}: the kernel reaches over {reach:?} of {padded:?} pixels");
+        let output = std::array::from_fn(|i| (padded[i] - reach[i]) / options.stride[i] + 1);
+        let shape = geometry(options, [x[0], x[1], w[0]], [x[2], x[3]], output, [w[2], w[3]]);
+        self.convolve(weight, bias, shape)
+    }
+
+    /// The transposed convolution of maps (N, C, H, W) with a weight (C, K/groups, R, S), plus a bias (K) if given:
+    /// (N, K, OH, OW) with OH = (H − 1)·stride − 2·padding + dilation·(R − 1) + output_padding + 1, and likewise OW.
+    ///
+    /// It is the adjoint of the [`conv2d`](Var::conv2d) of the same options and weight from (N, K, OH, OW) to (N, C, H, W).
+    ///
+    /// # Panics
+    /// If shapes and options do not fit each other, an output would have no pixel, or an output padding is not smaller
+    /// than the stride or the dilation of its axis.
+    #[track_caller]
+    pub fn conv_transpose2d(
+        &self,
+        weight: &Var<T>,
+        bias: Option<&Var<T>>,
+        options: &Conv2dOptions,
+        output_padding: [usize; 2],
+    ) -> Var<T> {
+        let (x, w) = (*self.shape(), *weight.shape());
+        check("conv_transpose2d", &x, &w, bias, options, "(N, C, H, W) and (C, K/groups, R, S)", |x, w| {
+            (x[1] == w[0] && w[0].is_multiple_of(options.groups)).then_some(w[1] * options.groups)
+        });
+        let name = "conv_transpose2d";
+        let [stride, dilation] = [options.stride, options.dilation];
+        let small = (0..2).all(|i| output_padding[i] < stride[i].max(dilation[i]));
+        assert!(
+            small,
+            "{name}: output_padding {output_padding:?} with {options:?}: expected less than stride or dilation"
+        );
+        let whole = |i: usize| {
+            let kernel = dilation[i] * w[2 + i].checked_sub(1)?;
+            let size = x[2 + i].checked_sub(1)? * stride[i] + kernel + output_padding[i] + 1;
+            size.checked_sub(2 * options.padding[i]).filter(|&size| size > 0)
+        };
+        let (Some(height), Some(width)) = (whole(0), whole(1)) else {
+            panic!("{name}: x {x}, weight {w}, {options:?}: the output would have no pixel")
+        };
+        let channels = [x[0], w[1] * options.groups, w[0]];
+        let shape = geometry(options, channels, [height, width], [x[2], x[3]], [w[2], w[3]]);
+        self.convolve_transposed(weight, bias, shape)
+    }
+
+    /// The gradient of [`conv2d`](Var::conv2d) in its weight: from maps x (N, C, H, W), this, and the gradient
+    /// (N, K, OH, OW) of the output, that of a weight (K, C/groups, R, S) whose kernel (R, S) must be told.
+    ///
+    /// # Panics
+    /// If shapes and options do not fit each other.
+    #[track_caller]
+    pub fn conv2d_weight_grad(&self, grad: &Var<T>, kernel: [usize; 2], options: &Conv2dOptions) -> Var<T> {
+        let (x, y) = (*self.shape(), *grad.shape());
+        let fits = x.len() == 4 && y.len() == 4 && x[0] == y[0] && options.groups > 0;
+        let fits = fits && x[1].is_multiple_of(options.groups) && y[1].is_multiple_of(options.groups);
+        let fits = fits
+            && (0..2).all(|i| {
+                let reach = options.dilation[i] * (kernel[i].max(1) - 1) + 1;
+                let padded = x[2 + i] + 2 * options.padding[i];
+                let whole = padded.checked_sub(reach).map(|free| free / options.stride[i].max(1) + 1);
+                options.stride[i] > 0 && options.dilation[i] > 0 && kernel[i] > 0 && whole == Some(y[2 + i])
+            });
+        assert!(
+            fits,
+            "conv2d_weight_grad: x {x}, gradient {y}, kernel {kernel:?}, {options:?}: \
+             expected (N, C, H, W) and the (N, K, OH, OW) that conv2d makes of it"
+        );
+        let shape = geometry(options, [x[0], x[1], y[1]], [x[2], x[3]], [y[2], y[3]], kernel);
+        self.correlate(grad, shape)
+    }
+
+    /// y = w ∗ x + b; x̄ = convᵀ(ȳ, w), w̄ = corr(x, ȳ), b̄ = Σ ȳ over images and pixels.
+    fn convolve(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape) -> Var<T> {
+        let y_shape = Shape::from([shape.batch, shape.out_channels, shape.output[0], shape.output[1]]);
+        let value = by_kernel(y_shape, y_shape.channels_last(), |out| {
+            let bias = bias.map(|b| b.value().contiguous());
+            let epilogue = Epilogue { bias: bias.as_ref().map(|b| b.data()) };
+            conv::conv2d(&shape, maps(self).data(), weights(weight).data(), epilogue, out)
+        });
+        let (x, w) = (self.saved_for(weight), weight.saved_for(self));
+        let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |back| grad.convolve_transposed(&back.var(&w), None, shape));
+            back.give(1, |back| back.var(&x).correlate(grad, shape));
+            give_bias(grad, back);
+        };
+        match bias {
+            None => Var::record("conv2d", &[self, weight], value, rule),
+            Some(bias) => Var::record("conv2d", &[self, weight, bias], value, rule),
+        }
+    }
+
+    /// y = convᵀ(x, w) + b; x̄ = w ∗ ȳ, w̄ = corr(ȳ, x), b̄ = Σ ȳ over images and pixels.
+    fn convolve_transposed(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape) -> Var<T> {
+        let y_shape = Shape::from([shape.batch, shape.in_channels, shape.input[0], shape.input[1]]);
+        let value = by_kernel(y_shape, y_shape.channels_last(), |out| {
+            let bias = bias.map(|b| b.value().contiguous());
+            let epilogue = Epilogue { bias: bias.as_ref().map(|b| b.data()) };
+            conv::conv2d_input_grad(&shape, maps(self).data(), weights(weight).data(), epilogue, out)
+        });
+        let (x, w) = (self.saved_for(weight), weight.saved_for(self));
+        let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |back| grad.convolve(&back.var(&w), None, shape));
+            back.give(1, |back| grad.correlate(&back.var(&x), shape));
+            give_bias(grad, back);
+        };
+        match bias {
+            None => Var::record("conv_transpose2d", &[self, weight], value, rule),
+            Some(bias) => Var::record("conv_transpose2d", &[self, weight, bias], value, rule),
+        }
+    }
+
+    /// w = corr(x, y); x̄ = convᵀ(y, w̄), ȳ = w̄ ∗ x.
+    fn correlate(&self, other: &Var<T>, shape: ConvShape) -> Var<T> {
+        let [r, s] = shape.kernel;
+        let w_shape = Shape::from([shape.out_channels, shape.in_channels / shape.groups, r, s]);
+        let value = by_kernel(w_shape, w_shape.dense_in_order(WEIGHT_ORDER), |out| {
+            conv::conv2d_weight_grad(&shape, maps(self).data(), maps(other).data(), out)
+        });
+        let (x, y) = (self.saved_for(other), other.saved_for(self));
+        Var::record("conv2d_weight_grad", &[self, other], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |back| back.var(&y).convolve_transposed(grad, None, shape));
+            back.give(1, |back| back.var(&x).convolve(grad, None, shape));
+        })
+    }
+}
+
+/// The gradient of a bias, if there is one: input 2, with one value per channel.
+fn give_bias<T: Element>(grad: &Var<T>, back: &mut Backward<T>) {
+    if back.inputs() == 3 {
+        back.give(2, |_| grad.sum_axes([0, 2, 3], false));
+    }
+}
+
+fn by_kernel<T: Element>(shape: Shape, strides: Shape, kernel: impl FnOnce(&mut [T])) -> Tensor<T> {
+    let mut out = Buffer::stale(shape.size());
+    kernel(&mut out);
+    Tensor::from_buffer(out, shape, strides)
+}
+
+fn maps<T: Element>(x: &Var<T>) -> Tensor<T> {
+    x.value().channels_last()
+}
+
+fn weights<T: Element>(w: &Var<T>) -> Tensor<T> {
+    w.value().in_memory_order(WEIGHT_ORDER)
+}
+
+fn geometry(
+    options: &Conv2dOptions,
+    [batch, in_channels, out_channels]: [usize; 3],
+    input: [usize; 2],
+    output: [usize; 2],
+    kernel: [usize; 2],
+) -> ConvShape {
+    let Conv2dOptions { stride, padding, dilation, groups } = *options;
+    ConvShape { batch, in_channels, out_channels, input, output, kernel, stride, padding, dilation, groups }
+}
+
+/// Checks what both directions have in common; `channels` tells the number of output channels if x and weight agree.
+#[track_caller]
+fn check<T: Element>(
+    name: &str,
+    x: &Shape,
+    w: &Shape,
+    bias: Option<&Var<T>>,
+    options: &Conv2dOptions,
+    expected: &str,
+    channels: impl Fn(&Shape, &Shape) -> Option<usize>,
+) {
+    let positive = options.groups > 0 && options.stride.iter().chain(&options.dilation).all(|&s| s > 0);
+    assert!(positive, "{name}: {options:?}: expected stride, dilation and groups of at least 1");
+    let out_channels = if x.len() == 4 && w.len() == 4 { channels(x, w) } else { None };
+    let Some(out_channels) = out_channels else {
+        panic!("{name}: x {x} and weight {w} with groups {}: expected {expected}", options.groups)
+    };
+    if let Some(bias) = bias {
+        let found = bias.shape();
+        assert!(**found == [out_channels], "{name}: bias {found} for weight {w}: expected shape ({out_channels})");
+    }
+}

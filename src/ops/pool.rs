@@ -1,0 +1,148 @@
+//! Pooling and nearest-neighbour upsampling of maps (N, C, H, W): linear maps, or locally linear ones, with their
+//! adjoints.
+
+use std::sync::Arc;
+
+use crate::kernels::Buffer;
+use crate::kernels::pool::{self, PoolShape};
+use crate::{Backward, Element, Shape, Tensor, Var};
+
+impl<T: Element> Var<T> {
+    /// The largest value of each window, (N, C, OH, OW) with OH = ⌊(H + 2·padding − kernel)/stride⌋ + 1, and likewise OW.
+    /// The padding never wins; of equal values the first one does, and takes the gradient. x̄ is ȳ at the maxima.
+    ///
+    /// # Panics
+    /// If this is no map, a window has no pixel, or a padding is more than half the kernel.
+    #[track_caller]
+    pub fn max_pool2d(&self, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Var<T> {
+        let shape = geometry("max_pool2d", self.shape(), kernel, stride, padding);
+        let mut indices = vec![0; shape.batch * shape.y_image()];
+        let mut out = Buffer::stale(indices.len());
+        pool::max_pool2d(&shape, maps(self).data(), &mut out, &mut indices);
+        let value = map_of(out, [shape.batch, shape.channels, shape.output[0], shape.output[1]]);
+        let (indices, x_shape) = (Arc::new(indices), *self.shape());
+        Var::record("max_pool2d", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |_| grad.scatter_maps(indices.clone(), x_shape));
+        })
+    }
+
+    /// The values at `indices`, which count within each image's memory (H, W, C): y is (N, C, OH, OW), its shape given.
+    /// The adjoint of [`scatter_maps`](Var::scatter_maps).
+    fn gather_maps(&self, indices: Arc<Vec<u32>>, y_shape: Shape) -> Var<T> {
+        let mut out = Buffer::stale(y_shape.size());
+        pool::gather(y_shape[0], maps(self).data(), &indices, &mut out);
+        let value = map_of(out, y_shape);
+        let x_shape = *self.shape();
+        Var::record("gather_maps", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |_| grad.scatter_maps(indices.clone(), x_shape));
+        })
+    }
+
+    /// Each value added at its index, which counts within each image's memory (H, W, C): y is (N, C, H, W), its shape
+    /// given. The adjoint of [`gather_maps`](Var::gather_maps).
+    fn scatter_maps(&self, indices: Arc<Vec<u32>>, y_shape: Shape) -> Var<T> {
+        let mut out = Buffer::stale(y_shape.size());
+        pool::scatter_add(y_shape[0], maps(self).data(), &indices, &mut out);
+        let value = map_of(out, y_shape);
+        let x_shape = *self.shape();
+        Var::record("scatter_maps", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |_| grad.gather_maps(indices.clone(), x_shape));
+        })
+    }
+
+    /// The mean of each window, (N, C, OH, OW) with OH = ⌊(H + 2·padding − kernel)/stride⌋ + 1, and likewise OW; the
+    /// padding counts as zeros. x̄ spreads ȳ evenly over its window.
+    ///
+    /// # Panics
+    /// If this is no map, a window has no pixel, or a padding is more than half the kernel.
+    #[track_caller]
+    pub fn avg_pool2d(&self, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Var<T> {
+        let shape = geometry("avg_pool2d", self.shape(), kernel, stride, padding);
+        self.average(shape)
+    }
+
+    /// The mean of each window.
+    fn average(&self, shape: PoolShape) -> Var<T> {
+        let mut out = Buffer::stale(shape.batch * shape.y_image());
+        pool::avg_pool2d(&shape, maps(self).data(), &mut out);
+        let value = map_of(out, [shape.batch, shape.channels, shape.output[0], shape.output[1]]);
+        Var::record("avg_pool2d", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |_| grad.spread(shape));
+        })
+    }
+
+    /// The adjoint of [`average`](Var::average).
+    fn spread(&self, shape: PoolShape) -> Var<T> {
+        let mut out = Buffer::stale(shape.batch * shape.x_image());
+        pool::avg_pool2d_input_grad(&shape, maps(self).data(), &mut out);
+        let value = map_of(out, [shape.batch, shape.channels, shape.input[0], shape.input[1]]);
+        Var::record("avg_pool2d_adjoint", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |_| grad.average(shape));
+        })
+    }
+
+    /// Every pixel repeated in a block of `factors` (height, width): (N, C, fh·H, fw·W). x̄ is ȳ summed over blocks.
+    ///
+    /// # Panics
+    /// If this is no map, or a factor is 0.
+    #[track_caller]
+    pub fn upsample_nearest(&self, factors: [usize; 2]) -> Var<T> {
+        let shape = *self.shape();
+        let fits = shape.len() == 4 && factors[0] > 0 && factors[1] > 0;
+        assert!(
+            fits,
+            "upsample_nearest: shape {shape} by {factors:?}: expected (N, C, H, W) and factors of at least 1"
+        );
+        let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
+        let mut out = Buffer::stale(shape.size() * factors[0] * factors[1]);
+        pool::upsample_nearest([n, h, w, c], factors, maps(self).data(), &mut out);
+        let value = map_of(out, [n, c, h * factors[0], w * factors[1]]);
+        Var::record("upsample_nearest", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |_| grad.sum_blocks(factors));
+        })
+    }
+
+    /// Every block of `factors` (height, width) summed up: (N, C, H/fh, W/fw), the adjoint of
+    /// [`upsample_nearest`](Var::upsample_nearest). x̄ is ȳ, repeated.
+    ///
+    /// # Panics
+    /// If this is no map, or the factors do not divide its sides.
+    #[track_caller]
+    pub fn sum_blocks(&self, factors: [usize; 2]) -> Var<T> {
+        let shape = *self.shape();
+        let fits = shape.len() == 4 && (0..2).all(|i| factors[i] > 0 && shape[2 + i].is_multiple_of(factors[i]));
+        assert!(
+            fits,
+            "sum_blocks: shape {shape} by {factors:?}: expected (N, C, H, W) and factors that divide H and W"
+        );
+        let [n, c, h, w] = [shape[0], shape[1], shape[2] / factors[0], shape[3] / factors[1]];
+        let mut out = Buffer::stale(n * c * h * w);
+        pool::sum_blocks([n, h, w, c], factors, maps(self).data(), &mut out);
+        Var::record("sum_blocks", &[self], map_of(out, [n, c, h, w]), move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |_| grad.upsample_nearest(factors));
+        })
+    }
+}
+
+fn maps<T: Element>(x: &Var<T>) -> Tensor<T> {
+    x.value().channels_last()
+}
+
+fn map_of<T: Element>(out: Buffer<T>, shape: impl Into<Shape>) -> Tensor<T> {
+    let shape = shape.into();
+    Tensor::from_buffer(out, shape, shape.channels_last())
+}
+
+#[track_caller]
+fn geometry(name: &str, x: &Shape, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> PoolShape {
+    let options = format!("kernel {kernel:?}, stride {stride:?}, padding {padding:?}");
+    assert!(x.len() == 4, "{name}: shape {x}: expected (N, C, H, W)");
+    let fits = |i: usize| {
+        kernel[i] > 0 && stride[i] > 0 && 2 * padding[i] <= kernel[i] && x[2 + i] + 2 * padding[i] >= kernel[i]
+    };
+    let expected =
+        "expected a stride of at least 1, a padding of at most half the kernel, a kernel within the padded map";
+    assert!(fits(0) && fits(1), "{name}: shape {x}, {options}: {expected}");
+    let output = std::array::from_fn(|i| (x[2 + i] + 2 * padding[i] - kernel[i]) / stride[i] + 1);
+    PoolShape { batch: x[0], channels: x[1], input: [x[2], x[3]], output, kernel, stride, padding }
+}
