@@ -1,5 +1,6 @@
 //! `wengert`: a tape-based reverse-mode automatic differentiation engine.
 
+pub mod gradcheck;
 #[doc(hidden)]
 pub mod kernels;
 pub mod ops;

@@ -1,0 +1,452 @@
+//! Gradients checked against difference quotients, for our operations and for yours; first order and second.
+//!
+//! A function f of any shape is projected to a number by a fixed random cotangent r: φ(x) = ⟨r, f(x)⟩. The gradient
+//! that the tape computes must satisfy, along random directions d that move every entry of every input at once,
+//!
+//! ⟨∇φ(x), d⟩ = lim (φ(x + hd) − φ(x − hd)) / 2h,
+//!
+//! where the limit is extrapolated from h and h/2 (error O(h⁴), so that 1e-6 is honest in `f64`). Only if that fails is
+//! every entry tried by itself, to find the wrong one. Both walks of the tape are checked, [`Var::backward`] and
+//! [`Var::grad`], because an operation may have a fused kernel for the first.
+//!
+//! The second order is the first order of (x, r) ↦ ⟨∇ₓ⟨r, f(x)⟩, v⟩ with a fixed random v. The cotangent r is an input
+//! there, so that a rule which forgets to differentiate with respect to ȳ is caught as well.
+//!
+//! Difference quotients mean nothing at a kink, such as that of relu at 0. A kink is where they do not converge, or
+//! where φ(x + hd) + φ(x − hd) − 2φ(x) does not shrink like h². The entries at a kink are moved aside a little, and the
+//! [`Report`] names them. A function that stays rough wherever it is tried fails.
+//!
+//! An operation of one's own, with a rule that is right at first order, but hides its dependence on x from the second:
+//! ```
+//! use wengert::gradcheck::{gradcheck, gradgradcheck};
+//! use wengert::{Backward, Tensor, Var};
+//!
+//! fn square(x: &Var<f64>) -> Var<f64> {
+//!     let y = Tensor::from_array(&x.value().view().mapv(|x| x * x));
+//!     let x_value = x.value().clone(); // should have been x.saved()
+//!     Var::record("square", &[x], y, move |grad: &Var<f64>, back: &mut Backward<f64>| {
+//!         back.give(0, |_| grad * Var::from(&x_value) * 2.0);
+//!     })
+//! }
+//!
+//! let x = Tensor::from_vec([3], vec![1.0, -2.0, 3.0]);
+//! gradcheck(|x| square(&x[0]), &[x.clone()]).unwrap();
+//! let failure = gradgradcheck(|x| square(&x[0]), &[x]).unwrap_err();
+//! assert_eq!(failure.operations, ["square"]);
+//! assert_eq!(failure.place.unwrap().input, 0);
+//! ```
+
+use std::fmt;
+
+use crate::kernels::nest::memory_order;
+use crate::{Shape, Tape, Tensor, Var};
+
+/// Checks the gradient of `f` at `inputs`: [`Check::first`] with its default tolerances.
+///
+/// # Errors
+/// A gradient is wrong, or something is not finite, or no smooth point was found nearby.
+pub fn gradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Failure> {
+    Check::first().run(f, inputs)
+}
+
+/// Checks the gradient of the gradient of `f` at `inputs`: [`Check::second`] with its default tolerances.
+///
+/// It takes the gradient itself for granted: [`gradcheck`] checks that.
+///
+/// # Errors
+/// As [`gradcheck`].
+pub fn gradgradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Failure> {
+    Check::second().run(f, inputs)
+}
+
+/// How to check: the order of the derivative, and what counts as equal.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// 1 for the gradient, 2 for the gradient of the gradient, and so on.
+    pub order: usize,
+    /// The relative error allowed, above 0.
+    pub rtol: f64,
+    /// The absolute error allowed where the derivative vanishes.
+    pub atol: f64,
+    /// The largest step of the difference quotients; steps of a tenth and a hundredth of it are tried next.
+    pub step: f64,
+    /// The number of random directions.
+    pub directions: usize,
+    /// Where the random numbers start.
+    pub seed: u64,
+}
+
+impl Check {
+    /// The gradient, to a relative error of 1e-6.
+    pub fn first() -> Check {
+        Check { order: 1, rtol: 1e-6, atol: 1e-8, step: 1e-3, directions: 2, seed: 1 }
+    }
+
+    /// The gradient of the gradient, to a relative error of 1e-5.
+    pub fn second() -> Check {
+        Check { order: 2, rtol: 1e-5, ..Check::first() }
+    }
+
+    /// Checks `f` at `inputs`, which keep the memory layouts that they have.
+    ///
+    /// No input, or inputs without elements, leave nothing to compare: the report then says `entries: 0`.
+    ///
+    /// # Errors
+    /// As [`gradcheck`].
+    ///
+    /// # Panics
+    /// If `f` does, or a rule gives a gradient of a wrong shape.
+    pub fn run(&self, f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Failure> {
+        let tape = Tape::new();
+        let y = f(&variables(&tape, inputs)).into_value();
+        let mut operations = Vec::new();
+        for name in tape.names().into_iter().filter(|&name| name != "var") {
+            if !operations.contains(&name) {
+                operations.push(name);
+            }
+        }
+        let again = f(&variables(&Tape::new(), inputs)).into_value();
+        let mut result = match first_not_finite(&[&y]) {
+            Some((_, index, value)) => Err(Failure::new(Problem::ValueNotFinite, Some((0, index)), value, value)),
+            None if y != again => Err(Failure::new(Problem::Unsteady, None, f64::NAN, f64::NAN)),
+            None => self.check(&f, inputs, self.order, &mut Random(self.seed)),
+        };
+        match &mut result {
+            Ok(report) => report.operations = operations,
+            Err(failure) => {
+                (failure.order, failure.operations, failure.inputs) = (self.order, operations, inputs.len())
+            }
+        }
+        result
+    }
+
+    /// Lowers the order: the derivative of order n of f is that of order n − 1 of a directional derivative of f.
+    fn check(&self, f: Function, inputs: &[Tensor<f64>], order: usize, random: &mut Random) -> Result<Report, Failure> {
+        let r = random.like(f(&variables(&Tape::new(), inputs)).value());
+        if order <= 1 {
+            return self.check_first(&Projection { f, r, check: self }, inputs, random);
+        }
+        let v: Vec<Tensor<f64>> = inputs.iter().map(|x| random.like(x)).collect();
+        let lower = |inputs: &[Var<f64>]| {
+            let (r, x) = inputs.split_last().expect("the cotangent is the last input");
+            let gradients = (f(x) * r).sum().grad(&x.iter().collect::<Vec<_>>());
+            let products = gradients.iter().zip(&v).map(|(g, v)| (g * Var::from(v)).sum());
+            products.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::scalar(0.0).into())
+        };
+        self.check(&lower, &[inputs, &[r]].concat(), order - 1, random)
+    }
+
+    fn check_first(&self, phi: &Projection, inputs: &[Tensor<f64>], random: &mut Random) -> Result<Report, Failure> {
+        let entries = inputs.iter().map(Tensor::size).sum();
+        let mut report = Report { operations: Vec::new(), entries, worst: 0.0, kinks: Vec::new() };
+        let mut point = inputs.to_vec();
+        for _ in 0..ATTEMPTS {
+            let gradients = phi.gradients(&point);
+            for (_, gradient) in &gradients {
+                if let Some((input, index, value)) = first_not_finite(&gradient.iter().collect::<Vec<_>>()) {
+                    return Err(Failure::new(Problem::GradientNotFinite, Some((input, index)), value, f64::NAN));
+                }
+            }
+            let mut smooth = true;
+            for _ in 0..self.directions {
+                let direction: Vec<Tensor<f64>> = point.iter().map(|x| random.like(x)).collect();
+                let Some(numeric) = phi.slope(&point, &direction, self.step, 3) else {
+                    smooth = false;
+                    break;
+                };
+                for (walk, gradient) in &gradients {
+                    let analytic = inner(gradient, &direction);
+                    let error = self.error(analytic, numeric);
+                    if error <= self.rtol {
+                        report.worst = report.worst.max(error);
+                        continue;
+                    }
+                    let blamed = self.blame(phi, &point, gradient);
+                    let (place, analytic, numeric) = blamed.unwrap_or((None, analytic, numeric));
+                    return Err(Failure::new(Problem::Wrong { walk }, place, analytic, numeric));
+                }
+            }
+            if smooth {
+                return Ok(report);
+            }
+            let kinks = self.kinks(phi, &point);
+            for (x, shift) in point.iter_mut().zip(kinks.iter()) {
+                let jitter = random.like(x);
+                *x = moved(x, &jitter.zip(shift, *x.shape(), |j, s| j * s), JITTER);
+            }
+            for (input, shift) in kinks.iter().enumerate() {
+                for (i, _) in shift.to_vec().iter().enumerate().filter(|(_, moved)| **moved != 0.0) {
+                    let place = Place { input, index: index_of(shift.shape(), i) };
+                    if !report.kinks.contains(&place) {
+                        report.kinks.push(place);
+                    }
+                }
+            }
+        }
+        let place = report.kinks.first().map(|place| (place.input, place.index.clone()));
+        Err(Failure::new(Problem::Rough, place, f64::NAN, f64::NAN))
+    }
+
+    /// The error relative to the derivative, or to what makes `atol` the bound where the derivative vanishes.
+    fn error(&self, analytic: f64, numeric: f64) -> f64 {
+        (analytic - numeric).abs() / analytic.abs().max(numeric.abs()).max(self.atol / self.rtol)
+    }
+
+    /// The entry whose gradient is the most wrong, its gradient, and what it should be.
+    fn blame(&self, phi: &Projection, point: &[Tensor<f64>], gradient: &[Tensor<f64>]) -> Option<Blame> {
+        let mut worst: Option<(f64, Blame)> = None;
+        for (input, gradient) in gradient.iter().enumerate() {
+            for (i, &analytic) in gradient.to_vec().iter().enumerate() {
+                let Some(numeric) = phi.slope(point, &unit(point, input, i), self.step, 3) else { continue };
+                let error = self.error(analytic, numeric);
+                if error > worst.as_ref().map_or(self.rtol, |worst| worst.0) {
+                    let place = (input, index_of(point[input].shape(), i));
+                    worst = Some((error, (Some(place), analytic, numeric)));
+                }
+            }
+        }
+        worst.map(|(_, blame)| blame)
+    }
+
+    /// 1 at every entry along which the function has a kink, else 0; 1 everywhere if no entry by itself has one.
+    fn kinks(&self, phi: &Projection, point: &[Tensor<f64>]) -> Vec<Tensor<f64>> {
+        let is_kink = |(input, x): (usize, &Tensor<f64>)| {
+            // Wider than the smallest step, because a direction moves several entries towards a kink at once.
+            let rough = |i| phi.slope(point, &unit(point, input, i), self.step / 25.0, 1).is_none();
+            let flags = (0..x.size()).map(|i| if rough(i) { 1.0 } else { 0.0 }).collect();
+            Tensor::from_vec(*x.shape(), flags).in_memory_order(order_of(x))
+        };
+        let kinks: Vec<Tensor<f64>> = point.iter().enumerate().map(is_kink).collect();
+        let found = kinks.iter().any(|flags| flags.sum() > 0.0);
+        if found { kinks } else { point.iter().map(|x| x.map(|_| 1.0)).collect() }
+    }
+}
+
+/// How often kinks are stepped around before the check gives up.
+const ATTEMPTS: usize = 8;
+
+/// How far entries at a kink are moved: several times the steps, yet little enough to stay in the domain.
+const JITTER: f64 = 0.02;
+
+type Function<'a> = &'a dyn Fn(&[Var<f64>]) -> Var<f64>;
+type Blame = (Option<(usize, Vec<usize>)>, f64, f64);
+
+/// φ(x) = ⟨r, f(x)⟩.
+struct Projection<'a> {
+    f: Function<'a>,
+    r: Tensor<f64>,
+    check: &'a Check,
+}
+
+impl Projection<'_> {
+    /// φ, and Σ|rᵢ fᵢ|, to which its rounding error is proportional.
+    fn at(&self, point: &[Tensor<f64>]) -> (f64, f64) {
+        let y = (self.f)(&variables(&Tape::new(), point)).into_value();
+        let terms = y.zip(&self.r, *self.r.shape(), |y, r| y * r);
+        (terms.sum(), terms.map(f64::abs).sum())
+    }
+
+    /// The gradient of φ by each of the two walks.
+    fn gradients(&self, point: &[Tensor<f64>]) -> [(&'static str, Vec<Tensor<f64>>); 2] {
+        let tape = Tape::new();
+        let x = variables(&tape, point);
+        let loss = ((self.f)(&x) * Var::from(&self.r)).sum();
+        if !loss.is_tracked() {
+            // φ is told to be a constant: zeros are to be checked like any other gradient.
+            let zeros: Vec<_> = point.iter().map(|x| Tensor::zeros(x.shape())).collect();
+            return [("grad", zeros.clone()), ("backward", zeros)];
+        }
+        let by_grad = loss.grad(&x.iter().collect::<Vec<_>>()).into_iter().map(Var::into_value).collect();
+        let gradients = loss.backward();
+        [("grad", by_grad), ("backward", x.iter().map(|x| gradients.wrt(x)).collect())]
+    }
+
+    /// The derivative of φ along a direction, from difference quotients with one of `tries` steps; `None` at a kink.
+    fn slope(&self, point: &[Tensor<f64>], direction: &[Tensor<f64>], step: f64, tries: i32) -> Option<f64> {
+        let (here, size) = self.at(point);
+        for h in (0..tries).map(|i| step * 0.1f64.powi(i)) {
+            // The odd and the even part of φ along the direction, each by a step of kh.
+            let [half, one, two] = [0.5, 1.0, 2.0].map(|k| {
+                let side = |k: f64| {
+                    let point: Vec<_> = point.iter().zip(direction).map(|(x, d)| moved(x, d, k * h)).collect();
+                    self.at(&point).0
+                };
+                let (after, before) = (side(k), side(-k));
+                ((after - before) / (2.0 * k * h), (after + before - 2.0 * here) / (k * h))
+            });
+            let coarse = (4.0 * one.0 - two.0) / 3.0;
+            let fine = (4.0 * half.0 - one.0) / 3.0;
+            // hφ″ for a smooth φ, whatever the step; the jump of the slope at a kink, whatever the step.
+            let bend = one.1 - 2.0 * half.1;
+            let rounding = 64.0 * f64::EPSILON * size / h;
+            let tolerance = (self.check.rtol * fine.abs()).max(self.check.atol) / 4.0 + rounding;
+            if (coarse - fine).abs() <= tolerance && bend.abs() <= tolerance {
+                return Some(fine);
+            }
+        }
+        None
+    }
+}
+
+/// What a check that passed has seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The operations that the function recorded, each once.
+    pub operations: Vec<&'static str>,
+    /// The number of entries that were checked, of all inputs together (and the cotangents, from the second order on).
+    pub entries: usize,
+    /// The largest relative error of a directional derivative.
+    pub worst: f64,
+    /// The entries that lay at a kink and were moved aside by at most 0.02 (0.16 if it took several attempts).
+    pub kinks: Vec<Place>,
+}
+
+/// An entry of an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The number of the input, from 0. From the second order on, the number after the last stands for the cotangent.
+    pub input: usize,
+    /// The index of the entry.
+    pub index: Vec<usize>,
+}
+
+/// What a check has found wrong, and where.
+#[derive(Clone, PartialEq)]
+pub struct Failure {
+    /// The order of the derivative.
+    pub order: usize,
+    /// The operations that the function recorded, each once: one of them is to blame.
+    pub operations: Vec<&'static str>,
+    /// What is wrong.
+    pub problem: Problem,
+    /// The entry that is the most wrong, if one by itself is; for a value that is not finite, that of the output.
+    pub place: Option<Place>,
+    /// The derivative by the rules.
+    pub analytic: f64,
+    /// The derivative by difference quotients.
+    pub numeric: f64,
+    inputs: usize,
+}
+
+/// The kinds of [`Failure`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The rules and the difference quotients disagree.
+    Wrong {
+        /// The walk that gave the wrong derivative: `"grad"` or `"backward"`.
+        walk: &'static str,
+    },
+    /// The function is infinite or NaN at the inputs.
+    ValueNotFinite,
+    /// The gradient is infinite or NaN.
+    GradientNotFinite,
+    /// The function gave two values for the same inputs: it draws random numbers, or keeps state.
+    Unsteady,
+    /// No smooth point was found near the inputs.
+    Rough,
+}
+
+impl Failure {
+    fn new(problem: Problem, place: Option<(usize, Vec<usize>)>, analytic: f64, numeric: f64) -> Failure {
+        let place = place.map(|(input, index)| Place { input, index });
+        Failure { order: 0, operations: Vec::new(), problem, place, analytic, numeric, inputs: 0 }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { order, operations, analytic, numeric, inputs, .. } = self;
+        let index = self.place.as_ref().map(|place| place.index.as_slice()).unwrap_or_default();
+        let place = match &self.place {
+            None => "along a random direction".to_string(),
+            Some(place) if place.input < *inputs => format!("at input {}, index {index:?}", place.input),
+            Some(_) => format!("at the cotangent of the output, index {index:?}"),
+        };
+        write!(f, "derivative of order {order} of {operations:?}: ")?;
+        match self.problem {
+            Problem::Wrong { walk } => {
+                write!(f, "{place}: {analytic:e} by `{walk}`, {numeric:e} by difference quotients")
+            }
+            Problem::ValueNotFinite => write!(f, "the output at index {index:?} is {analytic}"),
+            Problem::GradientNotFinite => write!(f, "{place}: the derivative is {analytic}"),
+            Problem::Unsteady => write!(f, "the function gave two different values for the same inputs"),
+            Problem::Rough => write!(f, "{place}: difference quotients do not converge, here or a little beside it"),
+        }
+    }
+}
+
+impl fmt::Debug for Failure {
+    /// As [`Display`](fmt::Display), so that `unwrap` shows it well.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn variables(tape: &Tape<f64>, point: &[Tensor<f64>]) -> Vec<Var<f64>> {
+    point.iter().map(|x| tape.var(x.clone())).collect()
+}
+
+/// x + h·d in the memory order of x; x itself, view or not, for h = 0.
+fn moved(x: &Tensor<f64>, d: &Tensor<f64>, h: f64) -> Tensor<f64> {
+    x.map(|x| x).zip(d, *x.shape(), |x, d| x + h * d)
+}
+
+/// The direction that moves one entry, counted in row-major order, by 1.
+fn unit(point: &[Tensor<f64>], input: usize, i: usize) -> Vec<Tensor<f64>> {
+    let zeros = |(k, x): (usize, &Tensor<f64>)| {
+        let mut entries = vec![0.0; x.size()];
+        if k == input {
+            entries[i] = 1.0;
+        }
+        Tensor::from_vec(*x.shape(), entries).in_memory_order(order_of(x))
+    };
+    point.iter().enumerate().map(zeros).collect()
+}
+
+/// The axes of a tensor as they lie in memory, so that whatever moves it leaves its layout alone.
+fn order_of(x: &Tensor<f64>) -> Shape {
+    memory_order(x.shape(), x.strides()).into_iter().collect()
+}
+
+fn inner(a: &[Tensor<f64>], b: &[Tensor<f64>]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a.zip(b, *a.shape(), |a, b| a * b).sum()).sum()
+}
+
+fn index_of(shape: &Shape, mut i: usize) -> Vec<usize> {
+    let mut index = shape.to_vec();
+    for slot in index.iter_mut().rev() {
+        (*slot, i) = (i % *slot, i / *slot);
+    }
+    index
+}
+
+fn first_not_finite(tensors: &[&Tensor<f64>]) -> Option<(usize, Vec<usize>, f64)> {
+    tensors.iter().enumerate().find_map(|(k, x)| {
+        let values = x.to_vec();
+        let i = values.iter().position(|x| !x.is_finite())?;
+        Some((k, index_of(x.shape(), i), values[i]))
+    })
+}
+
+/// SplitMix64: a stable sequence of its own, so that a check that fails fails again.
+struct Random(u64);
+
+impl Random {
+    /// A number in ±[½, 1]: none so small that it would hide an entry.
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        let size = 0.5 + (z >> 12) as f64 / (1u64 << 53) as f64;
+        if z & 1 == 0 { size } else { -size }
+    }
+
+    fn like(&mut self, x: &Tensor<f64>) -> Tensor<f64> {
+        let values = (0..x.size()).map(|_| self.next()).collect();
+        Tensor::from_vec(*x.shape(), values).in_memory_order(order_of(x))
+    }
+}
