@@ -1,0 +1,241 @@
+//! The checker itself: it passes what is right, and deliberately wrong rules prove that it bites.
+
+use wengert::gradcheck::{Check, Failure, Problem, gradcheck, gradgradcheck};
+use wengert::{Backward, Tensor, Var};
+
+fn tensor(shape: &[usize], values: &[f64]) -> Tensor<f64> {
+    Tensor::from_slice(shape, values)
+}
+
+fn sample() -> Tensor<f64> {
+    tensor(&[2, 3], &[0.5, -1.25, 2.0, 0.75, -0.3, 1.5])
+}
+
+/// sin x with any rule.
+fn sine(x: &Var<f64>, rule: impl Fn(&Var<f64>, &Var<f64>) -> Var<f64> + 'static) -> Var<f64> {
+    let y = Tensor::from_array(&x.value().view().mapv(f64::sin));
+    let saved = x.saved();
+    Var::record("sine", &[x], y, move |grad: &Var<f64>, back: &mut Backward<f64>| {
+        back.give(0, |back| rule(grad, &back.var(&saved)));
+    })
+}
+
+/// A constant function of the value of x: what a rule must not use to be differentiable.
+fn constant(x: &Var<f64>, f: impl Fn(f64) -> f64) -> Var<f64> {
+    Tensor::from_array(&x.value().view().mapv(f)).into()
+}
+
+fn cosine(x: &Var<f64>) -> Var<f64> {
+    // sin(x + π/2), with a rule that is right.
+    sine(&x.affine(1.0, std::f64::consts::FRAC_PI_2), |grad, x| grad * cosine(x))
+}
+
+fn place(failure: &Failure) -> (usize, Vec<usize>) {
+    let place = failure.place.clone().unwrap_or_else(|| panic!("no place: {failure}"));
+    (place.input, place.index)
+}
+
+#[test]
+fn right_rules_pass() {
+    let right = |x: &[Var<f64>]| sine(&x[0], |grad, x| grad * cosine(x));
+    for order in 1..=4 {
+        let report = Check { order, rtol: 1e-6, ..Check::first() }.run(right, &[sample()]).unwrap();
+        assert_eq!(report.operations, ["sine"]);
+        assert!(report.worst < 1e-8 && report.kinks.is_empty(), "{report:?}");
+    }
+    let report = gradcheck(right, &[sample()]).unwrap();
+    assert_eq!(report.entries, 6);
+}
+
+#[test]
+fn a_rule_of_the_wrong_sign_is_caught() {
+    let failure = gradcheck(|x| sine(&x[0], |grad, x| -(grad * cosine(x))), &[sample()]).unwrap_err();
+    assert_eq!(failure.problem, Problem::Wrong { walk: "grad" });
+    assert!((failure.analytic + failure.numeric).abs() < 1e-9, "{failure}");
+}
+
+#[test]
+fn an_error_of_one_entry_is_found_and_told() {
+    // y = x₀ ⊙ x₁, where one entry of the gradient of input 1 is off by one part in a thousand.
+    let product = |x: &[Var<f64>]| {
+        let y = x[0].detach() * x[1].detach();
+        let saved = [x[0].saved(), x[1].saved()];
+        Var::record("product", &[&x[0], &x[1]], y.into_value(), move |grad: &Var<f64>, back: &mut Backward<f64>| {
+            let off = tensor(&[2, 3], &[1.0, 1.0, 1.0, 1.0, 1.001, 1.0]);
+            back.give(0, |back| grad * back.var(&saved[1]));
+            back.give(1, |back| grad * back.var(&saved[0]) * Var::from(&off));
+        })
+    };
+    let failure = gradcheck(|x| product(x).exp(), &[sample(), sample()]).unwrap_err();
+    assert_eq!((failure.order, place(&failure)), (1, (1, vec![1, 1])));
+    assert!((failure.analytic / failure.numeric - 1.001).abs() < 1e-6, "{failure}");
+    let text = failure.to_string();
+    let (analytic, numeric) = (format!("{:e}", failure.analytic), format!("{:e}", failure.numeric));
+    for part in ["order 1", "\"product\"", "\"exp\"", "input 1", "[1, 1]", &analytic, &numeric] {
+        assert!(text.contains(part), "{part} in: {text}");
+    }
+}
+
+#[test]
+fn a_small_error_is_caught() {
+    let off = |by: f64| move |x: &[Var<f64>]| sine(&x[0], move |grad, x| grad * cosine(x) * (1.0 + by));
+    assert!(gradcheck(off(3e-6), &[sample()]).is_err());
+    assert!(gradcheck(off(3e-8), &[sample()]).is_ok());
+}
+
+#[test]
+fn a_rule_wrong_at_second_order_only_is_caught() {
+    // The factor cos x is right, but a constant.
+    let detached = |x: &[Var<f64>]| sine(&x[0], |grad, x| grad * constant(x, f64::cos));
+    gradcheck(detached, &[sample()]).unwrap();
+    let failure = gradgradcheck(detached, &[sample()]).unwrap_err();
+    assert_eq!((failure.order, failure.analytic), (2, 0.0));
+    assert_eq!(failure.operations, ["sine"]);
+    assert!(failure.numeric.abs() > 0.1, "{failure}");
+}
+
+#[test]
+fn a_rule_that_cuts_off_its_gradient_is_caught() {
+    // For a fixed ȳ the second derivative is right; that with respect to ȳ is lost.
+    let cut = |x: &[Var<f64>]| sine(&x[0], |grad, x| grad.detach() * cosine(x));
+    gradcheck(cut, &[sample()]).unwrap();
+    let failure = gradgradcheck(cut, &[sample()]).unwrap_err();
+    assert_eq!(place(&failure).0, 1);
+    assert!(failure.to_string().contains("at the cotangent of the output"), "{failure}");
+}
+
+#[test]
+fn a_gradient_that_overwrites_is_caught() {
+    // x + x² whose rule gives only the last of its two terms.
+    let overwritten = |x: &[Var<f64>]| {
+        let x = &x[0];
+        let (y, saved) = (x.detach() + x.detach().powi(2), x.saved());
+        Var::record("overwritten", &[x, x], y.into_value(), move |grad: &Var<f64>, back: &mut Backward<f64>| {
+            back.give(1, |back| grad * back.var(&saved) * 2.0);
+        })
+    };
+    let failure = gradcheck(overwritten, &[sample()]).unwrap_err();
+    assert_eq!(place(&failure).0, 0);
+    assert_eq!(failure.operations, ["overwritten"]);
+}
+
+#[test]
+fn a_wrong_rule_of_a_broadcast_is_caught() {
+    let repeat = |reduce: fn(&Var<f64>) -> Var<f64>| {
+        move |x: &[Var<f64>]| {
+            let y = x[0].value().broadcast_to([4, 3]);
+            Var::record("repeat", &[&x[0]], y, move |grad: &Var<f64>, back: &mut Backward<f64>| {
+                back.give(0, |_| reduce(grad));
+            })
+        }
+    };
+    let x = [tensor(&[3], &[1.0, 2.0, 3.0])];
+    gradcheck(repeat(|grad| grad.sum_axes([0], false)), &x).unwrap();
+    gradcheck(repeat(|grad| grad.mean_axes([0], false)), &x).unwrap_err();
+    gradcheck(repeat(|grad| grad.slice(0, 0..1).reshape([3])), &x).unwrap_err();
+}
+
+#[test]
+fn a_rule_that_is_wrong_in_one_walk_is_caught() {
+    let fused = |x: &[Var<f64>]| {
+        let (x, y) = (&x[0], x[0].value().clone());
+        Var::record("fused", &[x], y, move |grad: &Var<f64>, back: &mut Backward<f64>| {
+            let factor = if back.records() { 1.0 } else { 1.01 };
+            back.give(0, |_| grad * factor);
+        })
+    };
+    let failure = gradcheck(fused, &[sample()]).unwrap_err();
+    assert_eq!(failure.problem, Problem::Wrong { walk: "backward" });
+    assert!(failure.to_string().contains("`backward`"), "{failure}");
+}
+
+#[test]
+fn kinks_are_stepped_around_and_reported() {
+    let x = tensor(&[2, 2], &[1.0, 0.0, -1.0, 0.0]);
+    type F = fn(&[Var<f64>]) -> Var<f64>;
+    let kinked: [F; 4] = [|x| x[0].relu(), |x| x[0].abs(), |x| x[0].leaky_relu(0.2), |x| x[0].clamp(0.0, 0.8)];
+    for f in kinked {
+        for check in [Check::first(), Check::second()] {
+            let report = check.run(f, std::slice::from_ref(&x)).unwrap();
+            let places: Vec<_> = report.kinks.iter().map(|kink| (kink.input, kink.index.clone())).collect();
+            assert_eq!(places, [(0, vec![0, 1]), (0, vec![1, 1])], "{:?}", report.operations);
+        }
+    }
+    // Two equal maxima are a kink as well; the third entry is none.
+    let report = gradcheck(|x| x[0].max(), &[tensor(&[3], &[2.0, 2.0, 1.0])]).unwrap();
+    assert_eq!(report.kinks.iter().map(|kink| kink.index[0]).collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
+fn a_wrong_rule_beside_a_kink_is_caught() {
+    let leaky = |x: &[Var<f64>]| {
+        let (x, y) = (&x[0], x[0].detach().relu().into_value());
+        Var::record("step", &[x], y, move |grad: &Var<f64>, back: &mut Backward<f64>| {
+            back.give(0, |_| grad * 1.0);
+        })
+    };
+    let failure = gradcheck(leaky, &[tensor(&[3], &[1.0, 0.0, -1.0])]).unwrap_err();
+    // At the point −1, or beside 0 on its left.
+    assert!(failure.analytic != 0.0 && failure.numeric.abs() < 1e-9, "{failure}");
+}
+
+#[test]
+fn a_kink_near_the_point_does_not_spoil_the_quotient() {
+    let x = tensor(&[4], &[1.0, 2e-4, -5e-4, -1e-3]);
+    let report = gradcheck(|x| x[0].relu().powi(2) + x[0].abs(), &[x]).unwrap();
+    assert!(report.worst <= 1e-6, "{report:?}");
+}
+
+#[test]
+fn a_function_that_is_rough_everywhere_fails() {
+    let rough = |x: &[Var<f64>]| {
+        let noise = constant(&x[0], |x| (x * 1e9).sin() * 1e-3);
+        &x[0] + noise
+    };
+    assert_eq!(gradcheck(rough, &[sample()]).unwrap_err().problem, Problem::Rough);
+}
+
+#[test]
+fn values_and_gradients_that_are_not_finite_are_named() {
+    let x = tensor(&[2, 2], &[1.0, 1.0, 0.0, 1.0]);
+    let failure = gradcheck(|x| x[0].ln(), std::slice::from_ref(&x)).unwrap_err();
+    assert_eq!((failure.problem, place(&failure)), (Problem::ValueNotFinite, (0, vec![1, 0])));
+    assert!(failure.to_string().contains("-inf"), "{failure}");
+    let failure = gradcheck(|x| x[0].sqrt(), &[x]).unwrap_err();
+    assert_eq!((failure.problem, place(&failure)), (Problem::GradientNotFinite, (0, vec![1, 0])));
+}
+
+#[test]
+fn a_function_that_draws_random_numbers_is_refused() {
+    let calls = std::cell::Cell::new(0.0);
+    let f = |x: &[Var<f64>]| {
+        calls.set(calls.get() + 1.0);
+        &x[0] + calls.get()
+    };
+    assert_eq!(gradcheck(f, &[sample()]).unwrap_err().problem, Problem::Unsteady);
+}
+
+#[test]
+fn nothing_to_differentiate() {
+    let one = |_: &[Var<f64>]| Tensor::ones([2]).into();
+    assert_eq!(gradcheck(one, &[]).unwrap().entries, 0);
+    assert_eq!(gradgradcheck(one, &[]).unwrap().entries, 2); // the cotangent
+    assert_eq!(gradcheck(one, &[sample()]).unwrap().worst, 0.0);
+    gradgradcheck(one, &[sample()]).unwrap();
+    let empty = tensor(&[2, 0], &[]);
+    assert_eq!(gradcheck(|x| x[0].exp(), std::slice::from_ref(&empty)).unwrap().entries, 0);
+    gradgradcheck(|x| x[0].exp().sum(), &[empty]).unwrap();
+    // A function that depends on its input behind the back of the tape has a gradient of zeros, which is wrong.
+    let failure = gradcheck(|x| x[0].detach().exp(), &[sample()]).unwrap_err();
+    assert_eq!((failure.analytic, failure.operations.is_empty()), (0.0, true), "{failure}");
+}
+
+#[test]
+fn views_keep_their_layout() {
+    let x = Tensor::from_vec([1, 2, 2, 3], (0..12).map(|i| i as f64 / 7.0).collect());
+    for x in [x.channels_last(), x.permute([3, 0, 2, 1]), x.broadcast_to([2, 2, 2, 3])] {
+        let report = gradcheck(|v| v[0].tanh(), std::slice::from_ref(&x)).unwrap();
+        assert_eq!(report.entries, x.size());
+        gradgradcheck(|v| v[0].tanh(), &[x]).unwrap();
+    }
+}
