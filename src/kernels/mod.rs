@@ -4,9 +4,11 @@
 //! depend on the sizes alone, and partial results are added in a fixed order: the same input gives the same bits at
 //! any number of threads.
 
+pub mod around;
 pub mod buffer;
 pub mod conv;
 pub mod element;
+pub mod index;
 pub mod level;
 pub mod map;
 pub mod matmul;

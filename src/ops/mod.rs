@@ -12,6 +12,7 @@ mod conv;
 mod elementwise;
 mod matmul;
 mod pool;
+mod index;
 mod reduction;
 mod shape;
 

@@ -1,0 +1,49 @@
+//! Rows picked by index, and rows added up by index.
+
+use super::{Element, around::Around, map};
+
+/// `out[o, j, i] = x[o, indices[j], i]`; `around` describes x.
+pub fn select<T: Element>(out: &mut [T], x: &[T], around: Around, indices: &[usize]) {
+    let Around { extent, inner, .. } = around;
+    rows(out, inner, |row, y| {
+        let (o, j) = (row / indices.len(), row % indices.len());
+        let from = (o * extent + indices[j]) * inner;
+        y.copy_from_slice(&x[from..from + inner]);
+    });
+}
+
+/// `out[o, e, i] = Σ x[o, j, i]` over the j with `indices[j] = e`, in the order of j; `around` describes the output.
+///
+/// The indices are sorted by where they point first, so that every row of the output belongs to one task, and equal
+/// indices add up in the same order at any number of threads.
+pub fn add<T: Element>(out: &mut [T], x: &[T], around: Around, indices: &[usize]) {
+    let Around { extent, inner, .. } = around;
+    // A counting sort: the sources of row e are `sources[starts[e]..starts[e + 1]]`.
+    let mut starts = vec![0; extent + 1];
+    indices.iter().for_each(|&e| starts[e + 1] += 1);
+    (0..extent).for_each(|e| starts[e + 1] += starts[e]);
+    let mut next = starts.clone();
+    let mut sources = vec![0; indices.len()];
+    for (j, &e) in indices.iter().enumerate() {
+        sources[next[e]] = j;
+        next[e] += 1;
+    }
+    rows(out, inner, |row, y| {
+        let (o, e) = (row / extent, row % extent);
+        y.fill(T::zero());
+        for &j in &sources[starts[e]..starts[e + 1]] {
+            let from = (o * indices.len() + j) * inner;
+            y.iter_mut().zip(&x[from..from + inner]).for_each(|(y, &x)| *y += x);
+        }
+    });
+}
+
+/// Runs `f(row number, row)` on the rows of `inner` elements, in parallel.
+fn rows<T: Element>(out: &mut [T], inner: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    if out.is_empty() {
+        return;
+    }
+    map::for_chunks(out, (map::CHUNK / inner).max(1) * inner, |start, part| {
+        part.chunks_exact_mut(inner).enumerate().for_each(|(i, row)| f(start / inner + i, row));
+    });
+}

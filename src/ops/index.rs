@@ -1,0 +1,112 @@
+//! Rows by index: picking them (an embedding is a table picked along axis 0), and its adjoint, adding them up.
+//!
+//! Each is the other's rule, so every order of derivative is there.
+
+use std::rc::Rc;
+
+use crate::kernels::nest::memory_order;
+use crate::kernels::{Buffer, around::Around, index};
+use crate::{Backward, Element, Shape, Tensor, Var};
+
+impl<T: Element> Var<T> {
+    /// The elements at `indices` along `axis`, in that order, any of them any number of times:
+    /// y[…, j, …] = x[…, indices[j], …], of extent `indices.len()` along `axis`.
+    /// x̄ = [`index_add`](Var::index_add) of ȳ: an element picked twice gets two gradients.
+    ///
+    /// `table.index_select(0, &words)` is an embedding: (words, features) of a table (vocabulary, features).
+    ///
+    /// ```
+    /// use wengert::{Tape, Tensor};
+    /// let tape = Tape::new();
+    /// let table = tape.var(Tensor::<f64>::from_vec([3, 2], vec![1., 2., 3., 4., 5., 6.]));
+    /// let y = table.index_select(0, &[2, 0, 2]);
+    /// assert_eq!(y.value().to_vec(), [5., 6., 1., 2., 5., 6.]);
+    /// assert_eq!(y.sum().backward().wrt(&table).to_vec(), [1., 1., 0., 0., 2., 2.]);
+    /// ```
+    ///
+    /// # Panics
+    /// If the axis or an index is out of bounds.
+    #[track_caller]
+    pub fn index_select(&self, axis: usize, indices: &[usize]) -> Var<T> {
+        let shape = self.shape();
+        check_axis("index_select", shape, axis);
+        check_indices("index_select", shape, axis, indices, shape[axis]);
+        self.pick(axis, indices.into())
+    }
+
+    /// The adjoint of [`index_select`](Var::index_select): zeros of extent `extent` along `axis`, to which the element
+    /// at j is added at `indices[j]`: y[…, e, …] = Σ x[…, j, …] over the j with indices[j] = e, added in the order of
+    /// j at any number of threads. x̄ = [`index_select`](Var::index_select) of ȳ.
+    ///
+    /// # Panics
+    /// If the axis or an index is out of bounds, or there are not as many indices as elements along `axis`.
+    #[track_caller]
+    pub fn index_add(&self, axis: usize, indices: &[usize], extent: usize) -> Var<T> {
+        let shape = self.shape();
+        check_axis("index_add", shape, axis);
+        let n = indices.len();
+        assert!(
+            n == shape[axis],
+            "index_add: {n} indices along axis {axis} of shape {shape}: expected {}",
+            shape[axis]
+        );
+        check_indices("index_add", shape, axis, indices, extent);
+        self.scatter(axis, indices.into(), extent)
+    }
+
+    /// [`Var::index_select`], checked.
+    #[track_caller]
+    fn pick(&self, axis: usize, indices: Rc<[usize]>) -> Var<T> {
+        let (x, around) = around(self.value(), axis);
+        let value = like(&x, axis, indices.len(), |out| index::select(out, x.data(), around, &indices));
+        Var::record("index_select", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |_| grad.scatter(axis, indices.clone(), around.extent));
+        })
+    }
+
+    /// [`Var::index_add`], checked.
+    #[track_caller]
+    fn scatter(&self, axis: usize, indices: Rc<[usize]>, extent: usize) -> Var<T> {
+        let (x, around) = around(self.value(), axis);
+        let value = like(&x, axis, extent, |out| index::add(out, x.data(), around.with_extent(extent), &indices));
+        Var::record("index_add", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |_| grad.pick(axis, indices.clone()));
+        })
+    }
+}
+
+#[track_caller]
+pub(super) fn check_axis(name: &str, shape: &Shape, axis: usize) {
+    assert!(axis < shape.len(), "{name}: axis {axis} of shape {shape}: expected an axis below {}", shape.len());
+}
+
+#[track_caller]
+fn check_indices(name: &str, shape: &Shape, axis: usize, indices: &[usize], extent: usize) {
+    if let Some((j, index)) = indices.iter().enumerate().find(|&(_, &index)| index >= extent) {
+        panic!(
+            "{name}: index {index} (number {j} of {}) along axis {axis} of shape {shape}: expected one below {extent}",
+            indices.len()
+        );
+    }
+}
+
+/// `x` without gaps in its own memory order (copied only if it has some), seen around `axis`.
+pub(super) fn around<T: Element>(x: &Tensor<T>, axis: usize) -> (Tensor<T>, Around) {
+    let x = x.in_memory_order(order(x));
+    let around = Around::new(x.shape(), x.strides(), axis);
+    (x, around)
+}
+
+/// The axes of `x` as they lie in memory, slowest first.
+pub(super) fn order<T: Element>(x: &Tensor<T>) -> Shape {
+    memory_order(x.shape(), x.strides()).into_iter().collect()
+}
+
+/// A tensor that `write` fills, like the dense `x` but of extent `extent` along `axis`, in the same memory order.
+fn like<T: Element>(x: &Tensor<T>, axis: usize, extent: usize, write: impl FnOnce(&mut [T])) -> Tensor<T> {
+    let mut shape = *x.shape();
+    shape[axis] = extent;
+    let mut out = Buffer::stale(shape.size());
+    write(&mut out);
+    Tensor::from_buffer(out, shape, shape.dense_in_order(order(x).iter().copied()))
+}
