@@ -16,6 +16,7 @@ pub mod matmul;
 pub mod nest;
 pub mod pool;
 pub mod reduce;
+pub mod softmax;
 
 pub use buffer::Buffer;
 pub use element::Element;

@@ -17,3 +17,4 @@ mod reduction;
 mod shape;
 
 pub use conv::{Conv2dOptions, WEIGHT_ORDER};
+mod softmax;

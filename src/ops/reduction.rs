@@ -6,7 +6,7 @@ use crate::{Backward, Element, Shape, Tensor, Var};
 
 /// Checks that `axes` are axes of `shape`, each named once, and returns them.
 #[track_caller]
-fn check_axes(name: &str, shape: &Shape, axes: impl Into<Shape>) -> Shape {
+pub(super) fn check_axes(name: &str, shape: &Shape, axes: impl Into<Shape>) -> Shape {
     let axes = axes.into();
     for (i, axis) in axes.iter().enumerate() {
         assert!(*axis < shape.len(), "{name}: axis {axis} of shape {shape}: expected an axis below {}", shape.len());
@@ -16,7 +16,7 @@ fn check_axes(name: &str, shape: &Shape, axes: impl Into<Shape>) -> Shape {
 }
 
 /// The shape without `axes`.
-fn without(shape: &Shape, axes: &Shape) -> Shape {
+pub(super) fn without(shape: &Shape, axes: &Shape) -> Shape {
     shape.iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, &extent)| extent).collect()
 }
 

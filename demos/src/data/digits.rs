@@ -49,11 +49,7 @@ impl Dataset for Digits {
     }
 
     fn shape(&self) -> ImageShape {
-        ImageShape {
-            channels: 1,
-            height: SIDE,
-            width: SIDE,
-        }
+        ImageShape { channels: 1, height: SIDE, width: SIDE }
     }
 
     fn classes(&self) -> usize {
@@ -77,11 +73,7 @@ type Point = (f32, f32);
 
 fn draw(rng: &mut SplitMix64, label: u8, pixels: &mut [u8]) {
     assert!(label < 10, "digits: a label is 0 to 9, found {label}");
-    assert_eq!(
-        pixels.len(),
-        SIDE * SIDE,
-        "digits: a picture has {SIDE}×{SIDE} bytes"
-    );
+    assert_eq!(pixels.len(), SIDE * SIDE, "digits: a picture has {SIDE}×{SIDE} bytes");
     let variant = pick(rng.uniform(), DIGITS[usize::from(label)]);
     let mut strokes = jittered(rng, variant.strokes);
     let bend = Bend::random(rng);
@@ -117,11 +109,7 @@ fn jittered(rng: &mut SplitMix64, strokes: &[Stroke]) -> Vec<Vec<Point>> {
     let amount = rng.range(0.010, 0.048);
     strokes
         .iter()
-        .map(|s| {
-            s.iter()
-                .map(|&(x, y)| (x + amount * rng.bell(), y + amount * rng.bell()))
-                .collect()
-        })
+        .map(|s| s.iter().map(|&(x, y)| (x + amount * rng.bell(), y + amount * rng.bell())).collect())
         .collect()
 }
 
@@ -138,12 +126,7 @@ impl Bend {
             let (length, direction) = (rng.range(0.8, 3.0), rng.range(0.0, std::f32::consts::TAU));
             let k = std::f32::consts::TAU / length;
             let amplitude = 0.040 * length.sqrt() * rng.bell();
-            [
-                amplitude,
-                k * direction.cos(),
-                k * direction.sin(),
-                rng.range(0.0, std::f32::consts::TAU),
-            ]
+            [amplitude, k * direction.cos(), k * direction.sin(), rng.range(0.0, std::f32::consts::TAU)]
         });
         Self { waves }
     }
@@ -168,12 +151,7 @@ impl Affine {
         let shear = 0.14 + 0.21 * rng.bell();
         let (sin, cos) = (0.09 * rng.bell()).sin_cos();
         let width = rng.range(0.68, 1.08);
-        Self {
-            rows: [
-                [cos * width, -cos * shear - sin],
-                [sin * width, cos - sin * shear],
-            ],
-        }
+        Self { rows: [[cos * width, -cos * shear - sin], [sin * width, cos - sin * shear]] }
     }
 
     fn apply(&self, (x, y): Point) -> Point {
@@ -207,22 +185,12 @@ fn curve(points: &[Point]) -> Vec<Point> {
     let mut path = Vec::with_capacity((n - 1) * PIECES + 1);
     for i in 0..n - 1 {
         let (p1, p2) = (points[i], points[i + 1]);
-        let p0 = if i > 0 {
-            points[i - 1]
-        } else {
-            reflect(p1, p2)
-        };
-        let p3 = if i + 2 < n {
-            points[i + 2]
-        } else {
-            reflect(p2, p1)
-        };
+        let p0 = if i > 0 { points[i - 1] } else { reflect(p1, p2) };
+        let p3 = if i + 2 < n { points[i + 2] } else { reflect(p2, p1) };
         for step in 0..PIECES {
             let t = step as f32 / PIECES as f32;
             let at = |a: f32, b: f32, c: f32, d: f32| {
-                b + 0.5
-                    * t
-                    * (c - a + t * (2.0 * a - 5.0 * b + 4.0 * c - d + t * (3.0 * (b - c) + d - a)))
+                b + 0.5 * t * (c - a + t * (2.0 * a - 5.0 * b + 4.0 * c - d + t * (3.0 * (b - c) + d - a)))
             };
             path.push((at(p0.0, p1.0, p2.0, p3.0), at(p0.1, p1.1, p2.1, p3.1)));
         }
@@ -316,12 +284,8 @@ mod tests {
             let (label, pixels) = picture(5, i);
             let on = |k: usize| pixels[k] > 0;
             let lit = (0..SIDE * SIDE).filter(|&k| pixels[k] > 127).count();
-            assert!(
-                (10..450).contains(&lit),
-                "picture {i}, a {label}: {lit} bright pixels"
-            );
-            let border =
-                (0..SIDE).any(|k| on(k) || on(31 * SIDE + k) || on(k * SIDE) || on(k * SIDE + 31));
+            assert!((10..450).contains(&lit), "picture {i}, a {label}: {lit} bright pixels");
+            let border = (0..SIDE).any(|k| on(k) || on(31 * SIDE + k) || on(k * SIDE) || on(k * SIDE + 31));
             assert!(!border, "picture {i}, a {label}, touches the border");
         }
     }
@@ -331,9 +295,6 @@ mod tests {
         let mut counts = [0; 10];
         (0..20_000).for_each(|i| counts[usize::from(picture(3, i).0)] += 1);
         // Standard deviation √(20000 · 0.1 · 0.9) ≈ 42.
-        assert!(
-            counts.iter().all(|&c: &i32| (c - 2000).abs() < 210),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|&c: &i32| (c - 2000).abs() < 210), "{counts:?}");
     }
 }

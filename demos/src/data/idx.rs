@@ -39,13 +39,9 @@ pub enum Split {
 /// Names the file, what was found and what was expected: a missing directory or file, a wrong magic number, an
 /// impossible count or size, a truncated or damaged file, bytes after the end, another number of labels than of images.
 pub fn read_idx(dir: &Path, split: Split) -> Result<Images> {
-    let metadata = std::fs::metadata(dir)
-        .with_context(|| format!("{}: cannot open the data directory", dir.display()))?;
-    ensure!(
-        metadata.is_dir(),
-        "{}: found a file, expected a directory of idx files",
-        dir.display()
-    );
+    let metadata =
+        std::fs::metadata(dir).with_context(|| format!("{}: cannot open the data directory", dir.display()))?;
+    ensure!(metadata.is_dir(), "{}: found a file, expected a directory of idx files", dir.display());
     let prefix = match split {
         Split::Train => "train",
         Split::Test => "t10k",
@@ -60,45 +56,28 @@ pub fn read_idx(dir: &Path, split: Split) -> Result<Images> {
         labels_path.display(),
         images_path.display()
     );
-    let shape = ImageShape {
-        channels: 1,
-        height: rows as usize,
-        width: columns as usize,
-    };
+    let shape = ImageShape { channels: 1, height: rows as usize, width: columns as usize };
     let images = Images::new(set_name(dir), shape, pixels, labels);
-    Ok(if (rows, columns) == (28, 28) {
-        images.padded(32, 32)
-    } else {
-        images
-    })
+    Ok(if (rows, columns) == (28, 28) { images.padded(32, 32) } else { images })
 }
 
 /// The last component of the directory's path, or "idx" if it has none (as "." has).
 fn set_name(dir: &Path) -> String {
-    dir.file_name()
-        .map_or_else(|| "idx".into(), |name| name.to_string_lossy().into_owned())
+    dir.file_name().map_or_else(|| "idx".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The path of the file called `name` or, failing that, `name.gz`.
 fn find(dir: &Path, name: &str) -> Result<PathBuf> {
     let candidates = [dir.join(name), dir.join(format!("{name}.gz"))];
     let found = candidates.iter().find(|path| path.exists());
-    found.cloned().with_context(|| {
-        format!(
-            "{}: found neither {name} nor {name}.gz in it",
-            dir.display()
-        )
-    })
+    found.cloned().with_context(|| format!("{}: found neither {name} nor {name}.gz in it", dir.display()))
 }
 
 /// The dimensions in the header of the file and the bytes after it, checked against each other.
 fn read_file<const D: usize>(path: &Path, magic: u32) -> Result<([u32; D], Vec<u8>)> {
     let open = || -> Result<File> {
         // Reading from a pipe or a device could last for ever.
-        ensure!(
-            std::fs::metadata(path)?.is_file(),
-            "found something that is not a file, expected an idx file"
-        );
+        ensure!(std::fs::metadata(path)?.is_file(), "found something that is not a file, expected an idx file");
         Ok(File::open(path)?)
     };
     let file = open().with_context(|| format!("{}: cannot read it", path.display()))?;
@@ -120,38 +99,22 @@ fn read_stream<const D: usize>(mut source: impl Read, magic: u32) -> Result<([u3
 
 fn parse<const D: usize>(mut source: impl Read, magic: u32) -> Result<([u32; D], Vec<u8>)> {
     let found = read_u32(&mut source, "the magic number")?;
-    ensure!(
-        found == magic,
-        "found the magic number {found:#010x}, expected {magic:#010x}"
-    );
+    ensure!(found == magic, "found the magic number {found:#010x}, expected {magic:#010x}");
     let mut dims = [0; D];
-    for (dim, (name, most)) in dims.iter_mut().zip([
-        ("count", MAX_COUNT),
-        ("rows", MAX_SIDE),
-        ("columns", MAX_SIDE),
-    ]) {
+    for (dim, (name, most)) in dims.iter_mut().zip([("count", MAX_COUNT), ("rows", MAX_SIDE), ("columns", MAX_SIDE)]) {
         *dim = read_u32(&mut source, name)?;
-        ensure!(
-            (1..=most).contains(dim),
-            "the header claims {dim} as its {name}, expected 1 to {most}"
-        );
+        ensure!((1..=most).contains(dim), "the header claims {dim} as its {name}, expected 1 to {most}");
     }
     // At most 10⁶ · 256 · 256, far below 2⁶⁴.
     let expected: u64 = dims.iter().map(|&d| u64::from(d)).product();
-    ensure!(
-        expected <= MAX_BYTES,
-        "the header claims {dims:?}, {expected} bytes, expected at most {MAX_BYTES}"
-    );
+    ensure!(expected <= MAX_BYTES, "the header claims {dims:?}, {expected} bytes, expected at most {MAX_BYTES}");
     // The vector grows with the bytes that are really there, never by the header's word; one byte more than claimed
     // is enough to see that there are too many.
     let mut bytes = Vec::new();
     let outcome = source.take(expected + 1).read_to_end(&mut bytes);
     outcome.with_context(|| format!("after {} of {expected} bytes", bytes.len()))?;
     let found = bytes.len() as u64;
-    ensure!(
-        found >= expected,
-        "truncated: found {found} bytes after the header, expected {expected} for {dims:?}"
-    );
+    ensure!(found >= expected, "truncated: found {found} bytes after the header, expected {expected} for {dims:?}");
     if found > expected {
         bail!("found more bytes after the header than the {expected} expected for {dims:?}");
     }
@@ -162,10 +125,7 @@ fn parse<const D: usize>(mut source: impl Read, magic: u32) -> Result<([u32; D],
 /// A big-endian number; `what` names it in the error.
 fn read_u32(source: &mut impl Read, what: &str) -> Result<u32> {
     let mut bytes = Vec::with_capacity(4);
-    source
-        .take(4)
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("while reading {what}"))?;
+    source.take(4).read_to_end(&mut bytes).with_context(|| format!("while reading {what}"))?;
     let found = bytes.len();
     let Ok(bytes) = bytes.try_into() else {
         bail!("truncated: found {found} bytes where {what} should be, expected 4");

@@ -33,11 +33,7 @@ impl ImageShape {
 
 impl std::fmt::Display for ImageShape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}×{}×{} (height, width, channels)",
-            self.height, self.width, self.channels
-        )
+        write!(f, "{}×{}×{} (height, width, channels)", self.height, self.width, self.channels)
     }
 }
 
@@ -69,19 +65,8 @@ pub trait Dataset: Send + Sync {
     fn batch(&self, indices: &[u64], images: &mut [f32], labels: &mut [u8]) {
         let numel = self.shape().numel();
         let n = indices.len();
-        assert_eq!(
-            images.len(),
-            n * numel,
-            "{}: a batch of {n} images, {} each",
-            self.name(),
-            self.shape()
-        );
-        assert_eq!(
-            labels.len(),
-            n,
-            "{}: a batch of {n} images and their labels",
-            self.name()
-        );
+        assert_eq!(images.len(), n * numel, "{}: a batch of {n} images, {} each", self.name(), self.shape());
+        assert_eq!(labels.len(), n, "{}: a batch of {n} images and their labels", self.name());
         let mut bytes = vec![0; numel];
         for ((image, label), &index) in images.chunks_exact_mut(numel).zip(labels).zip(indices) {
             *label = self.image(index, &mut bytes);
@@ -108,32 +93,12 @@ impl Images {
     ///
     /// # Panics
     /// If there is no image, an image has no pixel, or the lengths do not agree.
-    pub fn new(
-        name: impl Into<String>,
-        shape: ImageShape,
-        pixels: Vec<u8>,
-        labels: Vec<u8>,
-    ) -> Self {
+    pub fn new(name: impl Into<String>, shape: ImageShape, pixels: Vec<u8>, labels: Vec<u8>) -> Self {
         let name = name.into();
-        assert!(
-            shape.numel() > 0 && !labels.is_empty(),
-            "{name}: {} images of {shape}",
-            labels.len()
-        );
-        assert_eq!(
-            pixels.len(),
-            labels.len() * shape.numel(),
-            "{name}: pixels of {} images of {shape}",
-            labels.len()
-        );
+        assert!(shape.numel() > 0 && !labels.is_empty(), "{name}: {} images of {shape}", labels.len());
+        assert_eq!(pixels.len(), labels.len() * shape.numel(), "{name}: pixels of {} images of {shape}", labels.len());
         let classes = labels.iter().max().map_or(0, |&m| usize::from(m) + 1);
-        Self {
-            name,
-            shape,
-            classes,
-            pixels,
-            labels,
-        }
+        Self { name, shape, classes, pixels, labels }
     }
 
     /// The same images in the middle of larger ones of `height` × `width`, black (0, so −1 in a batch) around them.
@@ -142,36 +107,18 @@ impl Images {
     /// If an image is larger than that.
     pub fn padded(&self, height: usize, width: usize) -> Self {
         let old = self.shape;
-        assert!(
-            height >= old.height && width >= old.width,
-            "{}: {old} do not fit in {height}×{width}",
-            self.name
-        );
-        let shape = ImageShape {
-            height,
-            width,
-            ..old
-        };
+        assert!(height >= old.height && width >= old.width, "{}: {old} do not fit in {height}×{width}", self.name);
+        let shape = ImageShape { height, width, ..old };
         let (top, left) = ((height - old.height) / 2, (width - old.width) / 2);
         let mut pixels = vec![0; self.labels.len() * shape.numel()];
         let row = old.width * old.channels;
-        for (image, larger) in self
-            .pixels
-            .chunks_exact(old.numel())
-            .zip(pixels.chunks_exact_mut(shape.numel()))
-        {
+        for (image, larger) in self.pixels.chunks_exact(old.numel()).zip(pixels.chunks_exact_mut(shape.numel())) {
             for (y, line) in image.chunks_exact(row).enumerate() {
                 let start = ((top + y) * width + left) * old.channels;
                 larger[start..start + row].copy_from_slice(line);
             }
         }
-        Self {
-            name: self.name.clone(),
-            shape,
-            classes: self.classes,
-            pixels,
-            labels: self.labels.clone(),
-        }
+        Self { name: self.name.clone(), shape, classes: self.classes, pixels, labels: self.labels.clone() }
     }
 
     /// The label of every image.
@@ -209,14 +156,7 @@ impl Dataset for Images {
 
 impl std::fmt::Debug for Images {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}: {} images of {}, {} classes",
-            self.name,
-            self.labels.len(),
-            self.shape,
-            self.classes
-        )
+        write!(f, "{}: {} images of {}, {} classes", self.name, self.labels.len(), self.shape, self.classes)
     }
 }
 
@@ -225,17 +165,8 @@ mod tests {
     use super::*;
 
     fn two_colour_images() -> Images {
-        let shape = ImageShape {
-            channels: 3,
-            height: 1,
-            width: 2,
-        };
-        Images::new(
-            "two",
-            shape,
-            vec![0, 255, 51, 1, 2, 3, 4, 5, 6, 7, 8, 9],
-            vec![1, 4],
-        )
+        let shape = ImageShape { channels: 3, height: 1, width: 2 };
+        Images::new("two", shape, vec![0, 255, 51, 1, 2, 3, 4, 5, 6, 7, 8, 9], vec![1, 4])
     }
 
     #[test]
@@ -255,18 +186,8 @@ mod tests {
         let mut expected = [0; 36];
         expected[15..21].copy_from_slice(&[0, 255, 51, 1, 2, 3]);
         assert_eq!(pixels, expected);
-        assert_eq!(
-            set.shape(),
-            ImageShape {
-                channels: 3,
-                height: 3,
-                width: 4
-            }
-        );
-        assert_eq!(
-            (set.size(), set.classes(), set.labels()),
-            (Some(2), 5, &[1, 4][..])
-        );
+        assert_eq!(set.shape(), ImageShape { channels: 3, height: 3, width: 4 });
+        assert_eq!((set.size(), set.classes(), set.labels()), (Some(2), 5, &[1, 4][..]));
     }
 
     #[test]

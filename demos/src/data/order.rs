@@ -30,12 +30,7 @@ impl Order {
     /// If `part` is empty.
     pub fn new(part: Range<u64>, seed: u64) -> Self {
         assert!(!part.is_empty(), "Order: no image in {part:?}");
-        Self {
-            part,
-            seed,
-            pass: None,
-            shuffled: Vec::new(),
-        }
+        Self { part, seed, pass: None, shuffled: Vec::new() }
     }
 
     /// The indices of the images of step `step` (from 0) when every step takes `n`. A batch may straddle two passes.
@@ -48,10 +43,7 @@ impl Order {
     fn index(&mut self, k: u128) -> u64 {
         let length = self.part.end - self.part.start;
         // A pass number beyond u64 would take longer than the sun lasts; it wraps.
-        let (pass, within) = (
-            (k / u128::from(length)) as u64,
-            (k % u128::from(length)) as u64,
-        );
+        let (pass, within) = ((k / u128::from(length)) as u64, (k % u128::from(length)) as u64);
         if length > LONGEST_SHUFFLED {
             return self.part.start + within;
         }
@@ -81,9 +73,8 @@ mod tests {
     #[test]
     fn a_pass_meets_every_image_once_in_an_order_of_its_own() {
         let mut order = Order::new(10..30, 7);
-        let passes: Vec<Vec<u64>> = (0..2)
-            .map(|p| (0..4).flat_map(|s| order.indices(4 * p + s, 5)).collect())
-            .collect();
+        let passes: Vec<Vec<u64>> =
+            (0..2).map(|p| (0..4).flat_map(|s| order.indices(4 * p + s, 5)).collect()).collect();
         assert_ne!(passes[0], passes[1]);
         for mut pass in passes {
             pass.sort_unstable();

@@ -65,20 +65,17 @@ const FAINT_INK: RGBColor = RGBColor(228, 228, 228);
 /// # Errors
 /// Names the path: drawing or writing failed. An existing file is then left as it was.
 pub fn write_curves(path: &Path, curves: &Curves) -> Result<()> {
-    let picture =
-        draw(curves).with_context(|| format!("{}: cannot draw the curves", path.display()))?;
+    let picture = draw(curves).with_context(|| format!("{}: cannot draw the curves", path.display()))?;
     write_png(path, &picture, &[("Title", curves.title)])
 }
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
-type Chart<'a, 'b> =
-    ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+type Chart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 fn draw(curves: &Curves) -> Result<Raster> {
     let (width, height) = (WIDTH * OVERSAMPLING, HEIGHT * OVERSAMPLING);
     let mut pixels = vec![255; width * height * 3];
-    let area =
-        BitMapBackend::with_buffer(&mut pixels, (width as u32, height as u32)).into_drawing_area();
+    let area = BitMapBackend::with_buffer(&mut pixels, (width as u32, height as u32)).into_drawing_area();
     // The errors of the plotting crate carry the backend's type and its lifetime: they become plain text here.
     draw_all(&area, curves).map_err(|error| anyhow!("{error}"))?;
     area.present().map_err(|error| anyhow!("{error}"))?;
@@ -88,18 +85,9 @@ fn draw(curves: &Curves) -> Result<Raster> {
 
 fn draw_all(area: &Area, curves: &Curves) -> Result<(), Box<dyn std::error::Error>> {
     let steps = step_range(curves.series);
-    let reduced: Vec<Reduced> = curves
-        .series
-        .iter()
-        .map(|s| Reduced::of(s.points, &steps))
-        .collect();
+    let reduced: Vec<Reduced> = curves.series.iter().map(|s| Reduced::of(s.points, &steps)).collect();
     let values = value_range(&reduced);
-    let labels: Vec<String> = curves
-        .series
-        .iter()
-        .zip(&reduced)
-        .map(|(s, r)| r.label(s.name))
-        .collect();
+    let labels: Vec<String> = curves.series.iter().zip(&reduced).map(|(s, r)| r.label(s.name)).collect();
     let area = draw_head(area, curves.title, &labels)?;
     let mut chart = draw_axes(&area, curves, steps, values)?;
     let colours = || COLOURS.iter().cycle();
@@ -122,10 +110,7 @@ fn text(size: f64) -> TextStyle<'static> {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         // The font comes with the program: a machine without fonts draws the same picture.
-        assert!(
-            register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok(),
-            "the built-in font is sound"
-        );
+        assert!(register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok(), "the built-in font is sound");
     });
     (FONT, px(size)).into_font().color(&INK)
 }
@@ -137,11 +122,7 @@ fn lightened(colour: &RGBColor) -> RGBColor {
 }
 
 /// Draws the title and, below it, the legend, in as many rows as it takes. Returns the area that is left.
-fn draw_head<'a>(
-    area: &Area<'a>,
-    title: &str,
-    labels: &[String],
-) -> Result<Area<'a>, Box<dyn std::error::Error>> {
+fn draw_head<'a>(area: &Area<'a>, title: &str, labels: &[String]) -> Result<Area<'a>, Box<dyn std::error::Error>> {
     let (left, top, row_height) = (px(84.0) as i32, px(16.0) as i32, px(21.0) as i32);
     area.draw(&Text::new(title, (left, top), text(19.0)))?;
     let (mut x, mut y) = (left, top + px(34.0) as i32);
@@ -153,15 +134,8 @@ fn draw_head<'a>(
             (x, y) = (left, y + row_height);
         }
         let middle = y + height as i32 / 2;
-        area.draw(&PathElement::new(
-            [(x, middle), (x + stroke, middle)],
-            colour.stroke_width(px(2.5)),
-        ))?;
-        area.draw(&Text::new(
-            label.as_str(),
-            (x + stroke + space, y),
-            text(13.0),
-        ))?;
+        area.draw(&PathElement::new([(x, middle), (x + stroke, middle)], colour.stroke_width(px(2.5))))?;
+        area.draw(&Text::new(label.as_str(), (x + stroke + space, y), text(13.0)))?;
         x += entry + between;
     }
     // However long the legend is, the curves keep half of the picture.
@@ -209,40 +183,21 @@ where
     Ok(chart)
 }
 
-fn draw_raw(
-    chart: &mut Chart,
-    series: &Reduced,
-    colour: RGBColor,
-) -> Result<(), Box<dyn std::error::Error>> {
+fn draw_raw(chart: &mut Chart, series: &Reduced, colour: RGBColor) -> Result<(), Box<dyn std::error::Error>> {
     let style = colour.stroke_width(px(1.0));
     for piece in &series.pieces {
         // Segment by segment: the crate's joints of wide lines go astray where a line turns back on itself.
-        let ends: Vec<_> = piece
-            .columns
-            .iter()
-            .flat_map(|c| [(c.step, c.low), (c.step, c.high)])
-            .collect();
-        chart.draw_series(
-            ends.windows(2)
-                .map(|two| PathElement::new([two[0], two[1]], style)),
-        )?;
+        let ends: Vec<_> = piece.columns.iter().flat_map(|c| [(c.step, c.low), (c.step, c.high)]).collect();
+        chart.draw_series(ends.windows(2).map(|two| PathElement::new([two[0], two[1]], style)))?;
     }
     Ok(())
 }
 
-fn draw_smoothed(
-    chart: &mut Chart,
-    series: &Reduced,
-    colour: &RGBColor,
-) -> Result<(), Box<dyn std::error::Error>> {
+fn draw_smoothed(chart: &mut Chart, series: &Reduced, colour: &RGBColor) -> Result<(), Box<dyn std::error::Error>> {
     for piece in &series.pieces {
         if let [only] = piece.columns[..] {
             // A line of one point would not show.
-            chart.draw_series([Circle::new(
-                (only.step, only.mean),
-                px(3.0),
-                colour.filled(),
-            )])?;
+            chart.draw_series([Circle::new((only.step, only.mean), px(3.0), colour.filled())])?;
         } else {
             let points = piece.columns.iter().map(|c| c.step).zip(piece.smoothed());
             chart.draw_series(LineSeries::new(points, colour.stroke_width(px(2.0))))?;
@@ -255,11 +210,7 @@ fn draw_smoothed(
 #[derive(Debug, PartialEq)]
 enum NumberFormat {
     /// In units of the divisor, with this suffix and so many digits after the point.
-    Plain {
-        divisor: f64,
-        suffix: &'static str,
-        digits: usize,
-    },
+    Plain { divisor: f64, suffix: &'static str, digits: usize },
     /// As 1.5e-7, but 0 for numbers below `zero`.
     Scientific { zero: f64 },
 }
@@ -269,9 +220,7 @@ impl NumberFormat {
         let largest = range.start.abs().max(range.end.abs());
         let (divisor, suffix) = match largest {
             x if !(1e-3..1e13).contains(&x) => {
-                return Self::Scientific {
-                    zero: largest * 1e-9,
-                };
+                return Self::Scientific { zero: largest * 1e-9 };
             }
             x if x >= 1e10 => (1e9, "G"),
             x if x >= 1e7 => (1e6, "M"),
@@ -281,27 +230,15 @@ impl NumberFormat {
         // The crate's ticks are 1, 2 or 5 times a power of ten apart, and a little denser than eight to the axis.
         let apart = (range.end - range.start) / divisor / 10.0;
         let digits = (-apart.log10()).ceil().clamp(0.0, 9.0) as usize;
-        Self::Plain {
-            divisor,
-            suffix,
-            digits,
-        }
+        Self::Plain { divisor, suffix, digits }
     }
 
     fn write(&self, number: f64) -> String {
         match self {
-            Self::Plain {
-                divisor,
-                suffix,
-                digits,
-            } => {
+            Self::Plain { divisor, suffix, digits } => {
                 let unit = 10f64.powi(*digits as i32);
                 let rounded = (number / divisor * unit).round() / unit;
-                if rounded == 0.0 {
-                    "0".into()
-                } else {
-                    format!("{rounded:.digits$}{suffix}")
-                }
+                if rounded == 0.0 { "0".into() } else { format!("{rounded:.digits$}{suffix}") }
             }
             // Ticks are sums, so the one at 0 may be off by a rounding error.
             Self::Scientific { zero } if number.abs() < *zero => "0".into(),
@@ -322,12 +259,7 @@ fn averaged_down(pixels: &[u8], width: usize) -> Raster {
             }
         }
     }
-    Raster {
-        width: WIDTH,
-        height: HEIGHT,
-        channels: 3,
-        pixels: small,
-    }
+    Raster { width: WIDTH, height: HEIGHT, channels: 3, pixels: small }
 }
 
 #[cfg(test)]

@@ -29,32 +29,15 @@ const MAX_PIXELS: usize = 1 << 28;
 /// # Errors
 /// Names the path and the fault: channels other than 1 or 3, no image or part of one, zero columns or scale, a picture
 /// of more than 2²⁸ pixels, a keyword that PNG does not allow, a failed write. An existing file is then left as it was.
-pub fn write_grid(
-    path: &Path,
-    images: &[f32],
-    shape: ImageShape,
-    grid: Grid,
-    text: &[(&str, &str)],
-) -> Result<()> {
-    let picture = draw(images, shape, grid)
-        .with_context(|| format!("{}: cannot draw the grid", path.display()))?;
+pub fn write_grid(path: &Path, images: &[f32], shape: ImageShape, grid: Grid, text: &[(&str, &str)]) -> Result<()> {
+    let picture = draw(images, shape, grid).with_context(|| format!("{}: cannot draw the grid", path.display()))?;
     write_png(path, &picture, text)
 }
 
 fn draw(images: &[f32], shape: ImageShape, grid: Grid) -> Result<Raster> {
-    let ImageShape {
-        channels,
-        height,
-        width,
-    } = shape;
-    ensure!(
-        channels == 1 || channels == 3,
-        "found {channels} channels, expected 1 or 3"
-    );
-    ensure!(
-        grid.columns > 0 && grid.scale > 0,
-        "found {grid:?}, expected at least one column and a scale of 1"
-    );
+    let ImageShape { channels, height, width } = shape;
+    ensure!(channels == 1 || channels == 3, "found {channels} channels, expected 1 or 3");
+    ensure!(grid.columns > 0 && grid.scale > 0, "found {grid:?}, expected at least one column and a scale of 1");
     let numel = shape.numel();
     ensure!(
         numel > 0 && !images.is_empty() && images.len().is_multiple_of(numel),
@@ -70,9 +53,7 @@ fn draw(images: &[f32], shape: ImageShape, grid: Grid) -> Result<Raster> {
     let total = side(columns, width).zip(side(count.div_ceil(columns), height));
     let (full_width, full_height) = total
         .filter(|(w, h)| w.checked_mul(*h).is_some_and(|p| p <= MAX_PIXELS))
-        .with_context(|| {
-            format!("{count} images of {shape} as {grid:?} are more than {MAX_PIXELS} pixels")
-        })?;
+        .with_context(|| format!("{count} images of {shape} as {grid:?} are more than {MAX_PIXELS} pixels"))?;
     let mut pixels = vec![GAP_LEVEL; full_width * full_height * channels];
     for (i, image) in images.chunks_exact(numel).enumerate() {
         let left = grid.gap + i % columns * (width * grid.scale + grid.gap);
@@ -80,23 +61,14 @@ fn draw(images: &[f32], shape: ImageShape, grid: Grid) -> Result<Raster> {
         for y in 0..height * grid.scale {
             let source = &image[y / grid.scale * width * channels..][..width * channels];
             let target = &mut pixels[((top + y) * full_width + left) * channels..];
-            for (x, pixel) in target
-                .chunks_exact_mut(channels)
-                .take(width * grid.scale)
-                .enumerate()
-            {
+            for (x, pixel) in target.chunks_exact_mut(channels).take(width * grid.scale).enumerate() {
                 for (byte, &value) in pixel.iter_mut().zip(&source[x / grid.scale * channels..]) {
                     *byte = to_byte(value);
                 }
             }
         }
     }
-    Ok(Raster {
-        width: full_width,
-        height: full_height,
-        channels,
-        pixels,
-    })
+    Ok(Raster { width: full_width, height: full_height, channels, pixels })
 }
 
 /// The inverse of x / 127.5 − 1, to the nearest byte. The cast saturates and takes what is not a number to 0.
@@ -108,11 +80,7 @@ fn to_byte(value: f32) -> u8 {
 mod tests {
     use super::*;
 
-    const COLOUR: ImageShape = ImageShape {
-        channels: 3,
-        height: 1,
-        width: 2,
-    };
+    const COLOUR: ImageShape = ImageShape { channels: 3, height: 1, width: 2 };
 
     #[test]
     fn bytes_survive_the_way_to_numbers_and_back() {
@@ -128,88 +96,46 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("grid.png");
         let images: Vec<f32> = (0..18).map(|b| b as f32 / 127.5 - 1.0).collect();
-        let grid = Grid {
-            columns: 2,
-            scale: 2,
-            gap: 1,
-        };
+        let grid = Grid { columns: 2, scale: 2, gap: 1 };
         // The second write replaces the first file.
         write_grid(&path, &images[..6], COLOUR, grid, &[]).unwrap();
         write_grid(&path, &images, COLOUR, grid, &[("Step", "100, σ")]).unwrap();
-        let decoder =
-            png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&path).unwrap()));
+        let decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&path).unwrap()));
         let mut reader = decoder.read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         reader.next_frame(&mut pixels).unwrap();
         assert_eq!(reader.info().size(), (11, 7));
         let text = &reader.info().utf8_text[0];
-        assert_eq!(
-            (text.keyword.as_str(), text.get_text().unwrap().as_str()),
-            ("Step", "100, σ")
-        );
+        assert_eq!((text.keyword.as_str(), text.get_text().unwrap().as_str()), ("Step", "100, σ"));
         let pixel = |x: usize, y: usize| &pixels[(y * 11 + x) * 3..][..3];
         assert_eq!(pixel(0, 0), [GAP_LEVEL; 3]);
         assert_eq!([pixel(1, 1), pixel(2, 2)], [[0, 1, 2]; 2]);
         assert_eq!(pixel(9, 2), [9, 10, 11]);
         assert_eq!(pixel(3, 5), [15, 16, 17]);
-        assert_eq!(
-            pixel(6, 5),
-            [GAP_LEVEL; 3],
-            "the place of the fourth image stays empty"
-        );
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "no temporary file is left"
-        );
+        assert_eq!(pixel(6, 5), [GAP_LEVEL; 3], "the place of the fourth image stays empty");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]
     fn faults_are_named_with_the_path() {
         let dir = tempfile::tempdir().unwrap();
-        let grid = Grid {
-            columns: 8,
-            scale: 1,
-            gap: 1,
-        };
+        let grid = Grid { columns: 8, scale: 1, gap: 1 };
         let fault = |path: &str, images: &[f32], shape, grid, text: &[(&str, &str)]| {
             let path = dir.path().join(path);
-            let message = format!(
-                "{:#}",
-                write_grid(&path, images, shape, grid, text).unwrap_err()
-            );
+            let message = format!("{:#}", write_grid(&path, images, shape, grid, text).unwrap_err());
             assert!(message.starts_with(path.to_str().unwrap()), "{message}");
             message
         };
-        let two = ImageShape {
-            channels: 2,
-            ..COLOUR
-        };
+        let two = ImageShape { channels: 2, ..COLOUR };
         assert!(fault("a", &[0.0; 4], two, grid, &[]).contains("found 2 channels"));
         assert!(fault("a", &[0.0; 7], COLOUR, grid, &[]).contains("found 7 numbers"));
         assert!(fault("a", &[], COLOUR, grid, &[]).contains("found 0 numbers"));
         assert!(fault("a", &[0.0; 6], COLOUR, Grid { scale: 0, ..grid }, &[]).contains("scale: 0"));
         for huge in [1 << 20, usize::MAX] {
-            assert!(
-                fault(
-                    "a",
-                    &[0.0; 6],
-                    COLOUR,
-                    Grid {
-                        scale: huge,
-                        ..grid
-                    },
-                    &[]
-                )
-                .contains("pixels")
-            );
+            assert!(fault("a", &[0.0; 6], COLOUR, Grid { scale: huge, ..grid }, &[]).contains("pixels"));
         }
         fault("a", &[0.0; 6], COLOUR, grid, &[("", "empty keyword")]);
         fault("no/such/dir", &[0.0; 6], COLOUR, grid, &[]);
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            0,
-            "nothing is left behind"
-        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
     }
 }

@@ -25,24 +25,14 @@ struct Raster {
 /// # Errors
 /// Names the path: a picture too large for the format, a keyword that the format does not allow, or a failed write.
 fn write_png(path: &Path, picture: &Raster, text: &[(&str, &str)]) -> Result<()> {
-    let bytes =
-        encode(picture, text).with_context(|| format!("{}: cannot make a PNG", path.display()))?;
-    write_whole(path, &bytes)
-        .with_context(|| format!("{}: cannot write the picture", path.display()))
+    let bytes = encode(picture, text).with_context(|| format!("{}: cannot make a PNG", path.display()))?;
+    write_whole(path, &bytes).with_context(|| format!("{}: cannot write the picture", path.display()))
 }
 
 fn encode(picture: &Raster, text: &[(&str, &str)]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(
-        &mut bytes,
-        u32::try_from(picture.width)?,
-        u32::try_from(picture.height)?,
-    );
-    encoder.set_color(if picture.channels == 1 {
-        png::ColorType::Grayscale
-    } else {
-        png::ColorType::Rgb
-    });
+    let mut encoder = png::Encoder::new(&mut bytes, u32::try_from(picture.width)?, u32::try_from(picture.height)?);
+    encoder.set_color(if picture.channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb });
     encoder.set_depth(png::BitDepth::Eight);
     for (keyword, value) in text {
         // iTXt holds any UTF-8; the older tEXt is Latin-1 only.
@@ -58,11 +48,7 @@ fn encode(picture: &Raster, text: &[(&str, &str)]) -> Result<Vec<u8>> {
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let name = path.file_name().context("the path names no file")?;
     // In the same directory, since a rename does not cross file systems.
-    let temporary = path.with_file_name(format!(
-        ".{}.{}.tmp",
-        name.to_string_lossy(),
-        std::process::id()
-    ));
+    let temporary = path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&temporary)?;
         file.write_all(bytes)?;

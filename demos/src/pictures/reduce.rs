@@ -37,9 +37,7 @@ impl Piece {
         let n = self.columns.len();
         let reach = n / 60;
         let window = |i: usize| &self.columns[i.saturating_sub(reach)..(i + reach + 1).min(n)];
-        (0..n)
-            .map(|i| window(i).iter().map(|c| c.mean).sum::<f64>() / window(i).len() as f64)
-            .collect()
+        (0..n).map(|i| window(i).iter().map(|c| c.mean).sum::<f64>() / window(i).len() as f64).collect()
     }
 }
 
@@ -75,12 +73,7 @@ impl Sums {
 
     fn column(&self) -> Column {
         let n = self.count as f64;
-        Column {
-            step: self.step / n,
-            mean: self.value / n,
-            low: self.low,
-            high: self.high,
-        }
+        Column { step: self.step / n, mean: self.value / n, low: self.low, high: self.high }
     }
 }
 
@@ -109,11 +102,7 @@ impl Reduced {
         let mut pieces = vec![Piece::default()];
         for column in sums {
             if column.count > 0 {
-                pieces
-                    .last_mut()
-                    .expect("there is a piece")
-                    .columns
-                    .push(column.column());
+                pieces.last_mut().expect("there is a piece").columns.push(column.column());
             } else if column.left_out > 0 {
                 pieces.push(Piece::default());
             }
@@ -134,14 +123,8 @@ impl Reduced {
 
 /// The range of the usable steps of all series, of positive length.
 pub fn step_range(series: &[Series]) -> Range<f64> {
-    let steps = series
-        .iter()
-        .flat_map(|s| s.points)
-        .map(|p| p.0)
-        .filter(|&step| usable(step));
-    let (low, high) = steps.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), step| {
-        (l.min(step), h.max(step))
-    });
+    let steps = series.iter().flat_map(|s| s.points).map(|p| p.0).filter(|&step| usable(step));
+    let (low, high) = steps.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), step| (l.min(step), h.max(step)));
     widened(low, high, 0.0)
 }
 
@@ -149,10 +132,7 @@ pub fn step_range(series: &[Series]) -> Range<f64> {
 /// little air.
 pub fn value_range(series: &[Reduced]) -> Range<f64> {
     let pieces = || series.iter().flat_map(|s| &s.pieces);
-    let mut raw: Vec<f64> = pieces()
-        .flat_map(|p| &p.columns)
-        .flat_map(|c| [c.low, c.high])
-        .collect();
+    let mut raw: Vec<f64> = pieces().flat_map(|p| &p.columns).flat_map(|c| [c.low, c.high]).collect();
     raw.sort_unstable_by(f64::total_cmp);
     let hundredth = raw.len() / 100;
     let mut shown: Vec<f64> = pieces().flat_map(Piece::smoothed).collect();
@@ -172,11 +152,7 @@ fn widened(low: f64, high: f64, air: f64) -> Range<f64> {
     // The plotting crate counts from tick to tick by addition: a step lost in rounding would hang it.
     let least = 1e-6 * low.abs().max(high.abs()).max(1e-6);
     if high - low < least {
-        let half = if low == 0.0 {
-            0.5
-        } else {
-            0.1 * low.abs().max(1e-6)
-        };
+        let half = if low == 0.0 { 0.5 } else { 0.1 * low.abs().max(1e-6) };
         return low - half..high + half;
     }
     let air = air * (high - low);
@@ -195,19 +171,8 @@ mod tests {
     fn a_short_series_is_kept_as_it_is() {
         let points = [(0.0, 1.0), (2.0, 5.0), (1.0, -3.0)];
         let one = reduced(&points);
-        let kept: Vec<_> = one.pieces[0]
-            .columns
-            .iter()
-            .map(|c| (c.step, c.mean, c.low, c.high))
-            .collect();
-        assert_eq!(
-            kept,
-            [
-                (0.0, 1.0, 1.0, 1.0),
-                (1.0, -3.0, -3.0, -3.0),
-                (2.0, 5.0, 5.0, 5.0)
-            ]
-        );
+        let kept: Vec<_> = one.pieces[0].columns.iter().map(|c| (c.step, c.mean, c.low, c.high)).collect();
+        assert_eq!(kept, [(0.0, 1.0, 1.0, 1.0), (1.0, -3.0, -3.0, -3.0), (2.0, 5.0, 5.0, 5.0)]);
         assert_eq!(one.pieces[0].smoothed(), [1.0, -3.0, 5.0]);
         assert_eq!((one.pieces.len(), one.label("D")), (1, "D".into()));
     }
@@ -222,30 +187,17 @@ mod tests {
         assert_eq!(columns.iter().filter(|c| c.high == 1000.0).count(), 1);
         assert!(columns.iter().all(|c| c.low == 0.0));
         let range = value_range(&[long]);
-        assert!(
-            range.end < 20.0,
-            "one spike does not set the scale: {range:?}"
-        );
+        assert!(range.end < 20.0, "one spike does not set the scale: {range:?}");
     }
 
     #[test]
     fn values_that_are_not_finite_interrupt_the_line() {
-        let points: Vec<_> = [
-            1.0,
-            2.0,
-            f64::NAN,
-            3.0,
-            f64::INFINITY,
-            1e200,
-            4.0,
-            5.0,
-            f64::NAN,
-        ]
-        .iter()
-        .enumerate()
-        .map(|(i, &v)| (i as f64, v))
-        .chain([(f64::NAN, 1.0)])
-        .collect();
+        let points: Vec<_> = [1.0, 2.0, f64::NAN, 3.0, f64::INFINITY, 1e200, 4.0, 5.0, f64::NAN]
+            .iter()
+            .enumerate()
+            .map(|(i, &v)| (i as f64, v))
+            .chain([(f64::NAN, 1.0)])
+            .collect();
         let broken = reduced(&points);
         let lengths: Vec<_> = broken.pieces.iter().map(|p| p.columns.len()).collect();
         assert_eq!(lengths, [2, 1, 2]);
@@ -258,13 +210,7 @@ mod tests {
         assert_eq!(value_range(&[reduced(&[])]), 0.0..1.0);
         assert_eq!(reduced(&[]).label("D"), "D (no values)");
         for x in [0.0, 1.0, -5.0, 1e-300, 1e16, -1e100, 1e100] {
-            for range in [
-                step_range(&[Series {
-                    name: "",
-                    points: &[(x, x)],
-                }]),
-                value_range(&[reduced(&[(x, x)])]),
-            ] {
+            for range in [step_range(&[Series { name: "", points: &[(x, x)] }]), value_range(&[reduced(&[(x, x)])])] {
                 assert!(range.start < x && x < range.end, "{range:?}");
                 assert!(range.end - range.start >= 1e-7 * x.abs(), "{range:?}");
             }

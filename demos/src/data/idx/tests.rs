@@ -66,28 +66,12 @@ fn assert_says(message: &str, parts: &[&str]) {
 fn plain_and_compressed_files_read_the_same() {
     let plain = directory((IMAGES, &good_images()), (LABELS, &good_labels()));
     let gz = format!("{IMAGES}.gz");
-    let mixed = directory(
-        (&gz, &gzip(&good_images())),
-        (LABELS, &gzip(&good_labels())),
-    );
+    let mixed = directory((&gz, &gzip(&good_images())), (LABELS, &gzip(&good_labels())));
     for dir in [&plain, &mixed] {
         let set = read_idx(dir.path(), Split::Train).unwrap();
-        assert_eq!(
-            set.shape(),
-            ImageShape {
-                channels: 1,
-                height: 2,
-                width: 3
-            }
-        );
-        assert_eq!(
-            (set.size(), set.classes(), set.labels()),
-            (Some(2), 10, &[3, 9][..])
-        );
-        assert_eq!(
-            set.name(),
-            dir.path().file_name().unwrap().to_str().unwrap()
-        );
+        assert_eq!(set.shape(), ImageShape { channels: 1, height: 2, width: 3 });
+        assert_eq!((set.size(), set.classes(), set.labels()), (Some(2), 10, &[3, 9][..]));
+        assert_eq!(set.name(), dir.path().file_name().unwrap().to_str().unwrap());
         let mut pixels = [0; 6];
         assert_eq!(set.image(1, &mut pixels), 9);
         assert_eq!(pixels, [7, 8, 9, 10, 11, 12]);
@@ -96,45 +80,24 @@ fn plain_and_compressed_files_read_the_same() {
 
 #[test]
 fn images_of_28_by_28_are_padded() {
-    let dir = directory(
-        (IMAGES, &file(&[0x803, 1, 28, 28], &[255; 784])),
-        (LABELS, &file(&[0x801, 1], &[0])),
-    );
+    let dir = directory((IMAGES, &file(&[0x803, 1, 28, 28], &[255; 784])), (LABELS, &file(&[0x801, 1], &[0])));
     let set = read_idx(dir.path(), Split::Train).unwrap();
     let (mut image, mut label) = ([0.0; 1024], [9]);
     set.batch(&[0], &mut image, &mut label);
-    assert_eq!(
-        (label, image[1], image[65], image[66], image[1023]),
-        ([0], -1.0, -1.0, 1.0, -1.0)
-    );
+    assert_eq!((label, image[1], image[65], image[66], image[1023]), ([0], -1.0, -1.0, 1.0, -1.0));
     assert_eq!(image.iter().filter(|&&x| x == 1.0).count(), 784);
 }
 
 #[test]
 fn missing_things_are_named() {
     let dir = tempfile::tempdir().unwrap();
-    assert_says(
-        &fault_of(&dir.path().join("nowhere")),
-        &["nowhere", "cannot open the data directory"],
-    );
-    assert_says(
-        &fault_of(dir.path()),
-        &["neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz"],
-    );
+    assert_says(&fault_of(&dir.path().join("nowhere")), &["nowhere", "cannot open the data directory"]);
+    assert_says(&fault_of(dir.path()), &["neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz"]);
     std::fs::write(dir.path().join(IMAGES), good_images()).unwrap();
-    assert_says(
-        &fault_of(dir.path()),
-        &["neither train-labels-idx1-ubyte nor"],
-    );
-    assert_says(
-        &fault_of(&dir.path().join(IMAGES)),
-        &["found a file, expected a directory"],
-    );
+    assert_says(&fault_of(dir.path()), &["neither train-labels-idx1-ubyte nor"]);
+    assert_says(&fault_of(&dir.path().join(IMAGES)), &["found a file, expected a directory"]);
     std::fs::create_dir(dir.path().join(LABELS)).unwrap();
-    assert_says(
-        &fault_of(dir.path()),
-        &[LABELS, "found something that is not a file"],
-    );
+    assert_says(&fault_of(dir.path()), &[LABELS, "found something that is not a file"]);
     let message = format!("{:#}", read_idx(dir.path(), Split::Test).unwrap_err());
     assert_says(&message, &["neither t10k-images-idx3-ubyte nor"]);
 }
@@ -143,10 +106,7 @@ fn missing_things_are_named() {
 fn truncated_files_say_where() {
     let good = good_images();
     for (length, says) in [
-        (
-            0,
-            "found 0 bytes where the magic number should be, expected 4",
-        ),
+        (0, "found 0 bytes where the magic number should be, expected 4"),
         (1, "found 1 bytes where the magic number"),
         (3, "found 3 bytes where the magic number"),
         (6, "found 2 bytes where count should be"),
@@ -155,26 +115,17 @@ fn truncated_files_say_where() {
         (27, "found 11 bytes after the header, expected 12"),
     ] {
         assert_says(&image_fault(&good[..length]), &["truncated", says]);
-        assert_says(
-            &image_fault(&gzip(&good[..length])),
-            &["gzip", "truncated", says],
-        );
+        assert_says(&image_fault(&gzip(&good[..length])), &["gzip", "truncated", says]);
     }
     let labels = fault(&good, &good_labels()[..9]);
-    assert_says(
-        &labels,
-        &[LABELS, "found 1 bytes after the header, expected 2"],
-    );
+    assert_says(&labels, &[LABELS, "found 1 bytes after the header, expected 2"]);
 }
 
 #[test]
 fn damaged_gzip_files_say_so() {
     let whole = gzip(&good_images());
     for length in 2..whole.len() {
-        assert_says(
-            &image_fault(&whole[..length]),
-            &["in the content of the gzip file"],
-        );
+        assert_says(&image_fault(&whole[..length]), &["in the content of the gzip file"]);
     }
     let mut flipped = whole.clone();
     let checksum = whole.len() - 8;
@@ -187,18 +138,9 @@ fn damaged_gzip_files_say_so() {
 
 #[test]
 fn wrong_magic_numbers_are_shown() {
-    assert_says(
-        &image_fault(&good_labels()),
-        &["found the magic number 0x00000801, expected 0x00000803"],
-    );
-    assert_says(
-        &image_fault(b"<!DOCTYPE html>"),
-        &["found the magic number 0x3c21444f"],
-    );
-    assert_says(
-        &fault(&good_images(), &good_images()),
-        &[LABELS, "0x00000803, expected 0x00000801"],
-    );
+    assert_says(&image_fault(&good_labels()), &["found the magic number 0x00000801, expected 0x00000803"]);
+    assert_says(&image_fault(b"<!DOCTYPE html>"), &["found the magic number 0x3c21444f"]);
+    assert_says(&fault(&good_images(), &good_images()), &[LABELS, "0x00000803, expected 0x00000801"]);
 }
 
 #[test]
@@ -222,22 +164,13 @@ fn counts_must_agree() {
 #[test]
 fn impossible_sizes_are_refused_before_anything_is_read() {
     for (header, says) in [
-        (
-            [0x803, 0, 28, 28],
-            "claims 0 as its count, expected 1 to 1000000",
-        ),
+        ([0x803, 0, 28, 28], "claims 0 as its count, expected 1 to 1000000"),
         ([0x803, u32::MAX, 28, 28], "claims 4294967295 as its count"),
         ([0x803, 1, 0, 28], "claims 0 as its rows, expected 1 to 256"),
         ([0x803, 1, 28, 257], "claims 257 as its columns"),
-        (
-            [0x803, 1_000_000, 256, 256],
-            "65536000000 bytes, expected at most 1073741824",
-        ),
+        ([0x803, 1_000_000, 256, 256], "65536000000 bytes, expected at most 1073741824"),
         // Possible, but not there: costs no memory.
-        (
-            [0x803, 1_000_000, 32, 32],
-            "found 0 bytes after the header, expected 1024000000",
-        ),
+        ([0x803, 1_000_000, 32, 32], "found 0 bytes after the header, expected 1024000000"),
     ] {
         assert_says(&image_fault(&file(&header, &[])), &[says]);
     }
@@ -248,10 +181,7 @@ fn a_gzip_bomb_is_read_only_as_far_as_its_header_claims() {
     // 64 MiB of zeros in 64 KiB, behind a header that claims 12 bytes.
     let bomb = gzip(&file(&[0x803, 2, 2, 3], &vec![0; 64 << 20]));
     assert!(bomb.len() < 100 << 10);
-    assert_says(
-        &image_fault(&bomb),
-        &["more bytes after the header than the 12 expected"],
-    );
+    assert_says(&image_fault(&bomb), &["more bytes after the header than the 12 expected"]);
 }
 
 /// Runs on the real files where `WENGERT_FASHION_MNIST` names their directory.
@@ -263,14 +193,7 @@ fn fashion_mnist_reads_whole() {
     for (split, size) in [(Split::Train, 60_000), (Split::Test, 10_000)] {
         let set = read_idx(Path::new(&dir), split).unwrap();
         assert_eq!((set.size(), set.classes()), (Some(size), 10));
-        assert_eq!(
-            set.shape(),
-            ImageShape {
-                channels: 1,
-                height: 32,
-                width: 32
-            }
-        );
+        assert_eq!(set.shape(), ImageShape { channels: 1, height: 32, width: 32 });
         let count = |label| set.labels().iter().filter(|&&l| l == label).count() as u64;
         assert!((0..10).all(|label| count(label) == size / 10));
     }

@@ -1,0 +1,81 @@
+//! Softmax and its logarithm along one axis, a row at a time, and the gradient of softmax.
+//!
+//! Rows are independent and each belongs to one task, so the bits do not depend on the threads. Where the axis is the
+//! memory's innermost a row is a slice; elsewhere `inner` rows lie side by side and are worked on together.
+
+use super::{Element, Level, around::Around, map};
+
+/// `out = exp(x − max − ln Σ exp(x − max))` along the axis, or the exponent of that if `log`.
+pub fn softmax<T: Element>(out: &mut [T], x: &[T], around: Around, log: bool) {
+    blocks(out, around, |start, y| {
+        let x = &x[start..start + y.len()];
+        if around.inner == 1 { row(y, x, log) } else { rows(y, x, around.inner, log) }
+    });
+}
+
+/// The gradient of softmax: `out = y ⊙ (g − Σ y ⊙ g)` along the axis.
+pub fn softmax_backward<T: Element>(out: &mut [T], y: &[T], g: &[T], around: Around) {
+    let inner = around.inner;
+    blocks(out, around, |start, out| {
+        let (y, g) = (&y[start..start + out.len()], &g[start..start + out.len()]);
+        let mut dot = vec![T::zero(); inner];
+        for (y, g) in y.chunks_exact(inner).zip(g.chunks_exact(inner)) {
+            dot.iter_mut().zip(y.iter().zip(g)).for_each(|(d, (&y, &g))| *d += y * g);
+        }
+        for ((out, y), g) in out.chunks_exact_mut(inner).zip(y.chunks_exact(inner)).zip(g.chunks_exact(inner)) {
+            for i in 0..inner {
+                out[i] = y[i] * (g[i] - dot[i]);
+            }
+        }
+    });
+}
+
+/// Runs `f(start, part)` on every (extent, inner) part of the output.
+fn blocks<T: Element>(out: &mut [T], around: Around, f: impl Fn(usize, &mut [T]) + Sync) {
+    let block = around.extent * around.inner;
+    if out.is_empty() {
+        return;
+    }
+    let level = Level::current();
+    map::for_chunks(out, (map::CHUNK / block).max(1) * block, |start, part| {
+        level.vectorize(|| part.chunks_exact_mut(block).enumerate().for_each(|(i, y)| f(start + i * block, y)));
+    });
+}
+
+#[inline(always)]
+fn row<T: Element>(y: &mut [T], x: &[T], log: bool) {
+    let max = x.iter().fold(T::neg_infinity(), |max, &x| if x > max { x } else { max });
+    let mut sum = T::zero();
+    for (y, &x) in y.iter_mut().zip(x) {
+        let e = (x - max).exp();
+        sum += e;
+        *y = if log { x - max } else { e };
+    }
+    if log {
+        let ln = sum.ln();
+        y.iter_mut().for_each(|y| *y -= ln);
+    } else {
+        let scale = T::one() / sum;
+        y.iter_mut().for_each(|y| *y *= scale);
+    }
+}
+
+#[inline(always)]
+fn rows<T: Element>(y: &mut [T], x: &[T], inner: usize, log: bool) {
+    let mut max = vec![T::neg_infinity(); inner];
+    for x in x.chunks_exact(inner) {
+        max.iter_mut().zip(x).for_each(|(max, &x)| *max = if x > *max { x } else { *max });
+    }
+    let mut sum = vec![T::zero(); inner];
+    for (y, x) in y.chunks_exact_mut(inner).zip(x.chunks_exact(inner)) {
+        for i in 0..inner {
+            let e = (x[i] - max[i]).exp();
+            sum[i] += e;
+            y[i] = if log { x[i] - max[i] } else { e };
+        }
+    }
+    sum.iter_mut().for_each(|sum| *sum = if log { sum.ln() } else { T::one() / *sum });
+    for y in y.chunks_exact_mut(inner) {
+        y.iter_mut().zip(&sum).for_each(|(y, &sum)| if log { *y -= sum } else { *y *= sum });
+    }
+}

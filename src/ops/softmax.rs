@@ -1,0 +1,94 @@
+//! Softmax, its logarithm, and ln Σ exp.
+//!
+//! All subtract the maximum first, so that no exponential overflows; it cancels out of the result, so it is held
+//! constant and no rule sees it.
+
+use super::index::{around, check_axis};
+use super::reduction::{check_axes, without};
+use crate::kernels::{Buffer, softmax};
+use crate::{Backward, Element, Shape, Tensor, Var};
+
+impl<T: Element> Var<T> {
+    /// yᵢ = exp xᵢ / Σⱼ exp xⱼ along `axis`; x̄ = y ⊙ (ȳ − Σ y ⊙ ȳ).
+    ///
+    /// NaN along the axis, as in PyTorch, where an element is NaN or +∞, or all are −∞.
+    ///
+    /// # Panics
+    /// If the axis is out of bounds.
+    #[track_caller]
+    pub fn softmax(&self, axis: usize) -> Var<T> {
+        check_axis("softmax", self.shape(), axis);
+        let value = self.along(axis, false);
+        let y = value.clone();
+        Var::record("softmax", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            let records = back.records();
+            back.give(0, |back| {
+                if !records {
+                    return softmax_backward(&y, grad.value(), axis).into();
+                }
+                let y = back.output(&y);
+                let weighed = grad * &y;
+                &weighed - &y * weighed.sum_axes([axis], true)
+            });
+        })
+    }
+
+    /// yᵢ = xᵢ − ln Σⱼ exp xⱼ along `axis`, more exact than the logarithm of the softmax; x̄ = ȳ − eʸ ⊙ Σ ȳ.
+    ///
+    /// NaN along the axis, as in PyTorch, where an element is NaN or +∞, or all are −∞.
+    ///
+    /// # Panics
+    /// If the axis is out of bounds.
+    #[track_caller]
+    pub fn log_softmax(&self, axis: usize) -> Var<T> {
+        check_axis("log_softmax", self.shape(), axis);
+        let value = self.along(axis, true);
+        let y = value.clone();
+        Var::record("log_softmax", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |back| grad - back.output(&y).exp() * grad.sum_axes([axis], true));
+        })
+    }
+
+    /// y = ln Σ exp x over `axes`, which stay with extent 1 if `keepdim`, else go; x̄ = ȳ ⊙ exp(x − y).
+    ///
+    /// As in PyTorch: −∞ over nothing and where all elements are −∞ (the gradient there is NaN), +∞ where one is +∞.
+    ///
+    /// # Panics
+    /// If one of `axes` is out of range or named twice.
+    #[track_caller]
+    pub fn logsumexp(&self, axes: impl Into<Shape>, keepdim: bool) -> Var<T> {
+        let axes = check_axes("logsumexp", self.shape(), axes);
+        let (shape, x) = (*self.shape(), self.value());
+        let max = x.reduce(&axes, T::neg_infinity(), |a, b| if a > b || a.is_nan() { a } else { b });
+        // An infinite maximum would give ∞ − ∞; without one to subtract the sums are 0 and ∞, as they should be.
+        let max = max.map(|m| if m.is_infinite() { T::zero() } else { m });
+        let sum = x.zip(&max, shape, |x, m| (x - m).exp()).reduce(&axes, T::zero(), |a, b| a + b);
+        let kept = sum.zip(&max, *max.shape(), |s, m| s.ln() + m);
+        let kept_shape = *kept.shape();
+        let value = if keepdim { kept } else { kept.reshape(without(&shape, &axes)) };
+        let (x, y) = (self.saved(), value.clone());
+        Var::record("logsumexp", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+            back.give(0, |back| {
+                let y = back.output(&y).reshape(kept_shape);
+                grad.reshape(kept_shape) * (back.var(&x) - y).exp()
+            });
+        })
+    }
+
+    /// The value of softmax or log_softmax.
+    fn along(&self, axis: usize, log: bool) -> Tensor<T> {
+        let (x, around) = around(self.value(), axis);
+        let mut out = Buffer::stale(x.size());
+        softmax::softmax(&mut out, &x.data()[..x.size()], around, log);
+        Tensor::from_buffer(out, *x.shape(), *x.strides())
+    }
+}
+
+/// The fused form of the rule of softmax; `y` is dense, for the kernel has made it.
+fn softmax_backward<T: Element>(y: &Tensor<T>, grad: &Tensor<T>, axis: usize) -> Tensor<T> {
+    let (y, around) = around(y, axis);
+    let grad = grad.in_memory_order(super::index::order(&y));
+    let mut out = Buffer::stale(y.size());
+    softmax::softmax_backward(&mut out, y.data(), grad.data(), around);
+    Tensor::from_buffer(out, *y.shape(), *y.strides())
+}

@@ -1,0 +1,98 @@
+//! softmax, log_softmax and logsumexp: values against plain loops, extreme values, gradients, bits.
+
+mod support;
+
+use support::{assert_close, assert_panics, check_gradients, noise, same_at_any_thread_count};
+use wengert::{Tape, Tensor, Var};
+
+const INF: f64 = f64::INFINITY;
+
+fn constant<const N: usize>(x: [f64; N]) -> Var<f64> {
+    Tensor::from_slice([N], &x).into()
+}
+
+#[test]
+fn values_along_every_axis_in_every_memory_order() {
+    for order in [[0, 1, 2, 3], [0, 2, 3, 1], [2, 3, 1, 0]] {
+        let x = noise([3, 2, 4, 5], 1).in_memory_order(order);
+        for axis in 0..4 {
+            let mut expected = x.to_array();
+            for mut row in expected.lanes_mut(ndarray::Axis(axis)) {
+                let sum: f64 = row.iter().map(|x| x.exp()).sum();
+                row.mapv_inplace(|x| x.exp() / sum);
+            }
+            let expected = Tensor::from_array(&expected);
+            let x = Var::from(&x);
+            assert_close(x.softmax(axis).value(), &expected, 1e-14);
+            assert_close(x.log_softmax(axis).exp().value(), &expected, 1e-14);
+            assert_close((&x - x.logsumexp([axis], true)).exp().value(), &expected, 1e-14);
+        }
+        let x = Var::from(&x);
+        let all = x.exp().sum_axes([0, 2], false).ln();
+        assert_close(x.logsumexp([2, 0], false).value(), all.value(), 1e-14);
+        assert_eq!(x.softmax(0).value().strides(), x.value().strides());
+    }
+}
+
+#[test]
+fn large_values_neither_overflow_nor_vanish() {
+    let x = constant([1000.0, 1001.0, -1000.0]);
+    let p = 1.0 / (1.0 + 1f64.exp());
+    let expected = Tensor::from_vec([3], vec![p, 1.0 - p, 0.0]);
+    assert_close(x.softmax(0).value(), &expected, 1e-15);
+    assert_eq!(x.log_softmax(0).value().to_vec()[2], -2001.0 - (1.0 + (-1f64).exp()).ln());
+    assert_eq!(x.logsumexp([0], false).item(), 1001.0 + (1.0 + (-1f64).exp()).ln());
+}
+
+#[test]
+fn infinities_give_what_they_give_in_pytorch() {
+    let nothing = constant([]);
+    assert_eq!(nothing.logsumexp([0], false).item(), -INF);
+    assert_eq!(nothing.softmax(0).shape().to_vec(), [0]);
+    let lowest = constant([-INF, -INF]);
+    assert_eq!(lowest.logsumexp([0], true).item(), -INF);
+    assert!(lowest.softmax(0).value().to_vec().iter().all(|x| x.is_nan()));
+    assert!(lowest.log_softmax(0).value().to_vec().iter().all(|x| x.is_nan()));
+    let highest = constant([INF, 0.0]);
+    assert_eq!(highest.logsumexp([0], false).item(), INF);
+    assert!(highest.softmax(0).value().to_vec().iter().all(|x| x.is_nan()));
+    let masked = constant([-INF, 0.0, 0.0]);
+    assert_eq!(masked.softmax(0).value().to_vec(), [0.0, 0.5, 0.5]);
+    assert_eq!(masked.log_softmax(0).value().to_vec()[0], -INF);
+    assert!(constant([f64::NAN, 0.0]).logsumexp([0], false).item().is_nan());
+}
+
+#[test]
+fn gradients() {
+    let x = noise([2, 3, 2], 1);
+    for axis in 0..3 {
+        check_gradients(|x| x[0].softmax(axis), std::slice::from_ref(&x));
+        check_gradients(|x| x[0].log_softmax(axis), std::slice::from_ref(&x));
+        check_gradients(|x| x[0].logsumexp([axis], axis == 1), std::slice::from_ref(&x));
+    }
+    check_gradients(|x| x[0].logsumexp([0, 2], false), &[x]);
+    check_gradients(|x| x[0].softmax(1), &[noise([2, 3, 2, 2], 2).in_memory_order([0, 2, 3, 1])]);
+}
+
+#[test]
+fn same_bits_at_any_thread_count() {
+    let x = noise([300, 2, 70], 3).cast::<f32>();
+    for axis in [0, 2] {
+        same_at_any_thread_count(|| {
+            let tape = Tape::new();
+            let x = tape.var(x.clone());
+            let y = x.softmax(axis);
+            let mut bits = y.value().to_vec();
+            bits.extend((y.powi(2).sum() + x.log_softmax(axis).powi(2).sum()).backward().wrt(&x).to_vec());
+            bits
+        });
+    }
+}
+
+#[test]
+fn wrong_axes_are_named() {
+    let x: Var<f64> = noise([2, 3], 1).into();
+    assert_panics(|| drop(x.softmax(2)), &["softmax: axis 2 of shape (2, 3): expected an axis below 2"]);
+    assert_panics(|| drop(x.log_softmax(2)), &["log_softmax: axis 2 of shape (2, 3)"]);
+    assert_panics(|| drop(x.logsumexp([0, 0], true)), &["logsumexp: axis 0 of shape (2, 3) is named twice"]);
+}
