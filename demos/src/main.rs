@@ -1,7 +1,3 @@
 //! `gan`: trains GANs with `wengert`.
-#![allow(dead_code, unused_imports)] // Until the commands use the modules.
-
-mod data;
-mod pictures;
 
 fn main() {}

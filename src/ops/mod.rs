@@ -10,9 +10,9 @@
 mod arithmetic;
 mod conv;
 mod elementwise;
+mod index;
 mod matmul;
 mod pool;
-mod index;
 mod reduction;
 mod shape;
 

@@ -7,9 +7,8 @@ mod reduce;
 pub use curves::{Curves, Series, write_curves};
 pub use grid::{Grid, write_grid};
 
+use crate::run_dir::write_whole;
 use anyhow::{Context, Result};
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 /// A picture in memory: `pixels` is (height, width, channels) with 1 or 3 channels.
@@ -26,7 +25,7 @@ struct Raster {
 /// Names the path: a picture too large for the format, a keyword that the format does not allow, or a failed write.
 fn write_png(path: &Path, picture: &Raster, text: &[(&str, &str)]) -> Result<()> {
     let bytes = encode(picture, text).with_context(|| format!("{}: cannot make a PNG", path.display()))?;
-    write_whole(path, &bytes).with_context(|| format!("{}: cannot write the picture", path.display()))
+    write_whole(path, &bytes)
 }
 
 fn encode(picture: &Raster, text: &[(&str, &str)]) -> Result<Vec<u8>> {
@@ -42,22 +41,4 @@ fn encode(picture: &Raster, text: &[(&str, &str)]) -> Result<Vec<u8>> {
     writer.write_image_data(&picture.pixels)?;
     writer.finish()?;
     Ok(bytes)
-}
-
-/// Writes a file as a whole: whoever looks at `path`, at any moment, finds the old file or the new one.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().context("the path names no file")?;
-    // In the same directory, since a rename does not cross file systems.
-    let temporary = path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(|error| {
-        // The first error is the one to report; a left-over file is only untidy.
-        let _ = std::fs::remove_file(&temporary);
-        error.into()
-    })
 }

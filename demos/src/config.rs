@@ -1,0 +1,112 @@
+//! What determines a run: the same configuration gives the same bits, at any number of threads.
+
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// The method by which a generator and a discriminator are trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Spectral normalisation of the discriminator (Miyato et al. 2018)
+    Sngan,
+}
+
+/// What discriminator and generator minimise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// D: mean relu(1 − D(x)) + mean relu(1 + D(G(z))); G: −mean D(G(z))
+    Hinge,
+    /// D: mean softplus(−D(x)) + mean softplus(D(G(z))); G: mean softplus(−D(G(z))), the non-saturating form
+    Standard,
+}
+
+/// Which images are learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataName {
+    /// Handwritten-looking digits, drawn as training goes: needs no files
+    Digits,
+    /// Fashion-MNIST: clothes, 60,000 images, from idx files in --data-dir
+    FashionMnist,
+    /// MNIST: digits, 60,000 images, from idx files in --data-dir
+    Mnist,
+}
+
+/// Everything that a run depends on. A run directory keeps it as `config.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The method.
+    pub method: Method,
+    /// The images.
+    pub data: DataName,
+    /// The directory of the images' files, if they come from files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<std::path::PathBuf>,
+    /// Channels of every layer as a multiple of those of Tables 1 and 2.
+    pub width: f64,
+    /// The number of noise values that the generator takes.
+    pub z_dim: usize,
+    /// Real, and generated, images in a step.
+    pub batch: usize,
+    /// Updates of the generator.
+    pub steps: u64,
+    /// Updates of the discriminator before each of the generator.
+    pub n_dis: usize,
+    /// The losses.
+    pub loss: Loss,
+    /// Adam's learning rate.
+    pub lr: f64,
+    /// Adam's decay rates of the first and the second moment.
+    pub betas: [f64; 2],
+    /// Determines initial weights, noise, and the order of the images.
+    pub seed: u64,
+    /// Steps between pictures.
+    pub sample_every: u64,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+}
+
+impl Config {
+    /// Checks every value by itself.
+    ///
+    /// # Errors
+    /// Names the flag, what was found, and what was expected.
+    pub fn check(&self) -> Result<()> {
+        let Config { width, batch, steps, n_dis, lr, betas, z_dim, .. } = self;
+        ensure!(*width > 0.0 && *width <= 8.0, "--width is {width}; expected more than 0 and at most 8");
+        ensure!((1..=4096).contains(batch), "--batch is {batch}; expected 1 to 4096");
+        ensure!(*steps >= 1, "--steps is 0; expected at least 1");
+        ensure!((1..=100).contains(n_dis), "--n-dis is {n_dis}; expected 1 to 100");
+        ensure!(lr.is_finite() && *lr > 0.0, "--lr is {lr}; expected a number above 0");
+        let decays = betas.iter().all(|b| (0.0..1.0).contains(b));
+        ensure!(decays, "--betas is {},{}; expected two numbers, each at least 0 and below 1", betas[0], betas[1]);
+        ensure!((1..=65536).contains(z_dim), "--z-dim is {z_dim}; expected 1 to 65536");
+        ensure!(self.sample_every >= 1, "--sample-every is 0; expected at least 1");
+        ensure!(self.checkpoint_every >= 1, "--checkpoint-every is 0; expected at least 1");
+        let needs_files = self.data != DataName::Digits;
+        let flag = self.data.flag();
+        ensure!(!needs_files || self.data_dir.is_some(), "--data {flag} needs --data-dir DIR, where its idx files are");
+        ensure!(
+            needs_files || self.data_dir.is_none(),
+            "--data-dir does not go with --data {flag}, which needs no files"
+        );
+        Ok(())
+    }
+}
+
+impl Method {
+    /// The word that names it on the command line.
+    pub fn flag(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+    }
+}
+
+impl DataName {
+    /// The value of `--data` that names it.
+    pub fn flag(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+    }
+}

@@ -1,0 +1,7 @@
+//! What the program `gan` is made of: data, models, training, pictures and commands, on the public API of `wengert`.
+
+pub mod config;
+pub mod data;
+pub mod pictures;
+pub mod run_dir;
+pub mod usage;

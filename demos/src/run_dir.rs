@@ -1,0 +1,170 @@
+//! The directory of a run: what a run writes, and what `resume` and `sample` read.
+//!
+//! ```text
+//! config.toml              the whole configuration
+//! losses.csv, losses.png   a line, a point, for every generator update
+//! samples/step-000500.png  images from the same noise, as training goes
+//! checkpoint.safetensors   nets and optimiser state
+//! ```
+//! A run directory is never overwritten or deleted. Files are written whole: whoever looks finds the old or the new.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::config::Config;
+use crate::pictures::{Curves, Series, write_curves};
+
+/// A directory that belongs to one run.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+/// The losses of one generator update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Losses {
+    /// The number of the update, from 1.
+    pub step: u64,
+    /// The discriminator's loss, of the last of its updates in this step.
+    pub discriminator: f64,
+    /// The generator's loss.
+    pub generator: f64,
+}
+
+const HEADER: &str = "step,discriminator,generator";
+
+impl RunDir {
+    /// Makes a new directory: `out` if given, else the first free one of `runs/NAME`, `runs/NAME-2`, ….
+    ///
+    /// # Errors
+    /// `out` exists and is not an empty directory, or a directory cannot be made.
+    pub fn create(out: Option<&Path>, config: &Config) -> Result<RunDir> {
+        let path = match out {
+            Some(out) => {
+                let in_use = out.exists() && fs::read_dir(out).map_or(true, |mut entries| entries.next().is_some());
+                ensure!(!in_use, "--out {}: this exists already; a run needs a new directory", out.display());
+                out.to_path_buf()
+            }
+            None => first_free(config)?,
+        };
+        let samples = path.join("samples");
+        fs::create_dir_all(&samples).with_context(|| format!("{}: cannot make the directory", samples.display()))?;
+        let dir = RunDir { path };
+        let text = toml::to_string_pretty(config).context("cannot write the configuration as TOML")?;
+        write_whole(&dir.path.join("config.toml"), text.as_bytes())?;
+        Ok(dir)
+    }
+
+    /// Opens the directory of an earlier run, and reads its configuration.
+    ///
+    /// # Errors
+    /// The directory or its `config.toml` is missing or damaged.
+    pub fn open(path: &Path) -> Result<(RunDir, Config)> {
+        ensure!(path.is_dir(), "{}: no such directory; expected that of a run", path.display());
+        let file = path.join("config.toml");
+        let text = fs::read_to_string(&file)
+            .with_context(|| format!("{}: cannot read; is this the directory of a run?", file.display()))?;
+        let config: Config = toml::from_str(&text).with_context(|| format!("{}: damaged", file.display()))?;
+        config.check().with_context(|| format!("{}: damaged", file.display()))?;
+        Ok((RunDir { path: path.to_path_buf() }, config))
+    }
+
+    /// Where the run is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the nets and the optimisers' state are.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.path.join("checkpoint.safetensors")
+    }
+
+    /// Where the picture of the samples at `step` goes.
+    pub fn sample(&self, step: u64) -> PathBuf {
+        self.path.join("samples").join(format!("step-{step:06}.png"))
+    }
+
+    /// Writes all losses, as numbers and as a picture.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write_losses(&self, losses: &[Losses], title: &str) -> Result<()> {
+        let mut text = format!("{HEADER}\n");
+        for l in losses {
+            text += &format!("{},{},{}\n", l.step, l.discriminator, l.generator);
+        }
+        write_whole(&self.path.join("losses.csv"), text.as_bytes())?;
+        let series = |value: fn(&Losses) -> f64| losses.iter().map(|l| (l.step as f64, value(l))).collect::<Vec<_>>();
+        let (d, g) = (series(|l| l.discriminator), series(|l| l.generator));
+        let curves = Curves {
+            title,
+            x_label: "generator updates",
+            y_label: "loss",
+            series: &[Series { name: "discriminator", points: &d }, Series { name: "generator", points: &g }],
+        };
+        write_curves(&self.path.join("losses.png"), &curves)
+    }
+
+    /// The losses up to `last`; what a killed run wrote after its last checkpoint will be computed again.
+    ///
+    /// # Errors
+    /// `losses.csv` is missing or damaged, or ends before `last`.
+    pub fn read_losses(&self, last: u64) -> Result<Vec<Losses>> {
+        let file = self.path.join("losses.csv");
+        let text = fs::read_to_string(&file).with_context(|| format!("{}: cannot read", file.display()))?;
+        let mut losses = Vec::new();
+        for (number, line) in text.lines().enumerate().skip(1) {
+            let mut fields = line.split(',');
+            let mut next = || fields.next().unwrap_or_default();
+            let parsed = (next().parse(), next().parse(), next().parse());
+            let (Ok(step), Ok(discriminator), Ok(generator)) = parsed else {
+                bail!("{}, line {}: found {line:?}, expected {HEADER}", file.display(), number + 1)
+            };
+            losses.push(Losses { step, discriminator, generator });
+        }
+        losses.retain(|l| l.step <= last);
+        let complete = losses.iter().map(|l| l.step).eq(1..=last);
+        ensure!(complete, "{}: found {} steps, expected steps 1 to {last}", file.display(), losses.len());
+        Ok(losses)
+    }
+}
+
+fn first_free(config: &Config) -> Result<PathBuf> {
+    let name = format!("{}-{}", config.method.flag(), config.data.flag());
+    fs::create_dir_all("runs").context("runs: cannot make the directory")?;
+    for number in 1.. {
+        let path = Path::new("runs").join(if number == 1 { name.clone() } else { format!("{name}-{number}") });
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| format!("{}: cannot make the directory", path.display())),
+        }
+    }
+    unreachable!("the numbers never end")
+}
+
+/// Writes a file as a whole: whoever looks at `path`, at any moment, finds the old file or the new one.
+///
+/// # Errors
+/// Names the path: it cannot be written, or names no file.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> Result<()> {
+        let name = path.file_name().context("the path names no file")?;
+        // In the same directory, since a rename does not cross file systems.
+        let temporary = path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
+        let result = fs::File::create(&temporary).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&temporary, path)
+        });
+        result.map_err(|error| {
+            // The first error is the one to report; a left-over file is only untidy.
+            let _ = fs::remove_file(&temporary);
+            error.into()
+        })
+    };
+    write().with_context(|| format!("{}: cannot write", path.display()))
+}
