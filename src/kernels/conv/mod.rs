@@ -145,8 +145,16 @@ fn algorithm<T: Element>(level: Level, map: Map, shape: &ConvShape) -> Algorithm
     if level == Level::Scalar {
         return Algorithm::Naive;
     }
-    let deep = shape.in_channels >= 16 && shape.out_channels >= 16;
-    if T::NAME == "f32" && map != Map::WeightGrad && winograd::supports(shape) && deep {
+    let [out, channels] = match map {
+        Map::InputGrad => [shape.input, [shape.out_channels, shape.in_channels]],
+        _ => [shape.output, [shape.in_channels, shape.out_channels]],
+    };
+    // f64 checks gradients: exactness before speed.
+    if T::NAME == "f32"
+        && map != Map::WeightGrad
+        && winograd::supports(shape)
+        && winograd::pays(shape.batch, out, channels)
+    {
         return Algorithm::Winograd;
     }
     Algorithm::Gemm

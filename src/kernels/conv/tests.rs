@@ -89,7 +89,8 @@ fn large_shapes() -> Vec<ConvShape> {
         shape(9, [20, 24], 16, 3, 1, 1, 1, 1),
         shape(6, [130, 40], 8, 4, 2, 1, 1, 1),
         shape(5, [48, 36], 11, 3, 1, 2, 1, 1),
-        shape(40, [64, 66], 4, 3, 1, 1, 1, 1),
+        shape(40, [64, 66], 7, 3, 1, 1, 1, 1), // Winograd
+        shape(40, [64, 66], 5, 3, 1, 1, 1, 1),
         shape(7, [24, 48], 13, 3, 2, 1, 1, 2),
         shape(3, [3, 20], 33, 3, 1, 1, 1, 1),
         shape(8, [40, 24], 12, 1, 1, 0, 1, 1),
@@ -188,40 +189,95 @@ fn threads_do_not_change_the_bits() {
     }
 }
 
-/// `cargo test --release --lib -- --ignored --nocapture speed`: best of several runs, as GFLOP/s of the definition.
+#[test]
+fn the_large_shapes_reach_every_algorithm() {
+    let best = Level::ALL.into_iter().rfind(|l| l.is_available()).unwrap();
+    let reaches = |map| large_shapes().iter().any(|s| algorithm::<f32>(best, map, s) == Algorithm::Winograd);
+    assert!(best == Level::Scalar || reaches(Map::Forward) && reaches(Map::InputGrad));
+    assert!(large_shapes().iter().all(|s| algorithm::<f32>(Level::Scalar, Map::Forward, s) == Algorithm::Naive));
+}
+
+#[test]
+fn winograd_agrees_with_the_loops_whatever_the_channels() {
+    fn check<T: Element>(shape: &ConvShape, bound: f64) {
+        let values = Values::<T>::of(shape);
+        let want = values.oracle(shape);
+        for level in Level::ALL.into_iter().filter(|l| l.is_available() && *l > Level::Scalar) {
+            let (mut y, mut dx) = (vec![T::nan(); shape.y_len()], vec![T::nan(); shape.x_len()]);
+            let (y_bias, x_bias) = (Epilogue { bias: Some(&values.y_bias) }, Epilogue { bias: Some(&values.x_bias) });
+            winograd::conv2d(level, shape, &values.x, &values.w, y_bias, &mut y);
+            winograd::conv2d_input_grad(level, shape, &values.y, &values.w, x_bias, &mut dx);
+            for (map, error) in [("conv2d", error(&y, &want[0])), ("input_grad", error(&dx, &want[1]))] {
+                assert!(error <= bound, "{map} {} {level:?} {shape:?}: {error:e}", T::NAME);
+            }
+        }
+    }
+    let shapes: Vec<ConvShape> = grid().into_iter().chain(large_shapes()).filter(winograd::supports).collect();
+    assert!(shapes.len() > 10, "the grid must reach this algorithm");
+    for shape in &shapes {
+        check::<f32>(shape, 6e-6);
+        check::<f64>(shape, 1e-14);
+    }
+}
+
+/// Milliseconds, and GFLOP/s of the definition: the best of several runs.
+fn speed_of(shape: &ConvShape, mut f: impl FnMut()) -> String {
+    let mut time = || {
+        let start = std::time::Instant::now();
+        f();
+        start.elapsed().as_secs_f64()
+    };
+    time();
+    let best = (0..9).map(|_| time()).fold(f64::MAX, f64::min);
+    format!("{:6.2} ms {:4.0}", best * 1e3, 2e-9 * shape.work() as f64 / best)
+}
+
+fn layer(channels: [usize; 2], size: usize, kernel: usize, stride: usize) -> ConvShape {
+    let out = (size + 2 - kernel) / stride + 1;
+    let shape = shape(64, channels, size, kernel, stride, 1, 1, 1).unwrap();
+    ConvShape { input: [size; 2], output: [out; 2], ..shape }
+}
+
+/// `cargo test --release --lib -- --ignored --nocapture speed`
 #[test]
 #[ignore = "a measurement"]
-fn speed() {
-    let layer = |name, channels, size, kernel, stride| {
-        let shape = shape(64, channels, size, kernel, stride, 1, 1, 1).unwrap();
-        let out = (size + 2 - kernel) / stride + 1;
-        (name, ConvShape { input: [size; 2], output: [out; 2], ..shape })
-    };
+fn speed_of_the_layers() {
     let layers = [
-        layer("D1", [3, 64], 32, 3, 1),
-        layer("D2", [64, 64], 32, 4, 2),
-        layer("D3", [64, 128], 16, 3, 1),
-        layer("D5", [128, 256], 8, 3, 1),
-        layer("D7", [256, 512], 4, 3, 1),
-        layer("G1 (adjoint)", [256, 512], 8, 4, 2),
-        layer("G3 (adjoint)", [64, 128], 32, 4, 2),
-        layer("G4", [64, 3], 32, 3, 1),
+        ("D1", layer([3, 64], 32, 3, 1)),
+        ("D2", layer([64, 64], 32, 4, 2)),
+        ("D3", layer([64, 128], 16, 3, 1)),
+        ("D4", layer([128, 128], 16, 4, 2)),
+        ("D5", layer([128, 256], 8, 3, 1)),
+        ("D6", layer([256, 256], 8, 4, 2)),
+        ("D7", layer([256, 512], 4, 3, 1)),
+        ("G1 (adjoint)", layer([256, 512], 8, 4, 2)),
+        ("G2 (adjoint)", layer([128, 256], 16, 4, 2)),
+        ("G3 (adjoint)", layer([64, 128], 32, 4, 2)),
+        ("G4", layer([64, 3], 32, 3, 1)),
     ];
     for (name, shape) in layers {
         let Values { mut x, mut y, mut w, .. } = Values::<f32>::of(&shape);
-        let gflops = |f: &mut dyn FnMut()| {
-            let time = |f: &mut dyn FnMut()| {
-                let start = std::time::Instant::now();
-                f();
-                start.elapsed().as_secs_f64()
-            };
-            f();
-            let best = (0..9).map(|_| time(f)).fold(f64::MAX, f64::min);
-            format!("{:6.2} ms {:4.0}", best * 1e3, 2e-9 * shape.work() as f64 / best)
-        };
-        let forward = gflops(&mut || conv2d(&shape, &x, &w, Epilogue::NONE, &mut y));
-        let input_grad = gflops(&mut || conv2d_input_grad(&shape, &y, &w, Epilogue::NONE, &mut x));
-        let weight_grad = gflops(&mut || conv2d_weight_grad(&shape, &x, &y, &mut w));
+        let forward = speed_of(&shape, || conv2d(&shape, &x, &w, Epilogue::NONE, &mut y));
+        let input_grad = speed_of(&shape, || conv2d_input_grad(&shape, &y, &w, Epilogue::NONE, &mut x));
+        let weight_grad = speed_of(&shape, || conv2d_weight_grad(&shape, &x, &y, &mut w));
         println!("{name:13} forward {forward}   input_grad {input_grad}   weight_grad {weight_grad} GFLOP/s");
+    }
+}
+
+/// Where Winograd's algorithm pays.
+#[test]
+#[ignore = "a measurement"]
+fn speed_of_winograd_and_gemm() {
+    for channels in [[16, 16], [32, 16], [16, 32], [32, 32], [16, 64], [64, 64], [64, 128], [256, 512]] {
+        for size in [2, 4, 6, 8, 16, 32] {
+            for batch in [1, 8, 64] {
+                let shape = ConvShape { batch, ..layer(channels, size, 3, 1) };
+                let Values { x, mut y, w, .. } = Values::<f32>::of(&shape);
+                let level = Level::current();
+                let gemm = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, Epilogue::NONE, &mut y));
+                let winograd = speed_of(&shape, || winograd::conv2d(level, &shape, &x, &w, Epilogue::NONE, &mut y));
+                println!("{channels:3?} @{size:2} batch {batch:2}   gemm {gemm}   winograd {winograd} GFLOP/s");
+            }
+        }
     }
 }
