@@ -14,6 +14,7 @@ pub mod map;
 pub mod matmul;
 #[allow(clippy::needless_range_loop, reason = "the index runs through several small arrays in step")]
 pub mod nest;
+pub mod norm;
 pub mod pool;
 pub mod reduce;
 pub mod softmax;

@@ -12,9 +12,11 @@ mod conv;
 mod elementwise;
 mod index;
 mod matmul;
+mod norm;
 mod pool;
 mod reduction;
 mod shape;
+mod softmax;
 
 pub use conv::{Conv2dOptions, WEIGHT_ORDER};
-mod softmax;
+pub use norm::BatchStats;

@@ -1,8 +1,9 @@
-//! What several test files share: numbers that look random, memory orders, and derivatives by finite differences.
+//! What several test files share: numbers that look random, memory orders, and derivatives of both orders.
 
 #![allow(dead_code, reason = "no test file uses all of it")]
 
-use wengert::{Shape, Tape, Tensor, Var};
+use wengert::gradcheck::{gradcheck, gradgradcheck};
+use wengert::{Shape, Tensor, Var};
 
 /// Numbers in −1..1 that look random, the same for the same seed.
 pub fn noise(shape: impl Into<Shape>, seed: u64) -> Tensor<f64> {
@@ -32,69 +33,11 @@ pub fn assert_close(a: &Tensor<f64>, b: &Tensor<f64>, tolerance: f64) {
     assert!(found <= tolerance, "differ by {found:e}:\n{a}\n{b}");
 }
 
-/// Checks the gradients of `f` by central differences: those of `backward` and of `grad`, and those of the gradients.
-///
-/// The result of `f` is weighed with noise and summed, so that every element of the Jacobian counts.
+/// Checks the first and the second derivative of `f`, by both walks of the tape.
 #[track_caller]
 pub fn check_gradients(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) {
-    let loss = |x: &[Var<f64>]| {
-        let y = f(x);
-        let weights: Var<f64> = noise(y.shape(), 99).into();
-        (y * weights).sum()
-    };
-    check_first("first order", &loss, inputs);
-    let slope = |x: &[Var<f64>]| {
-        let wrt: Vec<&Var<f64>> = x.iter().collect();
-        let gradients = loss(x).grad(&wrt);
-        let parts = gradients.iter().enumerate().map(|(i, g)| (g * Var::from(noise(g.shape(), i as u64))).sum());
-        parts.reduce(|a, b| a + b).expect("at least one input")
-    };
-    check_first("second order", &slope, inputs);
-}
-
-#[track_caller]
-fn check_first(what: &str, loss: &dyn Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) {
-    let evaluate = |inputs: &[Tensor<f64>]| {
-        let tape = Tape::new();
-        let x: Vec<Var<f64>> = inputs.iter().map(|x| tape.var(x.clone())).collect();
-        (loss(&x), x)
-    };
-    let (y, x) = evaluate(inputs);
-    if !y.is_tracked() {
-        return; // The slope of a linear function is constant.
-    }
-    let by_grad = y.grad(&x.iter().collect::<Vec<_>>());
-    let by_backward = y.backward();
-    for (i, input) in inputs.iter().enumerate() {
-        let mut expected = Vec::new();
-        for k in 0..input.size() {
-            let at = |h: f64| {
-                let mut values = input.to_vec();
-                values[k] += h;
-                let mut moved = inputs.to_vec();
-                // Back into the memory order of the input, which the operation may depend on.
-                let order: Shape = order_of(input).into();
-                moved[i] = Tensor::from_vec(input.shape(), values).in_memory_order(order);
-                evaluate(&moved).0.item()
-            };
-            let h = 1e-4;
-            // Fourth order, so that the error is far below what a wrong rule would cause.
-            expected.push((8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h));
-        }
-        let expected = Tensor::from_vec(input.shape(), expected);
-        for (walk, found) in [("grad", by_grad[i].value().clone()), ("backward", by_backward.wrt(&x[i]))] {
-            let error = difference(&found, &expected);
-            assert!(error < 1e-7, "{what}, input {i} by {walk}: off by {error:e}\n{found}\nexpected\n{expected}");
-        }
-    }
-}
-
-fn order_of(x: &Tensor<f64>) -> &'static [usize] {
-    match x.rank() {
-        4 if x.is_channels_last() && !x.is_contiguous() => &[0, 2, 3, 1],
-        4 if !x.is_contiguous() => &[2, 3, 1, 0],
-        rank => &[0, 1, 2, 3, 4, 5][..rank],
-    }
+    gradcheck(&f, inputs).unwrap_or_else(|failure| panic!("{failure}"));
+    gradgradcheck(&f, inputs).unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 /// The result of `f` at 1, 2, 3 and 8 threads, which must be the same to the bit.

@@ -1,0 +1,170 @@
+//! Batch normalisation over a (rows, channels) matrix in row-major memory, which is what channels-last maps are.
+//!
+//! Sums over the rows are taken in two levels. A chunk of rows that fits the L1 cache is summed in the tensor's own
+//! type; chunks are combined in `f64`, in a fixed order inside blocks whose number depends on the sizes alone.
+
+use rayon::prelude::*;
+
+use super::{Element, Level, map};
+
+/// At most this many blocks, each a task.
+const BLOCKS: usize = 16;
+
+/// Elements in a chunk of rows: 16 KiB of f32, so that a second look at it finds it in the L1 cache.
+const CHUNK: usize = 4096;
+
+/// Mean and biased variance of every channel.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// Σ x / n.
+    pub mean: Vec<f64>,
+    /// Σ (x − mean)² / n.
+    pub var: Vec<f64>,
+}
+
+/// The mean and the biased variance of each column of x, which has at least one row.
+///
+/// Each chunk is read twice, the second time from the cache, for its own mean and its squared deviations from that;
+/// chunks are combined by the formula of Chan, Golub and LeVeque (1979). So nothing cancels, however far the values
+/// are from 0 and wherever their mean drifts to. What rounding leaves of Σ (x − mean) corrects both.
+pub fn moments<T: Element>(x: &[T], channels: usize) -> Moments {
+    let start = || Running { n: 0.0, mean: vec![0.0; channels], m2: vec![0.0; channels] };
+    let parts = over_blocks(x.len(), channels, |range, chunk| {
+        let mut all = start();
+        let mut mean = vec![T::zero(); channels];
+        let mut sums = (vec![T::zero(); channels], vec![T::zero(); channels]);
+        for x in x[range].chunks(chunk) {
+            all.add_chunk(x, &mut mean, &mut sums);
+        }
+        all
+    });
+    let all = parts.into_iter().fold(start(), |mut all, part| {
+        all.combine(part.n, |c| (part.mean[c], part.m2[c]));
+        all
+    });
+    Moments { mean: all.mean, var: all.m2.iter().map(|m2| m2 / all.n).collect() }
+}
+
+/// Number, mean, and sum of squared deviations from it, of the rows so far.
+struct Running {
+    n: f64,
+    mean: Vec<f64>,
+    m2: Vec<f64>,
+}
+
+impl Running {
+    #[inline(always)]
+    fn add_chunk<T: Element>(&mut self, x: &[T], mean: &mut [T], (d1, d2): &mut (Vec<T>, Vec<T>)) {
+        let channels = mean.len();
+        let n = (x.len() / channels) as f64;
+        [&mut *mean, d1, d2].into_iter().for_each(|sums| sums.fill(T::zero()));
+        for row in x.chunks_exact(channels) {
+            mean.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
+        }
+        let scale = T::of(1.0 / n);
+        mean.iter_mut().for_each(|mean| *mean *= scale);
+        for row in x.chunks_exact(channels) {
+            for (((d1, d2), &mean), &x) in d1.iter_mut().zip(d2.iter_mut()).zip(mean.iter()).zip(row) {
+                let d = x - mean;
+                *d1 += d;
+                *d2 += d * d;
+            }
+        }
+        self.combine(n, |c| {
+            let (d1, d2) = (d1[c].f64(), d2[c].f64());
+            (mean[c].f64() + d1 / n, d2 - d1 * (d1 / n))
+        });
+    }
+
+    #[inline(always)]
+    fn combine(&mut self, n: f64, part: impl Fn(usize) -> (f64, f64)) {
+        let total = self.n + n;
+        let (share, cross) = (n / total, self.n * (n / total));
+        for (c, (mean, m2)) in self.mean.iter_mut().zip(&mut self.m2).enumerate() {
+            let (part_mean, part_m2) = part(c);
+            let delta = part_mean - *mean;
+            *mean += delta * share;
+            *m2 += part_m2 + delta * delta * cross;
+        }
+        self.n = total;
+    }
+}
+
+/// `out = (x − mean)·scale + shift` by columns.
+pub fn normalize<T: Element>(out: &mut [T], x: &[T], mean: &[T], scale: &[T], shift: &[T]) {
+    by_rows(out, mean.len(), |start, y| {
+        for (y, x) in y.chunks_exact_mut(mean.len()).zip(x[start..].chunks_exact(mean.len())) {
+            for ((y, &x), ((&mean, &scale), &shift)) in y.iter_mut().zip(x).zip(mean.iter().zip(scale).zip(shift)) {
+                *y = (x - mean) * scale + shift;
+            }
+        }
+    });
+}
+
+/// `(Σ g, Σ g·(x − mean))` of each column.
+pub fn gradient_sums<T: Element>(x: &[T], g: &[T], mean: &[T]) -> (Vec<f64>, Vec<f64>) {
+    let channels = mean.len();
+    let start = || (vec![0.0; channels], vec![0.0; channels]);
+    let parts = over_blocks(x.len(), channels, |range, chunk| {
+        let mut all = start();
+        let (mut sum, mut dot) = (vec![T::zero(); channels], vec![T::zero(); channels]);
+        for (x, g) in x[range.clone()].chunks(chunk).zip(g[range].chunks(chunk)) {
+            sum.fill(T::zero());
+            dot.fill(T::zero());
+            for (x, g) in x.chunks_exact(channels).zip(g.chunks_exact(channels)) {
+                let sums = sum.iter_mut().zip(&mut dot);
+                for (((sum, dot), &mean), (&x, &g)) in sums.zip(mean).zip(x.iter().zip(g)) {
+                    *sum += g;
+                    *dot += g * (x - mean);
+                }
+            }
+            all.0.iter_mut().zip(&sum).for_each(|(all, sum)| *all += sum.f64());
+            all.1.iter_mut().zip(&dot).for_each(|(all, dot)| *all += dot.f64());
+        }
+        all
+    });
+    parts.into_iter().fold(start(), |mut all, part| {
+        all.0.iter_mut().zip(&part.0).for_each(|(all, part)| *all += part);
+        all.1.iter_mut().zip(&part.1).for_each(|(all, part)| *all += part);
+        all
+    })
+}
+
+/// `out = a·g + b·(x − mean) + c` by columns.
+pub fn input_gradient<T: Element>(out: &mut [T], x: &[T], g: &[T], mean: &[T], [a, b, c]: [&[T]; 3]) {
+    let n = mean.len();
+    by_rows(out, n, |start, out| {
+        let inputs = x[start..].chunks_exact(n).zip(g[start..].chunks_exact(n));
+        for (out, (x, g)) in out.chunks_exact_mut(n).zip(inputs) {
+            let (x, g, mean, a, b, c) = (&x[..n], &g[..n], &mean[..n], &a[..n], &b[..n], &c[..n]);
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = a[i] * g[i] + (b[i] * (x[i] - mean[i]) + c[i]);
+            }
+        }
+    });
+}
+
+/// Runs `f(range of elements, chunk)` on fixed blocks of whole rows; the results are in the order of the blocks.
+fn over_blocks<R: Send>(len: usize, channels: usize, f: impl Fn(std::ops::Range<usize>, usize) -> R + Sync) -> Vec<R> {
+    if len == 0 {
+        return Vec::new();
+    }
+    let level = Level::current();
+    let chunk = (CHUNK / channels).clamp(16, 256) * channels;
+    let block = (map::CHUNK / channels).max((len / channels).div_ceil(BLOCKS)).max(1) * channels;
+    let run = |i: usize| level.vectorize(|| f(i * block..len.min((i + 1) * block), chunk));
+    match len.div_ceil(block) {
+        1 => vec![run(0)],
+        blocks => (0..blocks).into_par_iter().map(run).collect(),
+    }
+}
+
+/// Runs `f(start, rows)` on fixed parts of the output, in parallel.
+fn by_rows<T: Element>(out: &mut [T], channels: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    if out.is_empty() {
+        return;
+    }
+    let level = Level::current();
+    let part = (map::CHUNK / channels).max(1) * channels;
+    map::for_chunks(out, part, |start, part| level.vectorize(|| f(start, part)));
+}
