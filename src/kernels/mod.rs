@@ -18,6 +18,7 @@ pub mod norm;
 pub mod pool;
 pub mod reduce;
 pub mod softmax;
+pub mod spectral;
 
 pub use buffer::Buffer;
 pub use element::Element;

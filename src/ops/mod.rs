@@ -17,6 +17,8 @@ mod pool;
 mod reduction;
 mod shape;
 mod softmax;
+mod spectral;
 
 pub use conv::{Conv2dOptions, WEIGHT_ORDER};
 pub use norm::BatchStats;
+pub use spectral::power_iteration;
