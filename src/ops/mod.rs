@@ -11,6 +11,7 @@ mod arithmetic;
 mod conv;
 mod elementwise;
 mod index;
+pub mod loss;
 mod matmul;
 mod norm;
 mod pool;
