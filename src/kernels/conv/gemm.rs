@@ -194,6 +194,42 @@ pub fn conv2d_input_grad<T: Element>(
     output.compute(level, source, &phases, epilogue, dx);
 }
 
+/// For stride 1, the convolution whose forward map, with [`turned_weights`], is the adjoint of this one in x.
+pub(super) fn adjoint(shape: &ConvShape) -> ConvShape {
+    let padding = |i: usize| shape.dilation[i] * (shape.kernel[i].max(1) - 1) - shape.padding[i];
+    ConvShape {
+        in_channels: shape.out_channels,
+        out_channels: shape.in_channels,
+        input: shape.output,
+        output: shape.input,
+        padding: [padding(0), padding(1)],
+        ..*shape
+    }
+}
+
+/// For stride 1 and one group, the patches of dy that the pixels of x see: the taps of [`adjoint`] in their order.
+pub(super) struct Patches<'a, T> {
+    source: Source<'a, T>,
+    axes: [Axis; 2],
+    size: [usize; 2],
+}
+
+impl<'a, T: Element> Patches<'a, T> {
+    /// All patches of dy (N, OH, OW, K).
+    pub(super) fn of_adjoint(shape: &ConvShape, dy: &'a [T]) -> Patches<'a, T> {
+        let source = Source { values: dy, size: shape.output, channels: shape.out_channels };
+        Patches { source, axes: [Axis::backward(shape, 0, 0), Axis::backward(shape, 1, 0)], size: shape.input }
+    }
+
+    /// The patches (pixels, R·S·K) of some rows of pixels, counted over all images.
+    pub(super) fn gather(&self, rows: Range<usize>, patches: &mut [T]) {
+        let [vertical, horizontal] = &self.axes;
+        let places = rows.map(|row| (row / self.size[0], row % self.size[0]));
+        let taps = (vertical, &vertical.taps[..]);
+        self.source.gather(0..self.source.channels, places, taps, horizontal, self.size[1], patches);
+    }
+}
+
 /// For stride 1 and one group, the weights (R, S, C, K) of the adjoint: turned around, with C and K exchanged.
 pub(super) fn turned_weights<T: Element>(level: Level, shape: &ConvShape, w: &[T]) -> Buffer<T> {
     exchange_channels(level, shape, w, &[[Axis::backward(shape, 0, 0), Axis::backward(shape, 1, 0)]])

@@ -15,6 +15,7 @@
 
 pub mod gemm;
 pub mod naive;
+pub mod thin;
 pub mod winograd;
 
 use super::{Element, Level};
@@ -128,6 +129,8 @@ pub enum Algorithm {
     Naive,
     /// Patches gathered into a matrix, times the weights as a matrix.
     Gemm,
+    /// The product first, then the taps: for a few channels of output.
+    Thin,
     /// F(4×4, 3×3): a quarter of the multiplications, for kernels of 3×3 and stride 1.
     Winograd,
 }
@@ -149,6 +152,9 @@ fn algorithm<T: Element>(level: Level, map: Map, shape: &ConvShape) -> Algorithm
         Map::InputGrad => [shape.input, [shape.out_channels, shape.in_channels]],
         _ => [shape.output, [shape.in_channels, shape.out_channels]],
     };
+    if thin::pays(shape, channels) {
+        return Algorithm::Thin;
+    }
     // f64 checks gradients: exactness before speed.
     if T::NAME == "f32"
         && map != Map::WeightGrad
@@ -168,6 +174,7 @@ pub fn conv2d<T: Element>(shape: &ConvShape, x: &[T], w: &[T], epilogue: Epilogu
     match algorithm::<T>(level, Map::Forward, shape) {
         Algorithm::Naive => naive::conv2d(shape, x, w, epilogue, y),
         Algorithm::Gemm => gemm::conv2d(level, shape, x, w, epilogue, y),
+        Algorithm::Thin => thin::conv2d(level, shape, x, w, epilogue, y),
         Algorithm::Winograd => winograd::conv2d(level, shape, x, w, epilogue, y),
     }
 }
@@ -182,6 +189,7 @@ pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], epilo
     match algorithm::<T>(level, Map::InputGrad, shape) {
         Algorithm::Naive => naive::conv2d_input_grad(shape, dy, w, epilogue, dx),
         Algorithm::Gemm => gemm::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
+        Algorithm::Thin => thin::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
         Algorithm::Winograd => winograd::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
     }
 }
@@ -193,6 +201,7 @@ pub fn conv2d_weight_grad<T: Element>(shape: &ConvShape, x: &[T], dy: &[T], dw: 
     let level = Level::current();
     match algorithm::<T>(level, Map::WeightGrad, shape) {
         Algorithm::Naive => naive::conv2d_weight_grad(shape, x, dy, dw),
+        Algorithm::Thin => thin::conv2d_weight_grad(level, shape, x, dy, dw),
         _ => gemm::conv2d_weight_grad(level, shape, x, dy, dw),
     }
 }

@@ -92,7 +92,9 @@ fn large_shapes() -> Vec<ConvShape> {
         shape(40, [64, 66], 7, 3, 1, 1, 1, 1), // Winograd
         shape(40, [64, 66], 5, 3, 1, 1, 1, 1),
         shape(7, [24, 48], 13, 3, 2, 1, 1, 2),
-        shape(3, [3, 20], 33, 3, 1, 1, 1, 1),
+        shape(3, [20, 3], 33, 3, 1, 1, 1, 1), // thin
+        shape(3, [3, 20], 33, 3, 1, 1, 1, 1), // its adjoint is thin
+        shape(2, [40, 8], 40, 5, 1, 3, 2, 1), // several blocks in an image
         shape(8, [40, 24], 12, 1, 1, 0, 1, 1),
         shape(8, [40, 24], 12, 1, 1, 0, 1, 4),
     ];
@@ -192,32 +194,62 @@ fn threads_do_not_change_the_bits() {
 #[test]
 fn the_large_shapes_reach_every_algorithm() {
     let best = Level::ALL.into_iter().rfind(|l| l.is_available()).unwrap();
-    let reaches = |map| large_shapes().iter().any(|s| algorithm::<f32>(best, map, s) == Algorithm::Winograd);
-    assert!(best == Level::Scalar || reaches(Map::Forward) && reaches(Map::InputGrad));
+    for map in [Map::Forward, Map::InputGrad, Map::WeightGrad] {
+        for wanted in [Algorithm::Gemm, Algorithm::Thin, Algorithm::Winograd] {
+            let reached = large_shapes().iter().any(|s| algorithm::<f32>(best, map, s) == wanted);
+            let expected = (map, wanted) != (Map::WeightGrad, Algorithm::Winograd) && best != Level::Scalar;
+            assert_eq!(reached, expected, "{map:?} {wanted:?}");
+        }
+    }
     assert!(large_shapes().iter().all(|s| algorithm::<f32>(Level::Scalar, Map::Forward, s) == Algorithm::Naive));
+}
+
+/// Runs an algorithm's y and dx, or more, on all shapes that it supports, whether it pays there or not.
+fn check_directly<T: Element>(
+    supports: fn(&ConvShape) -> bool,
+    bound: f64,
+    run: impl Fn(Level, &ConvShape, &Values<T>) -> Vec<Vec<T>>,
+) {
+    let shapes: Vec<ConvShape> = grid().into_iter().chain(large_shapes()).filter(supports).collect();
+    assert!(shapes.len() > 10, "the grid must reach this algorithm");
+    for shape in &shapes {
+        let values = Values::<T>::of(shape);
+        let want = values.oracle(shape);
+        for level in Level::ALL.into_iter().filter(|l| l.is_available() && *l > Level::Scalar) {
+            for (map, (got, want)) in run(level, shape, &values).iter().zip(&want).enumerate() {
+                let error = error(got, want);
+                assert!(error <= bound, "map {map} {} {level:?} {shape:?}: {error:e}", T::NAME);
+            }
+        }
+    }
 }
 
 #[test]
 fn winograd_agrees_with_the_loops_whatever_the_channels() {
-    fn check<T: Element>(shape: &ConvShape, bound: f64) {
-        let values = Values::<T>::of(shape);
-        let want = values.oracle(shape);
-        for level in Level::ALL.into_iter().filter(|l| l.is_available() && *l > Level::Scalar) {
-            let (mut y, mut dx) = (vec![T::nan(); shape.y_len()], vec![T::nan(); shape.x_len()]);
-            let (y_bias, x_bias) = (Epilogue { bias: Some(&values.y_bias) }, Epilogue { bias: Some(&values.x_bias) });
-            winograd::conv2d(level, shape, &values.x, &values.w, y_bias, &mut y);
-            winograd::conv2d_input_grad(level, shape, &values.y, &values.w, x_bias, &mut dx);
-            for (map, error) in [("conv2d", error(&y, &want[0])), ("input_grad", error(&dx, &want[1]))] {
-                assert!(error <= bound, "{map} {} {level:?} {shape:?}: {error:e}", T::NAME);
-            }
-        }
+    fn run<T: Element>(level: Level, shape: &ConvShape, values: &Values<T>) -> Vec<Vec<T>> {
+        let (mut y, mut dx) = (vec![T::nan(); shape.y_len()], vec![T::nan(); shape.x_len()]);
+        let (y_bias, x_bias) = (Epilogue { bias: Some(&values.y_bias) }, Epilogue { bias: Some(&values.x_bias) });
+        winograd::conv2d(level, shape, &values.x, &values.w, y_bias, &mut y);
+        winograd::conv2d_input_grad(level, shape, &values.y, &values.w, x_bias, &mut dx);
+        vec![y, dx]
     }
-    let shapes: Vec<ConvShape> = grid().into_iter().chain(large_shapes()).filter(winograd::supports).collect();
-    assert!(shapes.len() > 10, "the grid must reach this algorithm");
-    for shape in &shapes {
-        check::<f32>(shape, 6e-6);
-        check::<f64>(shape, 1e-14);
+    check_directly::<f32>(winograd::supports, 6e-6, run);
+    check_directly::<f64>(winograd::supports, 1e-14, run);
+}
+
+#[test]
+fn thin_agrees_with_the_loops_whatever_the_channels() {
+    fn run<T: Element>(level: Level, shape: &ConvShape, values: &Values<T>) -> Vec<Vec<T>> {
+        let nan = |len: usize| vec![T::nan(); len];
+        let (mut y, mut dx, mut dw) = (nan(shape.y_len()), nan(shape.x_len()), nan(shape.w_len()));
+        let (y_bias, x_bias) = (Epilogue { bias: Some(&values.y_bias) }, Epilogue { bias: Some(&values.x_bias) });
+        thin::conv2d(level, shape, &values.x, &values.w, y_bias, &mut y);
+        thin::conv2d_input_grad(level, shape, &values.y, &values.w, x_bias, &mut dx);
+        thin::conv2d_weight_grad(level, shape, &values.x, &values.y, &mut dw);
+        vec![y, dx, dw]
     }
+    check_directly::<f32>(thin::supports, 6e-6, run);
+    check_directly::<f64>(thin::supports, 1e-14, run);
 }
 
 /// Milliseconds, and GFLOP/s of the definition: the best of several runs.
@@ -279,5 +311,22 @@ fn speed_of_winograd_and_gemm() {
                 println!("{channels:3?} @{size:2} batch {batch:2}   gemm {gemm}   winograd {winograd} GFLOP/s");
             }
         }
+    }
+}
+
+/// Up to how many output channels the product goes before the taps.
+#[test]
+#[ignore = "a measurement"]
+fn speed_of_thin_and_gemm() {
+    for channels in [[16, 3], [64, 3], [64, 4], [64, 8], [64, 12], [64, 16], [64, 32]] {
+        let shape = layer(channels, 32, 3, 1);
+        let Values { x, mut y, mut w, .. } = Values::<f32>::of(&shape);
+        let level = Level::current();
+        let gemm = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, Epilogue::NONE, &mut y));
+        let thin = speed_of(&shape, || thin::conv2d(level, &shape, &x, &w, Epilogue::NONE, &mut y));
+        println!("{channels:?} forward       gemm {gemm}   thin {thin} GFLOP/s");
+        let gemm = speed_of(&shape, || gemm::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
+        let thin = speed_of(&shape, || thin::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
+        println!("{channels:?} weight grad   gemm {gemm}   thin {thin} GFLOP/s");
     }
 }

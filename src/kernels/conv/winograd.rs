@@ -231,15 +231,7 @@ pub fn conv2d_input_grad<T: Element>(
     epilogue: Epilogue<T>,
     dx: &mut [T],
 ) {
-    let adjoint = ConvShape {
-        in_channels: shape.out_channels,
-        out_channels: shape.in_channels,
-        input: shape.output,
-        output: shape.input,
-        padding: shape.padding.map(|p| TAPS - 1 - p),
-        ..*shape
-    };
-    conv2d(level, &adjoint, dy, &gemm::turned_weights(level, shape, w), epilogue, dx);
+    conv2d(level, &gemm::adjoint(shape), dy, &gemm::turned_weights(level, shape, w), epilogue, dx);
 }
 
 /// y (N, OH, OW, K) cut into the rows of pixels that rows of tiles make: four, or fewer at the end of an image.
