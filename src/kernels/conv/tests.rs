@@ -293,6 +293,13 @@ fn speed_of_the_layers() {
         let input_grad = speed_of(&shape, || conv2d_input_grad(&shape, &y, &w, Epilogue::NONE, &mut x));
         let weight_grad = speed_of(&shape, || conv2d_weight_grad(&shape, &x, &y, &mut w));
         println!("{name:13} forward {forward}   input_grad {input_grad}   weight_grad {weight_grad} GFLOP/s");
+        let level = Level::current();
+        if [Map::Forward, Map::InputGrad].iter().any(|&m| algorithm::<f32>(level, m, &shape) != Algorithm::Gemm) {
+            let none = Epilogue::NONE;
+            let forward = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, none, &mut y));
+            let input_grad = speed_of(&shape, || gemm::conv2d_input_grad(level, &shape, &y, &w, none, &mut x));
+            println!("{:13} forward {forward}   input_grad {input_grad}", "     by gemm");
+        }
     }
 }
 
