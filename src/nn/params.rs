@@ -1,0 +1,332 @@
+//! The store of parameters and buffers.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{Archive, Element, StateError, Tensor};
+
+/// The parameters and buffers of a network, by name and in the order in which its layers made them.
+///
+/// Parameters are what an optimiser trains. Buffers are what a network remembers besides: running statistics, the
+/// vectors of spectral norm, counters. Names are PyTorch's, so that files go both ways: `l.weight`, `b.0.running_mean`,
+/// `c.0.parametrizations.weight.0._u`.
+///
+/// Buffers sit behind interior mutability, because a forward pass updates them; they change only through a
+/// [`Pass`](super::Pass) in [`Mode::Train`](super::Mode), and through [`set`](Params::set) and
+/// [`restore`](Params::restore). Clones have values of their own and serve the same layers.
+///
+/// ```
+/// use wengert::{Rng, nn::{Init, Linear, Params}};
+/// let mut params = Params::<f32>::new();
+/// let layer = Linear::new(&mut params.scope("g").scope("0"), 3, 2, Init::PyTorch, &mut Rng::seed(0));
+/// assert_eq!(params.names().collect::<Vec<_>>(), ["g.0.weight", "g.0.bias"]);
+/// assert_eq!(params.size(), 8);
+/// ```
+#[derive(Clone)]
+pub struct Params<T: Element = f32> {
+    /// Which network this is; clones share it, and ids carry it.
+    structure: u64,
+    entries: Vec<Entry<T>>,
+    by_name: HashMap<String, usize>,
+}
+
+#[derive(Clone)]
+struct Entry<T: Element> {
+    name: String,
+    slot: Slot<T>,
+}
+
+#[derive(Clone)]
+enum Slot<T: Element> {
+    Parameter(Tensor<T>),
+    Buffer(RefCell<Tensor<T>>),
+    Counter(Cell<u64>),
+}
+
+/// A place in a store: which network, and which entry of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    structure: u64,
+    index: usize,
+}
+
+/// The place of a parameter in its [`Params`] and in clones of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ParamId(Key);
+
+/// The place of a buffer in its [`Params`] and in clones of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BufferId(Key);
+
+/// The place of a counter in its [`Params`] and in clones of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CounterId(Key);
+
+impl ParamId {
+    /// The position among the entries of the store.
+    pub(crate) fn index(self) -> usize {
+        self.0.index
+    }
+}
+
+impl<T: Element> Default for Params<T> {
+    fn default() -> Self {
+        Params::new()
+    }
+}
+
+impl<T: Element> Params<T> {
+    /// An empty store.
+    pub fn new() -> Params<T> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let structure = NEXT.fetch_add(1, Ordering::Relaxed);
+        Params { structure, entries: Vec::new(), by_name: HashMap::new() }
+    }
+
+    /// Where a layer puts its parameters: names get the prefix `name.`, or none if `name` is empty.
+    pub fn scope(&mut self, name: &str) -> Scope<'_, T> {
+        Scope { prefix: extend("", name), params: self }
+    }
+
+    /// All names, in the order of making.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_str())
+    }
+
+    /// The parameters, in the order of making, without the buffers.
+    pub fn parameters(&self) -> impl Iterator<Item = (ParamId, &str, &Tensor<T>)> {
+        self.entries.iter().enumerate().filter_map(|(index, entry)| match &entry.slot {
+            Slot::Parameter(value) => Some((ParamId(self.key(index)), entry.name.as_str(), value)),
+            _ => None,
+        })
+    }
+
+    /// The number of trainable numbers: the elements of all parameters.
+    pub fn size(&self) -> usize {
+        self.parameters().map(|(_, _, value)| value.size()).sum()
+    }
+
+    /// The place of the parameter of this name.
+    pub fn id(&self, name: &str) -> Option<ParamId> {
+        let index = *self.by_name.get(name)?;
+        matches!(self.entries[index].slot, Slot::Parameter(_)).then(|| ParamId(self.key(index)))
+    }
+
+    /// The value of the parameter or buffer of this name; `None` for counters too.
+    pub fn get(&self, name: &str) -> Option<Tensor<T>> {
+        match &self.entries[*self.by_name.get(name)?].slot {
+            Slot::Parameter(value) => Some(value.clone()),
+            Slot::Buffer(value) => Some(value.borrow().clone()),
+            Slot::Counter(_) => None,
+        }
+    }
+
+    /// The counter of this name.
+    pub fn count(&self, name: &str) -> Option<u64> {
+        match &self.entries[*self.by_name.get(name)?].slot {
+            Slot::Counter(count) => Some(count.get()),
+            _ => None,
+        }
+    }
+
+    /// Sets the parameter or buffer of this name. It keeps its order in memory.
+    ///
+    /// # Panics
+    /// If there is none, or it has another shape.
+    #[track_caller]
+    pub fn set(&mut self, name: &str, value: Tensor<T>) {
+        let old = self.get(name).unwrap_or_else(|| panic!("Params::set: there is no tensor `{name}`"));
+        let (expected, found) = (old.shape(), value.shape());
+        assert!(expected == found, "Params::set: `{name}` has shape {expected}, found {found}");
+        let value = like(&value, &old);
+        match &mut self.entries[self.by_name[name]].slot {
+            Slot::Parameter(place) => *place = value,
+            Slot::Buffer(place) => *place.get_mut() = value,
+            Slot::Counter(_) => unreachable!("`get` found a tensor"),
+        }
+    }
+
+    /// Puts everything into an archive, names prefixed.
+    pub fn store(&self, archive: &mut Archive, prefix: &str) {
+        for entry in &self.entries {
+            let name = format!("{prefix}{}", entry.name);
+            match &entry.slot {
+                Slot::Parameter(value) => archive.set_tensor(name, value),
+                Slot::Buffer(value) => archive.set_tensor(name, &value.borrow()),
+                Slot::Counter(count) => archive.set_count(name, count.get()),
+            }
+        }
+    }
+
+    /// Takes everything from an archive. On an error, nothing has changed.
+    ///
+    /// # Errors
+    /// If names are missing or unexpected under the prefix, or shapes or element types differ.
+    pub fn restore(&mut self, archive: &Archive, prefix: &str) -> Result<(), StateError> {
+        let names: Vec<String> = self.names().map(|name| format!("{prefix}{name}")).collect();
+        archive.check_names(prefix, &names)?;
+        let read = |old: &Tensor<T>, name: &str| Ok(like(&archive.tensor(name, old.shape())?, old));
+        let slots = self.entries.iter().zip(&names).map(|(entry, name)| match &entry.slot {
+            Slot::Parameter(old) => read(old, name).map(Slot::Parameter),
+            Slot::Buffer(old) => read(&old.borrow(), name).map(|value| Slot::Buffer(RefCell::new(value))),
+            Slot::Counter(_) => archive.count(name).map(|count| Slot::Counter(Cell::new(count))),
+        });
+        let slots: Vec<Slot<T>> = slots.collect::<Result<_, StateError>>()?;
+        self.entries.iter_mut().zip(slots).for_each(|(entry, slot)| entry.slot = slot);
+        Ok(())
+    }
+
+    /// Writes everything to a safetensors file, whole or not at all. Needs the feature `safetensors`.
+    ///
+    /// # Errors
+    /// If the system refuses to write.
+    #[cfg(feature = "safetensors")]
+    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<(), StateError> {
+        let mut archive = Archive::new();
+        self.store(&mut archive, "");
+        archive.save(path)
+    }
+
+    /// Reads everything from a safetensors file, one that [`save`](Params::save) or PyTorch has written. On an error,
+    /// nothing has changed. Needs the feature `safetensors`.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no safetensors file, and as [`restore`](Params::restore).
+    #[cfg(feature = "safetensors")]
+    pub fn load(&mut self, path: impl AsRef<std::path::Path>) -> Result<(), StateError> {
+        self.restore(&Archive::load(path)?, "")
+    }
+
+    fn key(&self, index: usize) -> Key {
+        Key { structure: self.structure, index }
+    }
+
+    #[track_caller]
+    fn add(&mut self, name: String, slot: Slot<T>) -> Key {
+        let key = self.key(self.entries.len());
+        let old = self.by_name.insert(name.clone(), key.index);
+        assert!(old.is_none(), "Params: there is a `{name}` already");
+        self.entries.push(Entry { name, slot });
+        key
+    }
+
+    #[track_caller]
+    fn slot(&self, key: Key) -> &Slot<T> {
+        let own = key.structure == self.structure && key.index < self.entries.len();
+        assert!(own, "Params: this layer was made in another store");
+        &self.entries[key.index].slot
+    }
+
+    /// Whether the gradients or averages of that network are of this one.
+    pub(crate) fn structure(&self) -> u64 {
+        self.structure
+    }
+
+    /// The number of parameters, buffers and counters.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[track_caller]
+    pub(crate) fn parameter(&self, id: ParamId) -> &Tensor<T> {
+        match self.slot(id.0) {
+            Slot::Parameter(value) => value,
+            _ => unreachable!("the id of a parameter"),
+        }
+    }
+
+    /// The parameters for writing, each with its index among all entries.
+    pub(crate) fn parameters_mut(&mut self) -> impl Iterator<Item = (usize, &str, &mut Tensor<T>)> {
+        self.entries.iter_mut().enumerate().filter_map(|(index, entry)| match &mut entry.slot {
+            Slot::Parameter(value) => Some((index, entry.name.as_str(), value)),
+            _ => None,
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn buffer(&self, id: BufferId) -> Tensor<T> {
+        match self.slot(id.0) {
+            Slot::Buffer(value) => value.borrow().clone(),
+            _ => unreachable!("the id of a buffer"),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn set_buffer(&self, id: BufferId, value: Tensor<T>) {
+        match self.slot(id.0) {
+            Slot::Buffer(place) => drop(place.replace(value)),
+            _ => unreachable!("the id of a buffer"),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn increment(&self, id: CounterId) {
+        match self.slot(id.0) {
+            Slot::Counter(count) => count.set(count.get() + 1),
+            _ => unreachable!("the id of a counter"),
+        }
+    }
+
+    /// Copies the buffers and counters of a clone of this store.
+    pub(crate) fn copy_buffers(&self, from: &Params<T>) {
+        for (own, other) in self.entries.iter().zip(&from.entries) {
+            match (&own.slot, &other.slot) {
+                (Slot::Buffer(own), Slot::Buffer(other)) => drop(own.replace(other.borrow().clone())),
+                (Slot::Counter(own), Slot::Counter(other)) => own.set(other.get()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// `x` in the memory order of `other`, which has the same shape.
+pub(crate) fn like<T: Element>(x: &Tensor<T>, other: &Tensor<T>) -> Tensor<T> {
+    let order = crate::kernels::nest::memory_order(other.shape(), other.strides());
+    x.in_memory_order(order.into_iter().collect::<crate::Shape>())
+}
+
+/// A part of a [`Params`] under a prefix, in which a layer makes its parameters and buffers.
+pub struct Scope<'a, T: Element = f32> {
+    params: &'a mut Params<T>,
+    /// With its last dot, or empty.
+    prefix: String,
+}
+
+fn extend(prefix: &str, name: &str) -> String {
+    if name.is_empty() { prefix.into() } else { format!("{prefix}{name}.") }
+}
+
+impl<T: Element> Scope<'_, T> {
+    /// A scope within this one: `params.scope("d").scope("0")` makes `d.0.weight`.
+    pub fn scope(&mut self, name: &str) -> Scope<'_, T> {
+        Scope { prefix: extend(&self.prefix, name), params: self.params }
+    }
+
+    /// Makes a parameter.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    #[track_caller]
+    pub fn parameter(&mut self, name: &str, value: Tensor<T>) -> ParamId {
+        ParamId(self.params.add(format!("{}{name}", self.prefix), Slot::Parameter(value)))
+    }
+
+    /// Makes a buffer.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    #[track_caller]
+    pub fn buffer(&mut self, name: &str, value: Tensor<T>) -> BufferId {
+        BufferId(self.params.add(format!("{}{name}", self.prefix), Slot::Buffer(RefCell::new(value))))
+    }
+
+    /// Makes a counter that starts at 0.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    #[track_caller]
+    pub fn counter(&mut self, name: &str) -> CounterId {
+        CounterId(self.params.add(format!("{}{name}", self.prefix), Slot::Counter(Cell::new(0))))
+    }
+}

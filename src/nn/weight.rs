@@ -1,0 +1,133 @@
+//! The weight of a layer: drawn, and divided by its spectral norm if asked.
+
+use super::init::Role;
+use super::pending::spectral;
+use super::{BufferId, Init, Mode, ParamId, Pass, Scope};
+use crate::{Element, Rng, Shape, Tensor, Var};
+
+/// The least norm that a vector of the power iteration is divided by (PyTorch's value).
+const EPS: f64 = 1e-12;
+
+/// How a layer's weight begins, whether the layer has a bias, and whether its weight is spectrally normalised.
+///
+/// An [`Init`] alone serves as well, with a bias and without spectral norm.
+///
+/// ```
+/// use wengert::{Rng, nn::{Init, Linear, Params, WeightOptions}};
+/// let mut params = Params::<f32>::new();
+/// let options = WeightOptions::new(Init::normal(0.02)).spectral_norm().without_bias();
+/// let layer = Linear::new(&mut params.scope("l"), 3, 2, options, &mut Rng::seed(0));
+/// let names = ["original", "0._u", "0._v"].map(|name| format!("l.parametrizations.weight.{name}"));
+/// assert_eq!(params.names().collect::<Vec<_>>(), names);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WeightOptions {
+    init: Init,
+    bias: bool,
+    spectral_norm: bool,
+}
+
+impl From<Init> for WeightOptions {
+    fn from(init: Init) -> WeightOptions {
+        WeightOptions::new(init)
+    }
+}
+
+impl WeightOptions {
+    /// This initialisation, with a bias, without spectral norm.
+    pub fn new(init: Init) -> WeightOptions {
+        WeightOptions { init, bias: true, spectral_norm: false }
+    }
+
+    /// The same without a bias.
+    pub fn without_bias(self) -> WeightOptions {
+        WeightOptions { bias: false, ..self }
+    }
+
+    /// The same with spectral norm: the layer uses W/σ, σ = uᵀWv (Miyato et al. 2018, Algorithm 1). u begins as a
+    /// normalised draw from N(0, I), v as normalise(Wᵀu); one power iteration per [`Pass`] in [`Mode::Train`] follows.
+    pub fn spectral_norm(self) -> WeightOptions {
+        WeightOptions { spectral_norm: true, ..self }
+    }
+
+    /// Draws and registers the weight.
+    #[track_caller]
+    pub(super) fn weight<T: Element>(
+        self,
+        scope: &mut Scope<'_, T>,
+        role: Role,
+        (shape, order, out_axis): (Shape, Shape, usize),
+        rng: &mut Rng,
+    ) -> Weight {
+        assert!(shape.iter().all(|&n| n > 0), "layer: a weight of shape {shape}: expected extents of at least 1");
+        let value = self.init.weight(role, shape, rng).in_memory_order(order);
+        if !self.spectral_norm {
+            return Weight { id: scope.parameter("weight", value), shape, spectral: None };
+        }
+        let mut scope = scope.scope("parametrizations.weight");
+        let u = normalise(rng.normal([shape[out_axis]]));
+        let any = Tensor::zeros([shape.size() / shape[out_axis]]);
+        let (_, v) = spectral::power_iteration(&value, out_axis, &u, &any, 1, EPS);
+        let id = scope.parameter("original", value);
+        let mut scope = scope.scope("0");
+        let spectral = Some(Spectral { u: scope.buffer("_u", u), v: scope.buffer("_v", v), out_axis });
+        Weight { id, shape, spectral }
+    }
+
+    /// Draws and registers the bias of `len` outputs, if there is to be one.
+    #[track_caller]
+    pub(super) fn bias<T: Element>(
+        self,
+        scope: &mut Scope<'_, T>,
+        weight: &Weight,
+        len: usize,
+        rng: &mut Rng,
+    ) -> Option<ParamId> {
+        self.bias.then(|| scope.parameter("bias", self.init.bias(&weight.shape, len, rng)))
+    }
+}
+
+/// x / max(‖x‖₂, ε).
+fn normalise<T: Element>(x: Tensor<T>) -> Tensor<T> {
+    let norm = x.map(|x| x * x).sum().sqrt().max(T::of(EPS));
+    x.map(|x| x / norm)
+}
+
+/// A registered weight.
+#[derive(Clone, Debug)]
+pub(super) struct Weight {
+    id: ParamId,
+    shape: Shape,
+    spectral: Option<Spectral>,
+}
+
+#[derive(Clone, Debug)]
+struct Spectral {
+    u: BufferId,
+    v: BufferId,
+    /// The axis of the weight that counts outputs.
+    out_axis: usize,
+}
+
+impl Weight {
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The weight for this pass: W, or W/σ.
+    #[track_caller]
+    pub(super) fn var<T: Element>(&self, pass: &Pass<'_, T>) -> Var<T> {
+        let weight = pass.param(self.id);
+        let Some(spectral) = &self.spectral else { return weight };
+        pass.normalised_once(self.id, || {
+            let axis = spectral.out_axis;
+            let (mut u, mut v) = (pass.buffer(spectral.u), pass.buffer(spectral.v));
+            if pass.mode() == Mode::Train {
+                (u, v) = spectral::power_iteration(weight.value(), axis, &u, &v, 1, EPS);
+                pass.set_buffer(spectral.u, u.clone());
+                pass.set_buffer(spectral.v, v.clone());
+            }
+            weight.spectral_norm(&u, &v, axis)
+        })
+    }
+}

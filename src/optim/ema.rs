@@ -1,0 +1,65 @@
+//! Exponential moving averages of parameters.
+
+use super::{check, kernels};
+use crate::Element;
+use crate::nn::{Params, like};
+
+/// A moving average of a network's parameters, which samples better than the last ones:
+/// ā ← decay·ā + (1 − decay)·p after every step.
+///
+/// Buffers are copied, not averaged: running statistics belong to the last batches, and the average of two unit vectors
+/// u or v is none. With a copied u and v, σ is the estimate uᵀW̄v for the averaged weight W̄.
+///
+/// ```
+/// use wengert::{Tensor, nn::Params, optim::Ema};
+/// let mut params = Params::<f64>::new();
+/// params.scope("").parameter("w", Tensor::scalar(1.0));
+/// let mut ema = Ema::new(&params, 0.75);
+/// params.set("w", Tensor::scalar(5.0));
+/// ema.update(&params);
+/// assert_eq!(ema.params().get("w"), Some(Tensor::scalar(2.0)));
+/// ```
+#[derive(Clone)]
+pub struct Ema<T: Element = f32> {
+    decay: f64,
+    average: Params<T>,
+}
+
+impl<T: Element> Ema<T> {
+    /// An average that begins as the parameters are now. The recipes use a decay of 0.999.
+    ///
+    /// # Panics
+    /// If the decay is not in [0, 1].
+    #[track_caller]
+    pub fn new(params: &Params<T>, decay: f64) -> Ema<T> {
+        check("Ema", "decay", decay, 0.0..=1.0);
+        Ema { decay, average: params.clone() }
+    }
+
+    /// Moves the average towards the parameters, and copies the buffers.
+    ///
+    /// # Panics
+    /// If these are the parameters of another network.
+    #[track_caller]
+    pub fn update(&mut self, params: &Params<T>) {
+        let same = params.structure() == self.average.structure() && params.len() == self.average.len();
+        assert!(same, "Ema::update: these are the parameters of another network");
+        let averages = self.average.parameters_mut();
+        for ((_, _, average), (_, _, value)) in averages.zip(params.parameters()) {
+            let size = average.make_mut().len();
+            let value = like(value, average);
+            kernels::average(average.make_mut(), &value.data()[..size], T::of(self.decay));
+        }
+        self.average.copy_buffers(params);
+    }
+
+    /// The averaged network, for sampling and for files. The layers of the network serve it as well.
+    pub fn params(&self) -> &Params<T> {
+        &self.average
+    }
+
+    /// The averaged network, to read it from an archive.
+    pub fn params_mut(&mut self) -> &mut Params<T> {
+        &mut self.average
+    }
+}
