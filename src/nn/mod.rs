@@ -24,7 +24,6 @@ mod linear;
 mod norm;
 mod params;
 mod pass;
-pub mod pending;
 mod weight;
 
 pub use conv::{Conv2d, ConvTranspose2d};

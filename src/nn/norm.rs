@@ -76,7 +76,7 @@ impl BatchNorm {
         if pass.mode() == Mode::Train {
             let unbias = count as f64 / (count - 1) as f64;
             self.track(pass, self.mean, &stats.mean, 1.0);
-            self.track(pass, self.var, &stats.var_biased, unbias);
+            self.track(pass, self.var, &stats.var, unbias);
             pass.increment(self.batches);
         }
         y

@@ -1,8 +1,8 @@
 //! The weight of a layer: drawn, and divided by its spectral norm if asked.
 
 use super::init::Role;
-use super::pending::spectral;
 use super::{BufferId, Init, Mode, ParamId, Pass, Scope};
+use crate::ops::power_iteration;
 use crate::{Element, Rng, Shape, Tensor, Var};
 
 /// The least norm that a vector of the power iteration is divided by (PyTorch's value).
@@ -67,7 +67,7 @@ impl WeightOptions {
         let mut scope = scope.scope("parametrizations.weight");
         let u = normalise(rng.normal([shape[out_axis]]));
         let any = Tensor::zeros([shape.size() / shape[out_axis]]);
-        let (_, v) = spectral::power_iteration(&value, out_axis, &u, &any, 1, EPS);
+        let (_, v) = power_iteration(&value, out_axis, &u, &any, 1, EPS);
         let id = scope.parameter("original", value);
         let mut scope = scope.scope("0");
         let spectral = Some(Spectral { u: scope.buffer("_u", u), v: scope.buffer("_v", v), out_axis });
@@ -123,7 +123,7 @@ impl Weight {
             let axis = spectral.out_axis;
             let (mut u, mut v) = (pass.buffer(spectral.u), pass.buffer(spectral.v));
             if pass.mode() == Mode::Train {
-                (u, v) = spectral::power_iteration(weight.value(), axis, &u, &v, 1, EPS);
+                (u, v) = power_iteration(weight.value(), axis, &u, &v, 1, EPS);
                 pass.set_buffer(spectral.u, u.clone());
                 pass.set_buffer(spectral.v, v.clone());
             }
