@@ -1,7 +1,10 @@
 //! What the program `gan` is made of: data, models, training, pictures and commands, on the public API of `wengert`.
 
+pub mod commands;
 pub mod config;
 pub mod data;
+pub mod models;
 pub mod pictures;
 pub mod run_dir;
+pub mod train;
 pub mod usage;

@@ -1,0 +1,120 @@
+//! `gan bench`: the speed of the training step.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use wengert::{Rng, Tensor};
+
+use crate::config::{Config, Loss};
+use crate::data::ImageShape;
+use crate::train::Trainer;
+use crate::usage::{Usage, peak_memory};
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Time one SNGAN iteration on 32×32 colour images: a discriminator update on real and generated images, a
+    /// generator update with the discriminator frozen; hinge loss, Adam
+    Step(Step),
+}
+
+/// How to measure the step.
+#[derive(Debug, Args)]
+pub struct Step {
+    /// Channels of every layer as a multiple of the paper's
+    #[arg(long, default_value_t = 1.0)]
+    width: f64,
+    /// Real, and generated, images in a step
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Iterations to time, after three that warm up
+    #[arg(long, default_value_t = 10, value_name = "K")]
+    iters: usize,
+    /// Print one line of JSON: [median, minimum, maximum] in ms, minor page faults per iteration, peak memory in MB
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bench {
+    /// Measures and prints.
+    pub(super) fn run(self) -> Result<()> {
+        let Bench::Step(step) = self;
+        step.run()
+    }
+}
+
+/// Milliseconds of each iteration: discriminator and generator step.
+struct Times(Vec<[f64; 2]>);
+
+impl Times {
+    /// [median, minimum, maximum] of what `pick` makes of an iteration.
+    fn summary(&self, pick: impl Fn(&[f64; 2]) -> f64) -> [f64; 3] {
+        let mut sorted: Vec<f64> = self.0.iter().map(pick).collect();
+        sorted.sort_by(f64::total_cmp);
+        [sorted[sorted.len() / 2], sorted[0], sorted[sorted.len() - 1]].map(|ms| (ms * 10.0).round() / 10.0)
+    }
+}
+
+impl Step {
+    fn run(self) -> Result<()> {
+        ensure!((1..=10_000).contains(&self.iters), "--iters is {}; expected 1 to 10000", self.iters);
+        let (width, batch) = (self.width, self.batch);
+        let (z_dim, n_dis, loss, lr, betas) = (128, 1, Loss::Hinge, 2e-4, [0.5, 0.999]);
+        let config = Config { width, batch, z_dim, n_dis, loss, lr, betas, ..Config::DEFAULT };
+        config.check()?;
+        let shape = ImageShape { channels: 3, height: 32, width: 32 };
+        let mut trainer = Trainer::<f32>::new(&config, shape);
+        let mut rng = Rng::seed(1);
+        let real: Tensor = rng.uniform([self.batch, 3, 32, 32], -1.0, 1.0).channels_last();
+        let mut iteration = || {
+            let start = Instant::now();
+            trainer.discriminator_step(&real, &rng.normal([config.batch, config.z_dim]));
+            let middle = Instant::now();
+            trainer.generator_step(&rng.normal([config.batch, config.z_dim]));
+            [(middle - start).as_secs_f64() * 1e3, middle.elapsed().as_secs_f64() * 1e3]
+        };
+        for _ in 0..3 {
+            iteration();
+        }
+        let before = Usage::now();
+        let times = Times((0..self.iters).map(|_| iteration()).collect());
+        self.print(&times, &before, &Usage::now())
+    }
+
+    fn print(&self, times: &Times, before: &Usage, after: &Usage) -> Result<()> {
+        let [whole, d, g] = [times.summary(|t| t[0] + t[1]), times.summary(|t| t[0]), times.summary(|t| t[1])];
+        let n = self.iters as f64;
+        let faults = (after.minor_faults - before.minor_faults) as f64 / n;
+        let threads = rayon::current_num_threads();
+        let rss = peak_memory() / 1_000_000;
+        if !self.json {
+            println!("SNGAN iteration, width {}, batch {}, {threads} threads, ms:", self.width, self.batch);
+            for (name, [median, minimum, maximum]) in [("iteration", whole), ("D step", d), ("G step", g)] {
+                println!("  {name:<10} median {median:8.1}   minimum {minimum:8.1}   maximum {maximum:8.1}");
+            }
+            println!("minor page faults per iteration {faults:.0}, peak memory {rss} MB");
+            return Ok(());
+        }
+        let rounded = |pick: fn(&[f64; 2]) -> f64| times.0.iter().map(|t| pick(t).round()).collect::<Vec<_>>();
+        let thousandths = |seconds: f64| (seconds / n * 1e3).round() / 1e3;
+        println!(
+            "{}",
+            json!({
+                "fw": concat!("wengert ", env!("CARGO_PKG_VERSION")),
+                "cfg": {"width": self.width, "batch": self.batch, "threads": threads, "level": wengert::Level::current().name()},
+                "iter_ms": whole,
+                "d_ms": d,
+                "g_ms": g,
+                "user_s_it": thousandths(after.user_seconds - before.user_seconds),
+                "sys_s_it": thousandths(after.system_seconds - before.system_seconds),
+                "minflt_it": faults.round(),
+                "rss_mb": rss,
+                "raw": rounded(|t| t[0] + t[1]),
+                "rawd": rounded(|t| t[0]),
+            })
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! The command line.
+
+mod bench;
+mod sample;
+mod train;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::{Parser, Subcommand};
+
+/// Trains generative adversarial networks on a CPU with the autodiff engine wengert.
+///
+/// Start with `gan train sngan`: it needs no data, takes about three minutes on two cores, and writes pictures of the
+/// digits that it learns to draw into a new directory under runs/.
+#[derive(Debug, Parser)]
+#[command(name = "gan", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Threads to use [default: one for each core]; the results do not depend on it
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a GAN and write pictures, curves and checkpoints into a run directory
+    Train(train::Train),
+    /// Go on with a run that was interrupted
+    Resume(train::Resume),
+    /// Draw images with the generator of a run
+    Sample(sample::Sample),
+    /// Measure the speed of this machine on the training step
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// Any input that cannot be used, in words for the person who gave it.
+    pub fn run(self) -> Result<()> {
+        wengert::Level::detect().map_err(|message| anyhow!(message))?;
+        let threads = self.threads.unwrap_or(0); // 0 lets rayon count the cores
+        ensure!(self.threads != Some(0) && threads <= 1024, "--threads is {threads}; expected 1 to 1024");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")?;
+        // Training runs on a thread of the pool, so that handing work to the pool needs no switch between threads.
+        pool.install(|| match self.command {
+            Command::Train(command) => command.run(),
+            Command::Resume(command) => command.run(),
+            Command::Sample(command) => command.run(),
+            Command::Bench(command) => command.run(),
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! `gan sample`: images from a trained generator.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use crate::pictures::{Grid, write_grid};
+use crate::run_dir::RunDir;
+use crate::train::Trainer;
+
+/// What to draw, and where to.
+#[derive(Debug, Args)]
+pub struct Sample {
+    /// The directory of a run
+    run: PathBuf,
+    /// Images to draw
+    #[arg(long, default_value_t = 64)]
+    n: usize,
+    /// Determines the noise
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The picture to write
+    #[arg(long, default_value = "samples.png", value_name = "FILE.png")]
+    out: PathBuf,
+}
+
+impl Sample {
+    /// Draws the images.
+    pub(super) fn run(self) -> Result<()> {
+        ensure!((1..=10_000).contains(&self.n), "--n is {}; expected 1 to 10000", self.n);
+        let (dir, config) = RunDir::open(&self.run)?;
+        let trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
+        let images = trainer.sample(self.n, self.seed);
+        let columns = (self.n as f64).sqrt().ceil() as usize;
+        let title = format!("{} images from {}, step {}", self.n, self.run.display(), trainer.step());
+        write_grid(
+            &self.out,
+            &images,
+            trainer.image_shape(),
+            Grid { columns, scale: 2, gap: 1 },
+            &[("Title", &title)],
+        )?;
+        println!("{}: {title}", self.out.display());
+        Ok(())
+    }
+}
