@@ -11,7 +11,7 @@
 //! c runs over the input channels of k's group, and x is 0 outside its map. The derivative of each map is again one of
 //! the three, so they serve every order of differentiation; `conv2d_input_grad` is also the transposed convolution.
 //!
-//! One file per algorithm; [`algorithm`] says which one runs.
+//! One file per algorithm; the function `algorithm` says which one runs.
 
 pub mod gemm;
 pub mod naive;

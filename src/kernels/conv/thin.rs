@@ -31,7 +31,7 @@ const RANGES: usize = 16;
 /// to 16, 1.1 (1.1) to 32.
 const THIN: usize = 16;
 
-/// Whether the algorithm can compute these maps and is faster, from channels[0] to channels[1].
+/// Whether the algorithm can compute these maps and is faster, `from` and `to` being the channels of its input and output.
 pub fn pays(shape: &ConvShape, [from, to]: [usize; 2]) -> bool {
     supports(shape) && to <= THIN && from >= 16 && shape.taps() > 1
 }
