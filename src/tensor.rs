@@ -236,11 +236,11 @@ impl<T: Element> Tensor<T> {
     }
 
     /// `f` of every element, in the memory order of this tensor.
-    pub(crate) fn map(&self, f: impl Fn(T) -> T + Sync) -> Tensor<T> {
+    pub(crate) fn map(&self, f: impl Fn(T) -> T + Sync + Copy) -> Tensor<T> {
         self.map_into(self.dense_strides(), f)
     }
 
-    fn map_into(&self, strides: Shape, f: impl Fn(T) -> T + Sync) -> Tensor<T> {
+    fn map_into(&self, strides: Shape, f: impl Fn(T) -> T + Sync + Copy) -> Tensor<T> {
         let mut out = Buffer::stale(self.size());
         map::map1(&mut out, &Nest::new(&self.shape, &strides, [&self.strides]), &self.buffer, f);
         Tensor::from_buffer(out, self.shape, strides)
@@ -249,7 +249,7 @@ impl<T: Element> Tensor<T> {
     /// `f(a, b)` of every pair of elements of two tensors that broadcast to `shape`.
     ///
     /// The result keeps the memory order that both operands have; mixed orders yield channels-last.
-    pub(crate) fn zip(&self, other: &Tensor<T>, shape: Shape, f: impl Fn(T, T) -> T + Sync) -> Tensor<T> {
+    pub(crate) fn zip(&self, other: &Tensor<T>, shape: Shape, f: impl Fn(T, T) -> T + Sync + Copy) -> Tensor<T> {
         let strides = self.joint_strides(other, &shape);
         let inputs = [&*self.broadcast_strides(&shape), &*other.broadcast_strides(&shape)];
         let mut out = Buffer::stale(shape.size());

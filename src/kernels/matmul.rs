@@ -172,28 +172,31 @@ fn matvec<T: Element>(level: Level, k: usize, a: Mat<T>, x: (&[T], usize), accum
     let [row, column] = a.1;
     let rows = ((1 << 16) / k).next_multiple_of(64);
     for_chunks(y, rows, |first, y| {
-        level.vectorize(|| {
-            let a = &a.0[first * row..];
-            if column == 1 {
-                // Rows lie densely: one scalar product each.
-                for (i, y) in y.iter_mut().enumerate() {
-                    let product = dot(&a[i * row..i * row + k], x);
-                    *y = if accumulate { *y + product } else { product };
+        level.vectorize(
+            #[inline(always)]
+            || {
+                let a = &a.0[first * row..];
+                if column == 1 {
+                    // Rows lie densely: one scalar product each.
+                    for (i, y) in y.iter_mut().enumerate() {
+                        let product = dot(&a[i * row..i * row + k], x);
+                        *y = if accumulate { *y + product } else { product };
+                    }
+                    return;
                 }
-                return;
-            }
-            if !accumulate {
-                y.fill(T::zero());
-            }
-            for (p, &x) in x.iter().enumerate() {
-                if row == 1 {
-                    let column = &a[p * column..p * column + y.len()];
-                    y.iter_mut().zip(column).for_each(|(y, &a)| *y += a * x);
-                } else {
-                    y.iter_mut().enumerate().for_each(|(i, y)| *y += a[i * row + p * column] * x);
+                if !accumulate {
+                    y.fill(T::zero());
                 }
-            }
-        })
+                for (p, &x) in x.iter().enumerate() {
+                    if row == 1 {
+                        let column = &a[p * column..p * column + y.len()];
+                        y.iter_mut().zip(column).for_each(|(y, &a)| *y += a * x);
+                    } else {
+                        y.iter_mut().enumerate().for_each(|(i, y)| *y += a[i * row + p * column] * x);
+                    }
+                }
+            },
+        )
     });
 }
 

@@ -152,7 +152,12 @@ fn over_blocks<R: Send>(len: usize, channels: usize, f: impl Fn(std::ops::Range<
     let level = Level::current();
     let chunk = (CHUNK / channels).clamp(16, 256) * channels;
     let block = (map::CHUNK / channels).max((len / channels).div_ceil(BLOCKS)).max(1) * channels;
-    let run = |i: usize| level.vectorize(|| f(i * block..len.min((i + 1) * block), chunk));
+    let run = |i: usize| {
+        level.vectorize(
+            #[inline(always)]
+            || f(i * block..len.min((i + 1) * block), chunk),
+        )
+    };
     match len.div_ceil(block) {
         1 => vec![run(0)],
         blocks => (0..blocks).into_par_iter().map(run).collect(),
@@ -166,5 +171,10 @@ fn by_rows<T: Element>(out: &mut [T], channels: usize, f: impl Fn(usize, &mut [T
     }
     let level = Level::current();
     let part = (map::CHUNK / channels).max(1) * channels;
-    map::for_chunks(out, part, |start, part| level.vectorize(|| f(start, part)));
+    map::for_chunks(out, part, |start, part| {
+        level.vectorize(
+            #[inline(always)]
+            || f(start, part),
+        )
+    });
 }

@@ -21,13 +21,21 @@ fn for_chunks<T: Element, const N: usize>(
     assert!(equal, "optimiser: slices of different lengths");
     let level = Level::current();
     if g.len() <= CHUNK {
-        return level.vectorize(|| f(p, moments, g));
+        return level.vectorize(
+            #[inline(always)]
+            || f(p, moments, g),
+        );
     }
     let mut moments = moments.map(|m| m.chunks_mut(CHUNK));
     let parts: Vec<_> = (p.chunks_mut(CHUNK).zip(g.chunks(CHUNK)))
         .map(|(p, g)| (p, moments.each_mut().map(|m| m.next().expect("slices of equal length")), g))
         .collect();
-    parts.into_par_iter().for_each(|(p, m, g)| level.vectorize(|| f(p, m, g)));
+    parts.into_par_iter().for_each(|(p, m, g)| {
+        level.vectorize(
+            #[inline(always)]
+            || f(p, m, g),
+        )
+    });
 }
 
 /// p ← p − lr·g.
@@ -87,18 +95,21 @@ pub fn adam<T: Element>(p: &mut [T], m: &mut [T], v: &mut [T], g: &[T], step: Ad
 pub fn clip<T: Element>(p: &mut [T], c: T) {
     let level = Level::current();
     super::map::for_chunks(p, CHUNK, |_, part| {
-        level.vectorize(|| {
-            for p in part {
-                // Not `max` and `min`, which would turn a NaN into a number and hide it.
-                *p = if *p > c {
-                    c
-                } else if *p < -c {
-                    -c
-                } else {
-                    *p
-                };
-            }
-        })
+        level.vectorize(
+            #[inline(always)]
+            || {
+                for p in part {
+                    // Not `max` and `min`, which would turn a NaN into a number and hide it.
+                    *p = if *p > c {
+                        c
+                    } else if *p < -c {
+                        -c
+                    } else {
+                        *p
+                    };
+                }
+            },
+        )
     });
 }
 

@@ -90,18 +90,21 @@ pub fn max_pool2d<T: Element>(shape: &PoolShape, x: &[T], y: &mut [T], indices: 
     let images = y.par_chunks_mut(shape.y_image().max(1)).zip(indices.par_chunks_mut(shape.y_image().max(1)));
     images.enumerate().for_each(|(n, (y, indices))| {
         let x = &x[n * shape.x_image()..][..shape.x_image()];
-        level.vectorize(|| {
-            let mut last = usize::MAX;
-            shape.windows(|window, pixel| {
-                let (y, indices) = (&mut y[window..window + c], &mut indices[window..window + c]);
-                let is_first = std::mem::replace(&mut last, window) != window;
-                for (i, ((y, index), &x)) in y.iter_mut().zip(indices).zip(&x[pixel..pixel + c]).enumerate() {
-                    let better = is_first || x > *y || x.is_nan();
-                    *y = if better { x } else { *y };
-                    *index = if better { (pixel + i) as u32 } else { *index };
-                }
-            })
-        })
+        level.vectorize(
+            #[inline(always)]
+            || {
+                let mut last = usize::MAX;
+                shape.windows(|window, pixel| {
+                    let (y, indices) = (&mut y[window..window + c], &mut indices[window..window + c]);
+                    let is_first = std::mem::replace(&mut last, window) != window;
+                    for (i, ((y, index), &x)) in y.iter_mut().zip(indices).zip(&x[pixel..pixel + c]).enumerate() {
+                        let better = is_first || x > *y || x.is_nan();
+                        *y = if better { x } else { *y };
+                        *index = if better { (pixel + i) as u32 } else { *index };
+                    }
+                })
+            },
+        )
     });
 }
 
@@ -149,13 +152,16 @@ pub fn avg_pool2d<T: Element>(shape: &PoolShape, x: &[T], y: &mut [T]) {
     let share = T::of(1.0 / (shape.kernel[0] * shape.kernel[1]) as f64);
     y.par_chunks_mut(shape.y_image().max(1)).enumerate().for_each(|(n, y)| {
         let x = &x[n * shape.x_image()..][..shape.x_image()];
-        level.vectorize(|| {
-            y.fill(T::zero());
-            shape.windows(|window, pixel| {
-                y[window..window + c].iter_mut().zip(&x[pixel..pixel + c]).for_each(|(y, &x)| *y += x);
-            });
-            y.iter_mut().for_each(|y| *y *= share);
-        })
+        level.vectorize(
+            #[inline(always)]
+            || {
+                y.fill(T::zero());
+                shape.windows(|window, pixel| {
+                    y[window..window + c].iter_mut().zip(&x[pixel..pixel + c]).for_each(|(y, &x)| *y += x);
+                });
+                y.iter_mut().for_each(|y| *y *= share);
+            },
+        )
     });
 }
 
@@ -169,13 +175,16 @@ pub fn avg_pool2d_input_grad<T: Element>(shape: &PoolShape, dy: &[T], dx: &mut [
     let share = T::of(1.0 / (shape.kernel[0] * shape.kernel[1]) as f64);
     dx.par_chunks_mut(shape.x_image().max(1)).enumerate().for_each(|(n, dx)| {
         let dy = &dy[n * shape.y_image()..][..shape.y_image()];
-        level.vectorize(|| {
-            dx.fill(T::zero());
-            shape.windows(|window, pixel| {
-                dx[pixel..pixel + c].iter_mut().zip(&dy[window..window + c]).for_each(|(dx, &dy)| *dx += dy);
-            });
-            dx.iter_mut().for_each(|dx| *dx *= share);
-        })
+        level.vectorize(
+            #[inline(always)]
+            || {
+                dx.fill(T::zero());
+                shape.windows(|window, pixel| {
+                    dx[pixel..pixel + c].iter_mut().zip(&dy[window..window + c]).for_each(|(dx, &dy)| *dx += dy);
+                });
+                dx.iter_mut().for_each(|dx| *dx *= share);
+            },
+        )
     });
 }
 
@@ -206,16 +215,19 @@ pub fn sum_blocks<T: Element>(size: [usize; 4], factors: [usize; 2], dy: &[T], d
     check_factors(size, factors, dx.len(), dy.len());
     let (level, block) = (Level::current(), width * factors[1] * c);
     dx.par_chunks_mut((width * c).max(1)).zip(dy.par_chunks((factors[0] * block).max(1))).for_each(|(dx, dy)| {
-        level.vectorize(|| {
-            dx.fill(T::zero());
-            for row in dy.chunks_exact(block) {
-                for (dx, pixels) in dx.chunks_exact_mut(c).zip(row.chunks_exact(factors[1] * c)) {
-                    for pixel in pixels.chunks_exact(c) {
-                        dx.iter_mut().zip(pixel).for_each(|(dx, &dy)| *dx += dy);
+        level.vectorize(
+            #[inline(always)]
+            || {
+                dx.fill(T::zero());
+                for row in dy.chunks_exact(block) {
+                    for (dx, pixels) in dx.chunks_exact_mut(c).zip(row.chunks_exact(factors[1] * c)) {
+                        for pixel in pixels.chunks_exact(c) {
+                            dx.iter_mut().zip(pixel).for_each(|(dx, &dy)| *dx += dy);
+                        }
                     }
                 }
-            }
-        })
+            },
+        )
     });
 }
 

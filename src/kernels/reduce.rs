@@ -38,7 +38,10 @@ pub fn reduce<T: Element>(
     let block = |i: usize, part: &mut [T], base: usize| {
         let start = i * rows_per_block;
         let n = rows_per_block.min(rows - start);
-        level.vectorize(|| reduce_block(part, base, &nest, start * row..(start + n) * row, x, f));
+        level.vectorize(
+            #[inline(always)]
+            || reduce_block(part, base, &nest, start * row..(start + n) * row, x, f),
+        );
     };
     if rows <= rows_per_block {
         block(0, out, 0);
@@ -68,19 +71,24 @@ fn reduce_block<T: Element>(
     f: impl Fn(T, T) -> T + Copy,
 ) {
     let [step, out_step] = nest.steps();
-    nest.runs(range.start, range.len(), |_, n, [i, o]| {
-        let o = o - base;
-        match (step, out_step) {
-            (1, 0) => x[i..i + n].chunks(RUN).for_each(|run| out[o] = f(out[o], reduce_run(run, f))),
-            (1, 1) => out[o..o + n].iter_mut().zip(&x[i..i + n]).for_each(|(y, &x)| *y = f(*y, x)),
-            _ => {
-                for k in 0..n {
-                    let y = &mut out[o + k * out_step];
-                    *y = f(*y, x[i + k * step]);
+    nest.runs(
+        range.start,
+        range.len(),
+        #[inline(always)]
+        |_, n, [i, o]| {
+            let o = o - base;
+            match (step, out_step) {
+                (1, 0) => x[i..i + n].chunks(RUN).for_each(|run| out[o] = f(out[o], reduce_run(run, f))),
+                (1, 1) => out[o..o + n].iter_mut().zip(&x[i..i + n]).for_each(|(y, &x)| *y = f(*y, x)),
+                _ => {
+                    for k in 0..n {
+                        let y = &mut out[o + k * out_step];
+                        *y = f(*y, x[i + k * step]);
+                    }
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 /// `f` over a non-empty run: sixteen lanes side by side, then the lanes, then the rest.

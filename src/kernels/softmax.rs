@@ -38,7 +38,10 @@ fn blocks<T: Element>(out: &mut [T], around: Around, f: impl Fn(usize, &mut [T])
     }
     let level = Level::current();
     map::for_chunks(out, (map::CHUNK / block).max(1) * block, |start, part| {
-        level.vectorize(|| part.chunks_exact_mut(block).enumerate().for_each(|(i, y)| f(start + i * block, y)));
+        level.vectorize(
+            #[inline(always)]
+            || part.chunks_exact_mut(block).enumerate().for_each(|(i, y)| f(start + i * block, y)),
+        );
     });
 }
 

@@ -22,7 +22,10 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
     if outer == 1 {
         map::for_chunks(out, map::CHUNK.div_ceil(inner), |start, part| {
             let w = w[start * inner..].chunks_exact(inner);
-            level.vectorize(|| part.iter_mut().zip(w).for_each(|(y, w)| *y = dot(w, v)));
+            level.vectorize(
+                #[inline(always)]
+                || part.iter_mut().zip(w).for_each(|(y, w)| *y = dot(w, v)),
+            );
         });
         return;
     }
@@ -31,15 +34,18 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
     let blocks = outer.div_ceil(each);
     let mut partial = Buffer::filled(blocks * rows, T::zero());
     let block = |(i, y): (usize, &mut [T])| {
-        level.vectorize(|| {
-            for a in i * each..outer.min((i + 1) * each) {
-                let (w, v) = (&w[a * rows * inner..][..rows * inner], &v[a * inner..][..inner]);
-                match inner {
-                    1 => y.iter_mut().zip(w).for_each(|(y, &w)| *y += w * v[0]),
-                    _ => y.iter_mut().zip(w.chunks_exact(inner)).for_each(|(y, w)| *y += dot(w, v)),
+        level.vectorize(
+            #[inline(always)]
+            || {
+                for a in i * each..outer.min((i + 1) * each) {
+                    let (w, v) = (&w[a * rows * inner..][..rows * inner], &v[a * inner..][..inner]);
+                    match inner {
+                        1 => y.iter_mut().zip(w).for_each(|(y, &w)| *y += w * v[0]),
+                        _ => y.iter_mut().zip(w.chunks_exact(inner)).for_each(|(y, w)| *y += dot(w, v)),
+                    }
                 }
-            }
-        })
+            },
+        )
     };
     partial.par_chunks_mut(rows).enumerate().for_each(block);
     partial.chunks(rows).for_each(|part| out.iter_mut().zip(part).for_each(|(y, &p)| *y += p));
@@ -56,26 +62,32 @@ pub fn transposed_times<T: Element>(out: &mut [T], w: &[T], around: Around, u: &
     if outer == 1 {
         // Columns in parallel; each task walks its part of every row.
         map::for_chunks(out, map::CHUNK.div_ceil(rows).max(64), |start, y| {
-            level.vectorize(|| {
-                for (w, &u) in w.chunks_exact(inner).zip(u) {
-                    y.iter_mut().zip(&w[start..]).for_each(|(y, &w)| *y += w * u);
-                }
-            })
+            level.vectorize(
+                #[inline(always)]
+                || {
+                    for (w, &u) in w.chunks_exact(inner).zip(u) {
+                        y.iter_mut().zip(&w[start..]).for_each(|(y, &w)| *y += w * u);
+                    }
+                },
+            )
         });
         return;
     }
     map::for_chunks(out, map::CHUNK.div_ceil(rows * inner) * inner, |start, part| {
-        level.vectorize(|| {
-            for (y, w) in part.chunks_exact_mut(inner).zip(w[start * rows..].chunks_exact(rows * inner)) {
-                if inner == 1 {
-                    y[0] = dot(w, u);
-                    continue;
+        level.vectorize(
+            #[inline(always)]
+            || {
+                for (y, w) in part.chunks_exact_mut(inner).zip(w[start * rows..].chunks_exact(rows * inner)) {
+                    if inner == 1 {
+                        y[0] = dot(w, u);
+                        continue;
+                    }
+                    for (w, &u) in w.chunks_exact(inner).zip(u) {
+                        y.iter_mut().zip(w).for_each(|(y, &w)| *y += w * u);
+                    }
                 }
-                for (w, &u) in w.chunks_exact(inner).zip(u) {
-                    y.iter_mut().zip(w).for_each(|(y, &w)| *y += w * u);
-                }
-            }
-        })
+            },
+        )
     });
 }
 
@@ -88,19 +100,22 @@ pub fn minus_outer<T: Element>(out: &mut [T], g: &[T], around: Around, u: &[T], 
     let level = Level::current();
     let block = rows * inner;
     map::for_chunks(out, (map::CHUNK / block).max(1) * block, |start, part| {
-        level.vectorize(|| {
-            let blocks = part.chunks_exact_mut(block).zip(g[start..].chunks_exact(block));
-            for ((y, g), v) in blocks.zip(v[start / rows..].chunks_exact(inner)) {
-                if inner == 1 {
-                    let v = v[0];
-                    y.iter_mut().zip(g.iter().zip(u)).for_each(|(y, (&g, &u))| *y = (g - u * v) * scale);
-                    continue;
+        level.vectorize(
+            #[inline(always)]
+            || {
+                let blocks = part.chunks_exact_mut(block).zip(g[start..].chunks_exact(block));
+                for ((y, g), v) in blocks.zip(v[start / rows..].chunks_exact(inner)) {
+                    if inner == 1 {
+                        let v = v[0];
+                        y.iter_mut().zip(g.iter().zip(u)).for_each(|(y, (&g, &u))| *y = (g - u * v) * scale);
+                        continue;
+                    }
+                    for ((y, g), &u) in y.chunks_exact_mut(inner).zip(g.chunks_exact(inner)).zip(u) {
+                        y.iter_mut().zip(g.iter().zip(v)).for_each(|(y, (&g, &v))| *y = (g - u * v) * scale);
+                    }
                 }
-                for ((y, g), &u) in y.chunks_exact_mut(inner).zip(g.chunks_exact(inner)).zip(u) {
-                    y.iter_mut().zip(g.iter().zip(v)).for_each(|(y, (&g, &v))| *y = (g - u * v) * scale);
-                }
-            }
-        })
+            },
+        )
     });
 }
 
@@ -109,7 +124,10 @@ pub fn inner_product<T: Element>(a: &[T], b: &[T]) -> f64 {
     let level = Level::current();
     let each = map::CHUNK.max(a.len().div_ceil(BLOCKS));
     let block = |(a, b): (&[T], &[T])| {
-        level.vectorize(|| a.chunks(1024).zip(b.chunks(1024)).map(|(a, b)| dot(a, b).f64()).sum::<f64>())
+        level.vectorize(
+            #[inline(always)]
+            || a.chunks(1024).zip(b.chunks(1024)).map(|(a, b)| dot(a, b).f64()).sum::<f64>(),
+        )
     };
     if a.len() <= each {
         return block((a, b));

@@ -79,7 +79,7 @@ impl<T: Element> Var<T> {
     /// y = scale·x + shift with two numbers; x̄ = scale·ȳ.
     pub fn affine(&self, scale: f64, shift: f64) -> Var<T> {
         let (a, b) = (T::of(scale), T::of(shift));
-        let value = self.value().map(|x| a * x + b);
+        let value = self.value().map(move |x| a * x + b);
         Var::record("affine", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
             back.give(0, |_| grad.affine(scale, 0.0));
         })

@@ -18,7 +18,7 @@ impl<T: Element> Var<T> {
     fn through_input(
         &self,
         name: &'static str,
-        f: impl Fn(T) -> T + Sync,
+        f: impl Fn(T) -> T + Sync + Copy,
         rule: impl Fn(&Var<T>, &Var<T>) -> Var<T> + 'static,
     ) -> Var<T> {
         let x = self.saved();
@@ -31,7 +31,7 @@ impl<T: Element> Var<T> {
     fn through_output(
         &self,
         name: &'static str,
-        f: impl Fn(T) -> T + Sync,
+        f: impl Fn(T) -> T + Sync + Copy,
         rule: impl Fn(&Var<T>, &Var<T>) -> Var<T> + 'static,
     ) -> Var<T> {
         let value = self.value().map(f);
@@ -159,16 +159,16 @@ impl<T: Element> Var<T> {
         let value = match gate {
             Gate::Positive { slope } => {
                 let slope = T::of(slope);
-                x.zip(by, *x.shape(), |x, by| if by > zero { x } else { slope * x })
+                x.zip(by, *x.shape(), move |x, by| if by > zero { x } else { slope * x })
             }
-            Gate::Sign => x.zip(by, *x.shape(), |x, by| match by {
+            Gate::Sign => x.zip(by, *x.shape(), move |x, by| match by {
                 by if by > zero => x,
                 by if by < zero => -x,
                 _ => zero,
             }),
             Gate::Between { min, max } => {
                 let (min, max) = (T::of(min), T::of(max));
-                x.zip(by, *x.shape(), |x, by| if by >= min && by <= max { x } else { zero })
+                x.zip(by, *x.shape(), move |x, by| if by >= min && by <= max { x } else { zero })
             }
         };
         let by = by.clone();

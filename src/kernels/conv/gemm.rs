@@ -250,15 +250,18 @@ fn exchange_channels<T: Element>(level: Level, shape: &ConvShape, w: &[T], phase
     let mut exchanged = Buffer::stale(blocks.len() * rows * columns);
     let matrices = exchanged.par_chunks_mut((rows * columns).max(1)).zip(&blocks);
     matrices.for_each(|(matrix, &start)| {
-        level.vectorize(|| {
-            // Sixteen rows at a time, so that a line of w that was fetched is used whole.
-            for (block, matrix) in matrix.chunks_mut(16 * columns).enumerate() {
-                for c in 0..columns {
-                    let from = &w[start + c * shape.out_channels + block * 16..];
-                    matrix[c..].iter_mut().step_by(columns).zip(from).for_each(|(to, &from)| *to = from);
+        level.vectorize(
+            #[inline(always)]
+            || {
+                // Sixteen rows at a time, so that a line of w that was fetched is used whole.
+                for (block, matrix) in matrix.chunks_mut(16 * columns).enumerate() {
+                    for c in 0..columns {
+                        let from = &w[start + c * shape.out_channels + block * 16..];
+                        matrix[c..].iter_mut().step_by(columns).zip(from).for_each(|(to, &from)| *to = from);
+                    }
                 }
-            }
-        })
+            },
+        )
     });
     exchanged
 }
@@ -415,13 +418,16 @@ pub fn conv2d_weight_grad<T: Element>(level: Level, shape: &ConvShape, x: &[T], 
     partial.par_chunks_mut(len).enumerate().for_each(|(i, part)| task(i, part));
     let total = dw.len();
     dw.par_chunks_mut(1 << 14).enumerate().for_each(|(i, dw)| {
-        level.vectorize(|| {
-            let at = |range: usize| &partial[range * total + (i << 14)..][..dw.len()];
-            dw.copy_from_slice(at(0));
-            for range in 1..ranges {
-                dw.iter_mut().zip(&partial[range * total + (i << 14)..]).for_each(|(dw, &p)| *dw += p);
-            }
-        })
+        level.vectorize(
+            #[inline(always)]
+            || {
+                let at = |range: usize| &partial[range * total + (i << 14)..][..dw.len()];
+                dw.copy_from_slice(at(0));
+                for range in 1..ranges {
+                    dw.iter_mut().zip(&partial[range * total + (i << 14)..]).for_each(|(dw, &p)| *dw += p);
+                }
+            },
+        )
     });
 }
 

@@ -110,11 +110,14 @@ impl<T: Element> Epilogue<'_, T> {
         if bias.is_empty() {
             return;
         }
-        level.vectorize(|| {
-            for pixel in pixels.chunks_exact_mut(bias.len()) {
-                pixel.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
-            }
-        })
+        level.vectorize(
+            #[inline(always)]
+            || {
+                for pixel in pixels.chunks_exact_mut(bias.len()) {
+                    pixel.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
+                }
+            },
+        )
     }
 
     fn check(&self, channels: usize) {

@@ -64,7 +64,10 @@ pub fn conv2d<T: Element>(level: Level, shape: &ConvShape, x: &[T], w: &[T], epi
         let mut products = Buffer::stale(pixels * columns);
         let x = (&x[(image * height + start) * width * c..], [c, 1]);
         matmul::gemm(level, [pixels, c, columns], x, (&weights, [columns, 1]), false, &mut products, columns);
-        level.vectorize(|| add_taps(shape, &products, start..end, first, y));
+        level.vectorize(
+            #[inline(always)]
+            || add_taps(shape, &products, start..end, first, y),
+        );
         epilogue.apply(level, y);
     });
 }

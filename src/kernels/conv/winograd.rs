@@ -204,7 +204,10 @@ pub fn conv2d<T: Element>(level: Level, shape: &ConvShape, x: &[T], w: &[T], epi
         let mut inputs = Buffer::stale(rows.len() * per_row * c);
         inputs.par_chunks_mut(per_row * c).enumerate().for_each(|(i, v)| {
             let (image, row) = ((first + i) / tiles[0], (first + i) % tiles[0]);
-            level.vectorize(|| transform_inputs(shape, x, image, row, v));
+            level.vectorize(
+                #[inline(always)]
+                || transform_inputs(shape, x, image, row, v),
+            );
         });
         // A line between the planes keeps them out of each other's cache sets.
         let plane = count * k + LANES;
@@ -215,7 +218,10 @@ pub fn conv2d<T: Element>(level: Level, shape: &ConvShape, x: &[T], w: &[T], epi
             matmul::gemm(level, [count, c, k], v, u, false, p, k);
         });
         rows.par_iter_mut().enumerate().for_each(|(i, y)| {
-            level.vectorize(|| transform_outputs(shape.output[1], k, (&products, plane), i * tiles[1], y));
+            level.vectorize(
+                #[inline(always)]
+                || transform_outputs(shape.output[1], k, (&products, plane), i * tiles[1], y),
+            );
             epilogue.apply(level, y);
         });
     }
@@ -244,16 +250,19 @@ fn tile_rows<'a, T>(shape: &ConvShape, y: &'a mut [T]) -> Vec<&'a mut [T]> {
 fn transform_weights<T: Element>(level: Level, [c, k]: [usize; 2], w: &[T]) -> Buffer<T> {
     let mut weights = Buffer::stale(POINTS * POINTS * c * k);
     weights.par_chunks_mut(POINTS * POINTS * k).enumerate().for_each(|(ci, u)| {
-        level.vectorize(|| {
-            for first in (0..k).step_by(LANES) {
-                let end = (first + LANES).min(k);
-                let tap = |r: usize, s: usize| load(&w[((r * TAPS + s) * c + ci) * k..][first..end]);
-                let g = std::array::from_fn(|r| std::array::from_fn(|s| tap(r, s)));
-                for (f, lanes) in transform(&WEIGHT, &g).as_flattened().iter().enumerate() {
-                    store(lanes, &mut u[f * k..][first..end]);
+        level.vectorize(
+            #[inline(always)]
+            || {
+                for first in (0..k).step_by(LANES) {
+                    let end = (first + LANES).min(k);
+                    let tap = |r: usize, s: usize| load(&w[((r * TAPS + s) * c + ci) * k..][first..end]);
+                    let g = std::array::from_fn(|r| std::array::from_fn(|s| tap(r, s)));
+                    for (f, lanes) in transform(&WEIGHT, &g).as_flattened().iter().enumerate() {
+                        store(lanes, &mut u[f * k..][first..end]);
+                    }
                 }
-            }
-        })
+            },
+        )
     });
     weights
 }
