@@ -10,7 +10,7 @@ use crate::{Backward, Element, Shape, Tensor, Var};
 
 impl<T: Element> Var<T> {
     /// The elements at `indices` along `axis`, in that order, any of them any number of times:
-    /// y[…, j, …] = x[…, indices[j], …], of extent `indices.len()` along `axis`.
+    /// `y[…, j, …] = x[…, indices[j], …]`, of extent `indices.len()` along `axis`.
     /// x̄ = [`index_add`](Var::index_add) of ȳ: an element picked twice gets two gradients.
     ///
     /// `table.index_select(0, &words)` is an embedding: (words, features) of a table (vocabulary, features).
@@ -35,8 +35,8 @@ impl<T: Element> Var<T> {
     }
 
     /// The adjoint of [`index_select`](Var::index_select): zeros of extent `extent` along `axis`, to which the element
-    /// at j is added at `indices[j]`: y[…, e, …] = Σ x[…, j, …] over the j with indices[j] = e, added in the order of
-    /// j at any number of threads. x̄ = [`index_select`](Var::index_select) of ȳ.
+    /// at j is added at `indices[j]`: `y[…, e, …] = Σ x[…, j, …]` over the j with `indices[j] = e`, added in the
+    /// order of j at any number of threads. x̄ = [`index_select`](Var::index_select) of ȳ.
     ///
     /// # Panics
     /// If the axis or an index is out of bounds, or there are not as many indices as elements along `axis`.

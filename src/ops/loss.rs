@@ -49,7 +49,7 @@ pub fn wasserstein_generator<T: Element>(fake: &Var<T>) -> Var<T> {
     -fake.mean()
 }
 
-/// The cross entropy of classes, mean over the batch: −ln softmax(logits)[n, labels[n]], logits (N, K).
+/// The cross entropy of classes, mean over the batch: −ln of the softmax of row n at `labels[n]`; logits (N, K).
 ///
 /// # Panics
 /// If logits is no matrix, or there is not one label below K for each row.

@@ -18,7 +18,7 @@ impl<T: Element> Var<T> {
     /// (d_out) and v is (rest), whatever the order in which the weight lies in memory.
     ///
     /// W̃ = (G − ⟨G, W̄⟩ u vᵀ)/σ, where G is the gradient of W̄ and
-    /// W̃ that of W: equation (15) for any loss, since for a layer h ↦ W̄h, G = Ê[δhᵀ] and ⟨G, W̄⟩ is its λ.
+    /// W̃ that of W: equation (15) for any loss, since for a layer h ↦ W̄h, G = Ê\[δhᵀ\] and ⟨G, W̄⟩ is its λ.
     ///
     /// σ(W̄) = 1 only as far as u and v have converged; see [`power_iteration`]. W = 0 gives NaN, as in PyTorch.
     ///
