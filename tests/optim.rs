@@ -1,0 +1,287 @@
+//! The optimisers against PyTorch, against their formulas, and against interruptions.
+
+#![cfg(feature = "safetensors")]
+
+mod fixtures;
+
+use fixtures::{Fixtures, assert_close};
+use wengert::nn::{Mode, ParamGrads, Params, Pass};
+use wengert::optim::{Adam, Ema, Optimizer, RmsProp, Sgd, clip_weights};
+use wengert::{Archive, Element, Level, Rng, Tape, Tensor, Var};
+
+const STEPS: usize = 12;
+
+/// Gradients of any value: those of Σ p ⊙ g are g, for the parameters that are named.
+fn gradients<T: Element>(params: &Params<T>, of: &[(&str, Tensor<T>)]) -> ParamGrads<T> {
+    let tape = Tape::new();
+    let pass = Pass::new(params, &tape, Mode::Train);
+    let terms = of.iter().map(|(name, g)| (pass.param(params.id(name).unwrap()) * Var::from(g)).sum());
+    let loss = terms.reduce(|a, b| a + b).expect("at least one gradient");
+    pass.gradients(&loss.backward())
+}
+
+fn store<T: Element>(tensors: &[(&str, Tensor<T>)]) -> Params<T> {
+    let mut params = Params::new();
+    for (name, value) in tensors {
+        params.scope("").parameter(name, value.clone());
+    }
+    params
+}
+
+fn bits(params: &Params<f32>) -> Vec<u32> {
+    params.parameters().flat_map(|(_, _, p)| p.to_vec()).map(f32::to_bits).collect()
+}
+
+fn sgd<T: Element>() -> Sgd<T> {
+    Sgd::new(0.1)
+}
+
+const NAMES: [&str; 5] = ["dense", "bias", "kernel", "scalar", "tiny"];
+
+/// Twelve steps of a case of PyTorch's, compared after every step; `after_step` sees the parameters as well.
+fn follow(case: &str, mut optimiser: impl Optimizer<f64>, clip: Option<f64>, states: &[&str]) {
+    let file = Fixtures::open("optim");
+    let mut params = store(&NAMES.map(|name| (name, file.get(&format!("init/{name}")))));
+    for step in 0..STEPS {
+        let grads = NAMES.map(|name| (name, file.row(&format!("grad/{name}"), step)));
+        let grads = gradients(&params, &grads);
+        optimiser.step(&mut params, &grads);
+        if let Some(c) = clip {
+            clip_weights(&mut params, c);
+        }
+        for name in NAMES {
+            let expected = file.row(&format!("{case}/after/{name}"), step);
+            assert_close(&format!("{case} {name} step {step}"), &params.get(name).unwrap(), &expected, 1e-13);
+        }
+    }
+    let mut archive = Archive::new();
+    optimiser.store(&params, &mut archive, "o.");
+    for name in NAMES {
+        for state in states {
+            let expected: Tensor<f64> = file.get(&format!("{case}/state/{state}/{name}"));
+            let found = archive.tensor(&format!("o.{name}.{state}"), expected.shape()).unwrap();
+            assert_close(&format!("{case} {state} {name}"), &found, &expected, 1e-13);
+        }
+        assert_eq!(archive.count(&format!("o.{name}.step")).unwrap(), STEPS as u64);
+    }
+}
+
+#[test]
+fn adam_is_pytorchs() {
+    follow("adam", Adam::new(2e-4).betas(0.5, 0.999), None, &["exp_avg", "exp_avg_sq"]);
+    follow("adam_beta0", Adam::new(1e-3).betas(0.0, 0.9), None, &["exp_avg", "exp_avg_sq"]);
+}
+
+#[test]
+fn rms_prop_and_clipping_are_pytorchs() {
+    follow("rmsprop", RmsProp::new(5e-5), None, &["square_avg"]);
+    follow("rmsprop_clip", RmsProp::new(5e-5), Some(0.01), &["square_avg"]);
+}
+
+#[test]
+fn sgd_is_pytorchs() {
+    follow("sgd", sgd(), None, &[]);
+    follow("sgd_momentum", sgd().momentum(0.9), None, &["momentum_buffer"]);
+}
+
+#[test]
+fn averages_are_those_of_the_formula() {
+    let file = Fixtures::open("optim");
+    let mut params = store(&NAMES.map(|name| (name, file.get::<f64>(&format!("init/{name}")))));
+    let mut ema = Ema::new(&params, 0.999);
+    for step in 0..STEPS {
+        NAMES.iter().for_each(|name| params.set(name, file.row(&format!("sgd/after/{name}"), step)));
+        ema.update(&params);
+        for name in NAMES {
+            let expected = file.row(&format!("ema/after/{name}"), step);
+            assert_close(name, &ema.params().get(name).unwrap(), &expected, 1e-13);
+        }
+    }
+}
+
+/// The witness bites: another ε of the same order is a difference that it sees.
+#[test]
+#[should_panic(expected = "adam dense step 0: differs by")]
+fn a_wrong_eps_is_caught() {
+    follow("adam", Adam::new(2e-4).betas(0.5, 0.999).eps(2e-8), None, &[]);
+}
+
+/// Adam of one number in f64, from the paper's formulas with PyTorch's ε.
+fn adam_by_hand(p: f64, gradients: &[f64], lr: f64, (beta1, beta2): (f64, f64)) -> f64 {
+    let (mut p, mut m, mut v) = (p, 0.0, 0.0);
+    for (t, g) in gradients.iter().enumerate() {
+        m = beta1 * m + (1.0 - beta1) * g;
+        v = beta2 * v + (1.0 - beta2) * g * g;
+        let (m_hat, v_hat) = (m / (1.0 - beta1.powi(t as i32 + 1)), v / (1.0 - beta2.powi(t as i32 + 1)));
+        p -= lr * m_hat / (v_hat.sqrt() + 1e-8);
+    }
+    p
+}
+
+#[test]
+fn large_tensors_in_f32_at_every_level_and_thread_count() {
+    let mut rng = Rng::seed(1);
+    // More than two chunks of the kernels, and no whole number of vectors.
+    let n = 40_003;
+    let start: Tensor<f32> = rng.normal([n]);
+    let grads: Vec<Tensor<f32>> = (0..3).map(|_| rng.normal([n])).collect();
+    let run = || {
+        let mut params = store(&[("p", start.clone())]);
+        let mut adam = Adam::new(1e-3).betas(0.5, 0.9);
+        for g in &grads {
+            let grads = gradients(&params, &[("p", g.clone())]);
+            adam.step(&mut params, &grads);
+        }
+        params
+    };
+    let expected = run();
+    let values = expected.get("p").unwrap().to_vec();
+    for i in [0, 1, 16_383, 16_384, n - 1] {
+        let history: Vec<f64> = grads.iter().map(|g| f64::from(g.to_vec()[i])).collect();
+        let by_hand = adam_by_hand(f64::from(start.to_vec()[i]), &history, 1e-3, (0.5, 0.9));
+        assert!((f64::from(values[i]) - by_hand).abs() < 1e-6, "{i}: {} for {by_hand}", values[i]);
+    }
+    for level in [Level::Scalar, Level::Avx2, Level::Avx512].into_iter().filter(|level| level.is_available()) {
+        assert_eq!(bits(&level.scope(run)), bits(&expected), "{level:?}");
+    }
+    for threads in [1, 2, 3, 8] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(bits(&pool.install(run)), bits(&expected), "{threads} threads");
+    }
+}
+
+#[test]
+fn gradients_in_another_memory_order() {
+    let mut rng = Rng::seed(2);
+    let (start, grad): (Tensor<f64>, Tensor<f64>) = (rng.normal([2, 3, 4, 5]), rng.normal([2, 3, 4, 5]));
+    let mut results = Vec::new();
+    for (p, g) in [
+        (start.clone(), grad.clone()),
+        (start.in_memory_order([2, 3, 1, 0]), grad.clone()),
+        (start.clone(), grad.in_memory_order([2, 3, 1, 0])),
+        (start.clone(), Tensor::from_vec([5, 4, 3, 2], grad.permute([3, 2, 1, 0]).to_vec()).permute([3, 2, 1, 0])),
+    ] {
+        let mut params = store(&[("p", p)]);
+        let mut rule = RmsProp::new(1e-2);
+        for _ in 0..2 {
+            let grads = gradients(&params, &[("p", g.clone())]);
+            rule.step(&mut params, &grads);
+        }
+        results.push(params.get("p").unwrap());
+    }
+    assert!(results.iter().all(|r| *r == results[0]));
+}
+
+#[test]
+fn parameters_without_gradient_are_skipped() {
+    let mut params = store(&[("a", Tensor::<f64>::ones([2])), ("b", Tensor::ones([2]))]);
+    let mut adam = Adam::new(0.1);
+    for names in [&["a"][..], &["a", "b"], &["b"]] {
+        let grads: Vec<_> = names.iter().map(|&name| (name, Tensor::ones([2]))).collect();
+        let grads = gradients(&params, &grads);
+        adam.step(&mut params, &grads);
+    }
+    let mut archive = Archive::new();
+    adam.store(&params, &mut archive, "");
+    assert_eq!((archive.count("a.step").unwrap(), archive.count("b.step").unwrap()), (2, 2));
+    assert_eq!(params.get("a"), params.get("b"));
+}
+
+/// Optimisers of each kind, for tests that hold for all.
+fn all() -> Vec<(&'static str, Box<dyn Optimizer<f32>>)> {
+    vec![
+        ("sgd", Box::new(sgd())),
+        ("momentum", Box::new(sgd().momentum(0.9))),
+        ("rmsprop", Box::new(RmsProp::new(1e-2))),
+        ("adam", Box::new(Adam::new(1e-2).betas(0.0, 0.9))),
+    ]
+}
+
+#[test]
+fn a_run_resumed_from_a_file_goes_on_to_the_bit() {
+    let mut rng = Rng::seed(3);
+    let start = [("a", rng.normal([3, 5]).permute([1, 0])), ("b", rng.normal([7])), ("never", rng.normal([2]))];
+    let grads: Vec<_> = (0..6).map(|_| [("a", rng.normal([5, 3])), ("b", rng.normal([7]))]).collect();
+    for ((name, mut whole), (_, mut resumed)) in all().into_iter().zip(all()) {
+        let mut params = store(&start);
+        let step = |rule: &mut Box<dyn Optimizer<f32>>, params: &mut Params<f32>, i: usize| {
+            let grads = gradients(params, &grads[i]);
+            rule.step(params, &grads);
+        };
+        (0..3).for_each(|i| step(&mut whole, &mut params, i));
+        let mut archive = Archive::new();
+        params.store(&mut archive, "net.");
+        whole.store(&params, &mut archive, "optimiser.");
+        let archive = Archive::from_bytes(&archive.to_bytes(), "checkpoint").unwrap();
+        let mut other = store(&start);
+        other.restore(&archive, "net.").unwrap();
+        resumed.restore(&other, &archive, "optimiser.").unwrap();
+        for i in 3..6 {
+            step(&mut whole, &mut params, i);
+            step(&mut resumed, &mut other, i);
+        }
+        assert_eq!(bits(&params), bits(&other), "{name}");
+        assert_ne!(bits(&params), bits(&store(&start)), "{name}");
+    }
+}
+
+#[test]
+fn foreign_state_is_refused_by_name() {
+    let mut params = store(&[("a", Tensor::<f32>::ones([2]))]);
+    let grads = gradients(&params, &[("a", Tensor::ones([2]))]);
+    let mut adam = Adam::new(0.1);
+    adam.step(&mut params, &grads);
+    let mut archive = Archive::new();
+    adam.store(&params, &mut archive, "o.");
+    let message = RmsProp::new(0.1).restore(&params, &archive, "o.").unwrap_err().to_string();
+    assert_eq!(message, "archive: missing: o.a.square_avg; unexpected: o.a.exp_avg, o.a.exp_avg_sq");
+    archive.set_tensor("o.a.exp_avg", &Tensor::<f32>::ones([3]));
+    let message = adam.restore(&params, &archive, "o.").unwrap_err().to_string();
+    assert_eq!(message, "archive: o.a.exp_avg: found F32 [3], expected F32 [2]");
+}
+
+#[test]
+fn clipping_holds_parameters_and_leaves_buffers() {
+    let mut params = store(&[("p", Tensor::from_vec([4], vec![-3.0, 0.004, f32::NAN, f32::INFINITY]))]);
+    params.scope("").buffer("running_mean", Tensor::full([1], 7.0));
+    clip_weights(&mut params, 0.01);
+    let p = params.get("p").unwrap().to_vec();
+    assert_eq!((p[0], p[1], p[3]), (-0.01, 0.004, 0.01));
+    assert!(p[2].is_nan(), "a NaN is not hidden");
+    assert_eq!(params.get("running_mean"), Some(Tensor::full([1], 7.0)));
+}
+
+#[test]
+fn a_step_does_not_reach_clones() {
+    let mut params = store(&[("p", Tensor::<f64>::ones([3]))]);
+    let (copy, value) = (params.clone(), params.get("p").unwrap());
+    let grads = gradients(&params, &[("p", Tensor::ones([3]))]);
+    sgd().step(&mut params, &grads);
+    assert_eq!(copy.get("p"), Some(Tensor::ones([3])));
+    assert_eq!(value, Tensor::ones([3]));
+    assert_eq!(params.get("p"), Some(Tensor::full([3], 0.9)));
+}
+
+#[test]
+fn the_learning_rate_changes() {
+    let mut params = store(&[("p", Tensor::<f64>::ones([1]))]);
+    let mut rule = sgd();
+    Optimizer::<f64>::set_lr(&mut rule, 0.5);
+    let grads = gradients(&params, &[("p", Tensor::ones([1]))]);
+    rule.step(&mut params, &grads);
+    assert_eq!(params.get("p"), Some(Tensor::full([1], 0.5)));
+}
+
+#[test]
+#[should_panic(expected = "gradients of another network")]
+fn gradients_of_another_network_are_refused() {
+    let (one, mut two) = (store(&[("p", Tensor::<f64>::ones([1]))]), store(&[("p", Tensor::ones([1]))]));
+    let grads = gradients(&one, &[("p", Tensor::ones([1]))]);
+    sgd().step(&mut two, &grads);
+}
+
+#[test]
+#[should_panic(expected = "Adam: expected beta2 in 0.0..1.0, found 1")]
+fn settings_are_checked() {
+    let _ = Adam::<f32>::new(1e-3).betas(0.5, 1.0);
+}
