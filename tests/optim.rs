@@ -263,6 +263,18 @@ fn a_step_does_not_reach_clones() {
 }
 
 #[test]
+fn a_step_writes_in_place() {
+    let mut params = store(&[("p", Tensor::<f64>::ones([1000]))]);
+    let address = params.get("p").unwrap().data().as_ptr();
+    let mut adam = Adam::new(0.1);
+    for _ in 0..2 {
+        let grads = gradients(&params, &[("p", Tensor::ones([1000]))]);
+        adam.step(&mut params, &grads);
+        assert_eq!(params.get("p").unwrap().data().as_ptr(), address);
+    }
+}
+
+#[test]
 fn the_learning_rate_changes() {
     let mut params = store(&[("p", Tensor::<f64>::ones([1]))]);
     let mut rule = sgd();

@@ -120,9 +120,6 @@ impl LayerNorm {
     pub fn forward<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>) -> Var<T> {
         let (shape, own) = (x.shape(), &self.shape);
         assert!(shape.ends_with(own), "LayerNorm: input {shape}: expected last axes of extents {own}");
-        let axes: Shape = (shape.len() - own.len()..shape.len()).collect();
-        let deviation = x - x.mean_axes(axes, true);
-        let var = deviation.powi(2).mean_axes(axes, true);
-        deviation / (var + EPS).sqrt() * pass.param(self.gamma) + pass.param(self.beta)
+        x.layer_norm(own.len(), &pass.param(self.gamma), &pass.param(self.beta), EPS)
     }
 }

@@ -68,6 +68,11 @@ impl ParamId {
     pub(crate) fn index(self) -> usize {
         self.0.index
     }
+
+    /// The network that it is a parameter of; see [`Params::structure`].
+    pub(crate) fn structure(self) -> u64 {
+        self.0.structure
+    }
 }
 
 impl<T: Element> Default for Params<T> {

@@ -163,7 +163,12 @@ pub struct ParamGrads<T: Element = f32> {
 
 impl<T: Element> ParamGrads<T> {
     /// The gradient of a parameter, or `None` if the loss does not depend on it.
+    ///
+    /// # Panics
+    /// If it is a parameter of another network.
+    #[track_caller]
     pub fn get(&self, id: ParamId) -> Option<&Tensor<T>> {
+        assert!(id.structure() == self.structure, "ParamGrads::get: this is a parameter of another network");
         self.by_index(id.index())
     }
 

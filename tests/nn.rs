@@ -1,0 +1,316 @@
+//! Stores, passes and layers: names, freezing, caching, state.
+
+#![cfg(feature = "safetensors")]
+
+mod fixtures;
+
+use fixtures::{Fixtures, assert_close};
+use wengert::nn::{
+    BatchNorm, Conv2d, ConvTranspose2d, Embedding, Init, LayerNorm, Linear, Mode, Params, Pass, WeightOptions,
+};
+use wengert::ops::Conv2dOptions;
+use wengert::{Rng, Tape, Tensor, Var};
+
+fn rng() -> Rng {
+    Rng::seed(5)
+}
+
+fn normalised() -> WeightOptions {
+    WeightOptions::new(Init::PyTorch).spectral_norm()
+}
+
+#[test]
+fn names_are_pytorchs() {
+    let mut params = Params::<f32>::new();
+    let (o, mut rng) = (Conv2dOptions::default(), rng());
+    Linear::new(&mut params.scope("l"), 3, 4, Init::PyTorch, &mut rng);
+    ConvTranspose2d::new(&mut params.scope("d").scope("0"), 4, 2, [4, 3], &o, Init::PyTorch, &mut rng);
+    BatchNorm::new(&mut params.scope("b").scope("0"), 2, Init::PyTorch, &mut rng);
+    Conv2d::new(&mut params.scope("c.0"), 4, 6, [3, 2], &o.groups(2), normalised(), &mut rng);
+    ConvTranspose2d::new(&mut params.scope("t"), 4, 6, [3, 2], &o, normalised().without_bias(), &mut rng);
+    let shapes: Vec<String> = params
+        .names()
+        .map(|name| format!("{name} {}", params.get(name).map_or("count".into(), |t| t.shape().to_string())))
+        .collect();
+    let expected = [
+        "l.weight (4, 3)",
+        "l.bias (4)",
+        "d.0.weight (4, 2, 4, 3)",
+        "d.0.bias (2)",
+        "b.0.weight (2)",
+        "b.0.bias (2)",
+        "b.0.running_mean (2)",
+        "b.0.running_var (2)",
+        "b.0.num_batches_tracked count",
+        "c.0.parametrizations.weight.original (6, 2, 3, 2)",
+        "c.0.parametrizations.weight.0._u (6)",
+        "c.0.parametrizations.weight.0._v (12)",
+        "c.0.bias (6)",
+        "t.parametrizations.weight.original (4, 6, 3, 2)",
+        "t.parametrizations.weight.0._u (6)",
+        "t.parametrizations.weight.0._v (24)",
+    ];
+    assert_eq!(shapes, expected);
+    assert_eq!(params.size(), 16 + 96 + 2 + 4 + 72 + 6 + 144);
+}
+
+#[test]
+fn weights_of_convolutions_lie_as_the_kernels_want_them() {
+    let mut params = Params::<f32>::new();
+    let o = Conv2dOptions::default();
+    Conv2d::new(&mut params.scope("c"), 4, 6, [3, 2], &o, Init::normal(0.02), &mut rng());
+    let weight = params.get("c.weight").unwrap();
+    assert_eq!(weight.strides(), weight.in_memory_order(wengert::ops::WEIGHT_ORDER).strides());
+    // The same draws as if they had stayed row-major.
+    let draws: Tensor<f64> = rng().normal([6, 4, 3, 2]);
+    let same = draws.to_vec().iter().zip(weight.to_vec()).all(|(&d, w)| (d as f32 * 0.02 - w).abs() < 1e-8);
+    assert!(same);
+}
+
+#[test]
+fn initialisations() {
+    let (o, mut rng) = (Conv2dOptions::default(), rng());
+    let mut params = Params::<f64>::new();
+    let mut make = |name: &str, init: Init| {
+        Conv2d::new(&mut params.scope(name), 16, 32, [3, 3], &o, init, &mut rng);
+    };
+    make("pytorch", Init::PyTorch);
+    make("glorot", Init::GlorotUniform);
+    make("normal", Init::Normal { mean: 1.0, std: 0.02 });
+    make("constant", Init::Constant(0.5));
+    let moments = |name: &str| {
+        let x = params.get(name).unwrap().to_vec();
+        let mean = x.iter().sum::<f64>() / x.len() as f64;
+        let var = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
+        (mean, var.sqrt(), x.iter().fold(0.0, |m: f64, x| m.max(x.abs())))
+    };
+    let near = |a: f64, b: f64| (a - b).abs() < 0.05 * b;
+    for (name, bound) in [("pytorch.weight", 1.0 / 12.0), ("glorot.weight", (6.0_f64 / (48.0 * 9.0)).sqrt())] {
+        let (mean, std, max) = moments(name);
+        assert!(mean.abs() < 0.05 * bound && near(std, bound / 3.0_f64.sqrt()), "{name}: {mean} {std}");
+        assert!(max <= bound && max > 0.98 * bound, "{name}: {max} of {bound}");
+    }
+    let (_, _, max) = moments("pytorch.bias");
+    assert!(max > 0.0 && max <= 1.0 / 12.0);
+    let (mean, std, _) = moments("normal.weight");
+    assert!(near(mean, 1.0) && near(std, 0.02));
+    assert_eq!(params.get("constant.weight").unwrap(), Tensor::full([32, 16, 3, 3], 0.5));
+    for name in ["glorot.bias", "normal.bias", "constant.bias"] {
+        assert_eq!(params.get(name).unwrap(), Tensor::zeros([32]));
+    }
+    // A transposed convolution takes its fan-in from axis 1, as PyTorch does.
+    let mut params = Params::<f64>::new();
+    ConvTranspose2d::new(&mut params.scope("t"), 100, 4, [3, 3], &o, Init::PyTorch, &mut Rng::seed(1));
+    let max = params.get("t.weight").unwrap().to_vec().iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+    assert!(max <= 1.0 / 6.0 && max > 0.99 / 6.0, "{max}");
+}
+
+#[test]
+fn a_frozen_network_is_on_no_tape() {
+    let mut rng = rng();
+    let mut params = Params::<f64>::new();
+    let layer = Linear::new(&mut params.scope("l"), 3, 2, normalised(), &mut rng);
+    let norm = BatchNorm::new(&mut params.scope("b"), 2, Init::PyTorch, &mut rng);
+    let nodes = |pass: &Pass<f64>, tape: &Tape<f64>| {
+        let x = tape.var(Rng::seed(6).normal([4, 3]));
+        let y = norm.forward(pass, &layer.forward(pass, &x)).powi(2).sum();
+        let names = tape.names();
+        (names, y.backward().wrt(&x))
+    };
+    let tape = Tape::new();
+    let (names, free_gradient) = nodes(&Pass::new(&params, &tape, Mode::TrainFixed), &tape);
+    assert_eq!(names.iter().filter(|name| **name == "var").count(), 5);
+    assert!(names.contains(&"spectral_norm"));
+    let tape = Tape::new();
+    let (names, frozen_gradient) = nodes(&Pass::frozen(&params, Mode::TrainFixed), &tape);
+    assert_eq!(names.iter().filter(|name| **name == "var").count(), 1, "{names:?}");
+    assert!(!names.contains(&"spectral_norm"), "{names:?}");
+    assert_close("gradient of x", &frozen_gradient, &free_gradient, 1e-13);
+}
+
+#[test]
+fn each_parameter_is_bound_once_and_its_gradients_add_up() {
+    let mut params = Params::<f64>::new();
+    let layer = Linear::new(&mut params.scope("l"), 2, 1, Init::Constant(1.0), &mut rng());
+    let unused = Linear::new(&mut params.scope("unused"), 2, 1, Init::Constant(1.0), &mut rng());
+    let tape = Tape::new();
+    let pass = Pass::new(&params, &tape, Mode::Train);
+    let x: Var<f64> = Tensor::from_vec([1, 2], vec![1.0, 2.0]).into();
+    let loss = layer.forward(&pass, &x).sum() + layer.forward(&pass, &(&x * 10.0)).sum();
+    assert_eq!(tape.names().iter().filter(|name| **name == "var").count(), 2);
+    let _ = unused;
+    let grads = pass.gradients(&loss.backward());
+    assert_eq!(grads.get(params.id("l.weight").unwrap()).unwrap().to_vec(), [11.0, 22.0]);
+    assert_eq!(grads.get(params.id("l.bias").unwrap()).unwrap().to_vec(), [2.0]);
+    assert!(grads.get(params.id("unused.weight").unwrap()).is_none());
+}
+
+#[test]
+fn spectral_norm_iterates_once_per_training_pass() {
+    let mut params = Params::<f64>::new();
+    let layer = Linear::new(&mut params.scope("l"), 5, 4, normalised().without_bias(), &mut rng());
+    let u = |params: &Params<f64>| params.get("l.parametrizations.weight.0._u").unwrap();
+    let x: Var<f64> = Tensor::ones([1, 5]).into();
+    let start = u(&params);
+    for mode in [Mode::TrainFixed, Mode::Eval] {
+        layer.forward(&Pass::frozen(&params, mode), &x);
+        assert_eq!(u(&params), start, "{mode:?}");
+    }
+    let tape = Tape::new();
+    let pass = Pass::new(&params, &tape, Mode::Train);
+    let (first, once) = (layer.forward(&pass, &x), u(&params));
+    assert_ne!(once, start);
+    let second = layer.forward(&pass, &x);
+    assert_eq!((u(&params), second.value()), (once.clone(), first.value()));
+    assert_eq!(tape.names().iter().filter(|name| **name == "spectral_norm").count(), 1);
+    // A frozen pass in training mode iterates as well: what changes state is the mode.
+    layer.forward(&Pass::frozen(&params, Mode::Train), &x);
+    assert_ne!(u(&params), once);
+}
+
+#[test]
+fn spectral_norm_brings_every_kind_of_layer_to_one() {
+    let mut params = Params::<f64>::new();
+    let mut rng = rng();
+    let o = Conv2dOptions::default().padding(1);
+    let linear = Linear::new(&mut params.scope("l"), 5, 4, normalised(), &mut rng);
+    let conv = Conv2d::new(&mut params.scope("c"), 2, 4, [3, 3], &o, normalised(), &mut rng);
+    let up = ConvTranspose2d::new(&mut params.scope("t"), 2, 4, [3, 3], &o, normalised(), &mut rng);
+    let table = Embedding::new(&mut params.scope("e"), 6, 3, normalised(), &mut rng);
+    for _ in 0..300 {
+        let pass = Pass::frozen(&params, Mode::Train);
+        linear.forward(&pass, &Tensor::ones([1, 5]).into());
+        conv.forward(&pass, &Tensor::ones([1, 2, 3, 3]).into());
+        up.forward(&pass, &Tensor::ones([1, 2, 3, 3]).into());
+        table.forward(&pass, &[0]);
+    }
+    for (name, axis) in [("l", 0), ("c", 0), ("t", 1), ("e", 0)] {
+        let part = |part: &str| params.get(&format!("{name}.parametrizations.weight.{part}")).unwrap();
+        let (w, u, v) = (part("original"), part("0._u"), part("0._v"));
+        let mut axes: Vec<usize> = (0..w.rank()).collect();
+        axes.swap(0, axis);
+        let matrix = Var::from(w.permute(&axes).reshape([u.size(), v.size()]));
+        let (u, v) = (Var::from(u.reshape([1, u.size()])), Var::from(v.reshape([v.size(), 1])));
+        let sigma = u.matmul(&matrix).matmul(&v).item();
+        // The fixed point of the iteration: Wᵀu = σv and Wv = σu.
+        assert_close(name, u.matmul(&matrix).value(), &(v.t() * sigma).into_value(), 1e-6);
+        assert_close(name, matrix.matmul(&v).value(), &(u.t() * sigma).into_value(), 1e-6);
+    }
+}
+
+#[test]
+fn batch_norm_tracks_as_pytorch_does() {
+    let file = Fixtures::open("layers");
+    for case in ["batch_norm_2d_train", "batch_norm_4d_train"] {
+        let get = |name: &str| file.get::<f64>(&format!("{case}/{name}"));
+        let mut params = Params::new();
+        let norm = BatchNorm::new(&mut params.scope(""), 4, Init::PyTorch, &mut rng());
+        params.set("running_mean", get("running_mean"));
+        params.set("running_var", get("running_var"));
+        for call in ["1", "2"] {
+            let get = |name: &str| get(&format!("{name}_{call}"));
+            params.set("weight", get("weight"));
+            params.set("bias", get("bias"));
+            let (x, y) = (Var::from(get("x")), get("y"));
+            // Without the right to change state it does not, and computes the same.
+            assert_close(case, norm.forward(&Pass::frozen(&params, Mode::TrainFixed), &x).value(), &y, 1e-12);
+            assert_close(case, norm.forward(&Pass::frozen(&params, Mode::Train), &x).value(), &y, 1e-12);
+            assert_close(case, &params.get("running_mean").unwrap(), &get("running_mean"), 1e-12);
+            assert_close(case, &params.get("running_var").unwrap(), &get("running_var"), 1e-12);
+        }
+        assert_eq!(params.count("num_batches_tracked"), Some(2));
+    }
+    for case in ["batch_norm_2d_eval", "batch_norm_4d_eval"] {
+        let get = |name: &str| file.get::<f64>(&format!("{case}/{name}"));
+        let mut params = Params::new();
+        let norm = BatchNorm::new(&mut params.scope(""), 4, Init::PyTorch, &mut rng());
+        ["weight", "bias", "running_mean", "running_var"].iter().for_each(|name| params.set(name, get(name)));
+        let y = norm.forward(&Pass::frozen(&params, Mode::Eval), &get("x").into());
+        assert_close(case, y.value(), &get("y"), 1e-12);
+    }
+}
+
+#[test]
+fn the_other_layers_are_pytorchs() {
+    let file = Fixtures::open("layers");
+    let get = |name: &str| file.get::<f64>(name);
+    let mut rng = rng();
+    for (case, shape) in [("layer_norm", &[6][..]), ("layer_norm_chw", &[2, 3, 4])] {
+        let mut params = Params::new();
+        let layer = LayerNorm::new(&mut params.scope(""), shape);
+        ["weight", "bias"].iter().for_each(|name| params.set(name, get(&format!("{case}/{name}"))));
+        let y = layer.forward(&Pass::frozen(&params, Mode::Train), &get(&format!("{case}/x")).into());
+        assert_close(case, y.value(), &get(&format!("{case}/y")), 1e-12);
+    }
+    let mut params = Params::new();
+    let layer = Linear::new(&mut params.scope("linear"), 7, 4, Init::PyTorch, &mut rng);
+    let o = Conv2dOptions { stride: [1, 2], padding: [1, 0], dilation: [1, 1], groups: 2 };
+    let conv = Conv2d::new(&mut params.scope("conv2d_groups"), 4, 6, [3, 3], &o, Init::PyTorch, &mut rng);
+    let o = Conv2dOptions { stride: [2, 1], padding: [1, 1], dilation: [1, 1], groups: 2 };
+    let mut scope = params.scope("conv_transpose2d_groups");
+    let up = ConvTranspose2d::new(&mut scope, 4, 6, [4, 3], &o, Init::PyTorch, &mut rng).output_padding([1, 0]);
+    let table = Embedding::new(&mut params.scope("embedding"), 7, 3, Init::PyTorch, &mut rng);
+    let names: Vec<String> = params.names().map(String::from).collect();
+    names.iter().for_each(|name| params.set(name, get(&name.replacen('.', "/", 1))));
+    let pass = Pass::frozen(&params, Mode::Eval);
+    let x = |case: &str| Var::from(get(&format!("{case}/x")));
+    let classes: Vec<usize> = get("embedding/index").to_vec().iter().map(|&i| i as usize).collect();
+    for (case, y) in [
+        ("linear", layer.forward(&pass, &x("linear"))),
+        ("conv2d_groups", conv.forward(&pass, &x("conv2d_groups"))),
+        ("conv_transpose2d_groups", up.forward(&pass, &x("conv_transpose2d_groups"))),
+        ("embedding", table.forward(&pass, &classes).reshape([2, 4, 3])),
+    ] {
+        assert_close(case, y.value(), &get(&format!("{case}/y")), 1e-12);
+    }
+}
+
+#[test]
+#[should_panic(expected = "Linear: input (5, 4), weight (2, 3): expected an input (N, 3)")]
+fn a_wrong_input_is_named() {
+    let mut params = Params::<f32>::new();
+    let layer = Linear::new(&mut params.scope("l"), 3, 2, Init::PyTorch, &mut rng());
+    layer.forward(&Pass::frozen(&params, Mode::Eval), &Tensor::ones([5, 4]).into());
+}
+
+#[test]
+#[should_panic(expected = "expected more than one value per channel in training")]
+fn a_batch_of_one_has_no_variance() {
+    let mut params = Params::<f32>::new();
+    let layer = BatchNorm::new(&mut params.scope("b"), 3, Init::PyTorch, &mut rng());
+    layer.forward(&Pass::frozen(&params, Mode::Train), &Tensor::ones([1, 3]).into());
+}
+
+#[test]
+#[should_panic(expected = "this layer was made in another store")]
+fn a_layer_of_another_network_is_refused() {
+    let (mut one, mut two) = (Params::<f32>::new(), Params::<f32>::new());
+    let layer = Linear::new(&mut one.scope("l"), 3, 2, Init::PyTorch, &mut rng());
+    Linear::new(&mut two.scope("l"), 3, 2, Init::PyTorch, &mut rng());
+    layer.forward(&Pass::frozen(&two, Mode::Eval), &Tensor::ones([5, 3]).into());
+}
+
+#[test]
+#[should_panic(expected = "there is a `l.weight` already")]
+fn names_are_taken_once() {
+    let mut params = Params::<f32>::new();
+    Linear::new(&mut params.scope("l"), 3, 2, Init::PyTorch, &mut rng());
+    Linear::new(&mut params.scope("l"), 3, 2, Init::PyTorch, &mut rng());
+}
+
+#[test]
+#[should_panic(expected = "this pass is frozen")]
+fn a_frozen_pass_has_no_gradients() {
+    let params = Params::<f64>::new();
+    let x = Tape::new().var(Tensor::scalar(1.0));
+    let gradients = x.exp().backward();
+    let _ = Pass::frozen(&params, Mode::Train).gradients(&gradients);
+}
+
+#[test]
+#[should_panic(expected = "state changes in Mode::Train only, this is Eval")]
+fn buffers_change_in_training_only() {
+    let mut params = Params::<f64>::new();
+    let id = params.scope("").buffer("b", Tensor::zeros([1]));
+    Pass::frozen(&params, Mode::Eval).set_buffer(id, Tensor::ones([1]));
+}
