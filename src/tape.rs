@@ -271,7 +271,7 @@ impl<T: Element> Var<T> {
     #[track_caller]
     fn start(&self, what: &str) -> (&Tape<T>, u32, Var<T>) {
         assert!(self.value.size() == 1, "{what}: expected a scalar, found shape {}; sum it first", self.shape());
-        let (tape, id) = self.origin.as_ref().unwrap_or_else(|| panic!("{what}: this value is a constant, on no tape"));
+        let Some((tape, id)) = &self.origin else { panic!("{what}: this value is a constant, on no tape") };
         (tape, *id, Tensor::ones(self.shape()).into())
     }
 }

@@ -9,14 +9,12 @@ use crate::{Backward, Element, Shape, Var};
 /// The shape that two operands broadcast to.
 #[track_caller]
 fn joint_shape<T: Element>(name: &str, a: &Var<T>, b: &Var<T>) -> Shape {
-    let joint = a.shape().broadcast(b.shape());
-    joint.unwrap_or_else(|| {
-        panic!(
-            "{name}: shapes {} and {} do not broadcast: expected equal extents, or 1, counting axes from the last",
-            a.shape(),
-            b.shape()
-        )
-    })
+    let (a, b) = (a.shape(), b.shape());
+    // Not `unwrap_or_else`: a panic in a closure points here, not at the caller.
+    let Some(joint) = a.broadcast(b) else {
+        panic!("{name}: shapes {a} and {b} do not broadcast: expected equal extents, or 1, counting axes from the last")
+    };
+    joint
 }
 
 impl<T: Element> Var<T> {

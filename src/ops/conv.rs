@@ -108,7 +108,7 @@ impl<T: Element> Var<T> {
         let small = (0..2).all(|i| output_padding[i] < stride[i].max(dilation[i]));
         assert!(
             small,
-            "{name}: output_padding {output_padding:?} with {options:?}: expected less than stride or dilation"
+            "{name}: x {x}, weight {w}, {options:?}: output_padding {output_padding:?} is not below stride or dilation"
         );
         let whole = |i: usize| {
             let kernel = dilation[i] * w[2 + i].checked_sub(1)?;
@@ -248,13 +248,14 @@ fn check<T: Element>(
     channels: impl Fn(&Shape, &Shape) -> Option<usize>,
 ) {
     let positive = options.groups > 0 && options.stride.iter().chain(&options.dilation).all(|&s| s > 0);
-    assert!(positive, "{name}: {options:?}: expected stride, dilation and groups of at least 1");
+    assert!(positive, "{name}: x {x}, weight {w}, {options:?}: expected stride, dilation and groups of at least 1");
     let out_channels = if x.len() == 4 && w.len() == 4 { channels(x, w) } else { None };
     let Some(out_channels) = out_channels else {
         panic!("{name}: x {x} and weight {w} with groups {}: expected {expected}", options.groups)
     };
     if let Some(bias) = bias {
         let found = bias.shape();
-        assert!(**found == [out_channels], "{name}: bias {found} for weight {w}: expected shape ({out_channels})");
+        let fits = **found == [out_channels];
+        assert!(fits, "{name}: x {x}, weight {w}, bias {found}: expected a bias of shape ({out_channels})");
     }
 }

@@ -119,7 +119,11 @@ impl<T: Element> Var<T> {
         let same =
             |other: &Shape| other.len() == shape.len() && (0..shape.len()).all(|a| a == axis || other[a] == shape[a]);
         let fits = axis < shape.len() && shapes.iter().all(same);
-        assert!(fits, "concat: shapes {shapes:?} along axis {axis}: expected equal extents along the other axes");
+        if !fits {
+            let shapes: Vec<String> = shapes.iter().map(Shape::to_string).collect();
+            let shapes = shapes.join(", ");
+            panic!("concat: shapes {shapes} along axis {axis}: expected equal extents along the other axes");
+        }
         shape[axis] = shapes.iter().map(|s| s[axis]).sum();
         let value = concat(parts, axis, shape);
         Var::record("concat", parts, value, move |grad: &Var<T>, back: &mut Backward<T>| {
