@@ -1,0 +1,115 @@
+//! Operators and functions of elements.
+
+use crate::table::{Bad, Entry, Sampler, bad, entry};
+
+/// Scalars, nothing, sizes around every vector width, maps, and enough to be cut into chunks.
+const SHAPES: [&[usize]; 13] =
+    [&[], &[1], &[0], &[2, 0, 3], &[3], &[7], &[8], &[17], &[33], &[65], &[2, 3, 5], &[2, 3, 4, 5], &[150, 131]];
+
+const PAIRS: [[&[usize]; 2]; 15] = [
+    [&[], &[]],
+    [&[1], &[1]],
+    [&[0], &[1]],
+    [&[2, 3], &[2, 3]],
+    [&[2, 3], &[3]],
+    [&[], &[2, 3]],
+    [&[2, 1], &[1, 3]],
+    [&[3, 1], &[2, 1, 4]],
+    [&[0, 3], &[1, 3]],
+    [&[2, 3, 4, 5], &[1, 3, 1, 1]],
+    [&[2, 3, 4, 5], &[5]],
+    [&[2, 1, 4, 1], &[3, 1, 5]],
+    [&[150, 131], &[150, 131]],
+    [&[150, 131], &[131]],
+    [&[150, 131], &[150, 1]],
+];
+
+pub fn entries(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = operators(s);
+    entries.extend(functions(s));
+    entries.extend(kinked(s));
+    entries
+}
+
+fn operators(s: &mut Sampler) -> Vec<Entry> {
+    let mut pairs = || PAIRS.iter().map(|[a, b]| vec![s.any(*a), s.any(*b)]).collect::<Vec<_>>();
+    let mut entries = vec![
+        entry!("add", pairs(), |x| &x[0] + &x[1]),
+        entry!("sub", pairs(), |x| &x[0] - &x[1]),
+        entry!("mul", pairs(), |x| &x[0] * &x[1]),
+        // The same variable twice: gradients add up.
+        entry!("add", pairs(), |x| &x[0] + &x[0] + &x[1] + &x[0]).with("x + x + y + x"),
+        entry!("mul", pairs(), |x| &x[0] * &x[1] * &x[0]).with("x·y·x"),
+    ];
+    let quotients = PAIRS.iter().map(|[a, b]| vec![s.any(*a), s.nonzero(*b)]).collect();
+    let nonzero = |s: &mut Sampler| SHAPES.iter().map(|shape| vec![s.nonzero(*shape)]).collect();
+    entries.extend([
+        entry!("div", quotients, |x| &x[0] / &x[1]),
+        entry!("div", nonzero(s), |x| 3.0 / &x[0]).with("3 / x"),
+        entry!("affine", ones(s), |x| x[0].affine(-1.5, 0.25)),
+        entry!("affine", ones(s), |x| (2.0 - &x[0] * 3.0) / 4.0 + 1.0).with("(2 − 3x)/4 + 1"),
+        entry!("neg", ones(s), |x| -&x[0]),
+    ]);
+    entries
+}
+
+/// One input of any values.
+fn ones(s: &mut Sampler) -> Vec<Vec<wengert::Tensor<f64>>> {
+    SHAPES.iter().map(|shape| vec![s.any(*shape)]).collect()
+}
+
+fn positive(s: &mut Sampler) -> Vec<Vec<wengert::Tensor<f64>>> {
+    SHAPES.iter().map(|shape| vec![s.positive(*shape)]).collect()
+}
+
+fn functions(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = vec![
+        entry!("exp", ones(s), |x| x[0].exp()),
+        entry!("ln", positive(s), |x| x[0].ln()),
+        entry!("sqrt", positive(s), |x| x[0].sqrt()),
+        entry!("sigmoid", ones(s), |x| x[0].sigmoid()),
+        entry!("tanh", ones(s), |x| x[0].tanh()),
+        entry!("softplus", ones(s), |x| x[0].softplus()),
+    ];
+    for n in [-2, -1, 0, 1, 2, 3, 5] {
+        entries.push(entry!("powi", if n < 0 { positive(s) } else { ones(s) }, |x| x[0].powi(n)).with(n.to_string()));
+    }
+    for p in [-1.5, -0.5, 0.0, 0.5, 1.0, 2.0, 2.5] {
+        entries.push(entry!("powf", positive(s), |x| x[0].powf(p)).with(p.to_string()));
+    }
+    // Far out, where a careless formula overflows or cancels. Between them 0.5, because the rules of sigmoid and tanh
+    // read 1 − y off a y near 1: in f32 their gradients far out are right relative to the largest gradient only.
+    let far = || vec![vec![wengert::Tensor::from_vec([7], vec![-40.0, -17.0, -8.0, 0.5, 8.0, 17.0, 40.0])]];
+    entries.push(entry!("sigmoid", far(), |x| x[0].sigmoid()).with("far"));
+    entries.push(entry!("softplus", far(), |x| x[0].softplus()).with("far"));
+    entries.push(entry!("tanh", far(), |x| x[0].tanh()).with("far"));
+    entries
+}
+
+fn kinked(s: &mut Sampler) -> Vec<Entry> {
+    let mut with_zeros = || {
+        let mut samples = ones(s);
+        samples.push(vec![wengert::Tensor::from_vec([2, 3], vec![0.0, 1.0, -1.0, 0.5, 0.0, -0.5])]);
+        samples
+    };
+    vec![
+        entry!("abs", with_zeros(), |x| x[0].abs()),
+        entry!("relu", with_zeros(), |x| x[0].relu()),
+        entry!("leaky_relu", with_zeros(), |x| x[0].leaky_relu(0.2)),
+        entry!("leaky_relu", with_zeros(), |x| x[0].leaky_relu(0.0)).with("slope 0"),
+        entry!("leaky_relu", with_zeros(), |x| x[0].leaky_relu(1.5)).with("slope 1.5"),
+        entry!("clamp", with_zeros(), |x| x[0].clamp(-0.5, 1.0)),
+    ]
+}
+
+pub fn bad_calls() -> Vec<Bad> {
+    vec![
+        bad!("add", [[2, 3], [4]], |x| &x[0] + &x[1], "counting axes from the last"),
+        bad!("add", [[2, 3], [4]], |x| x[0].clone() + x[1].clone()),
+        bad!("sub", [[2, 3], [2]], |x| &x[0] - &x[1]),
+        bad!("mul", [[0], [2]], |x| &x[0] * &x[1]),
+        bad!("div", [[2, 1, 3], [2, 4]], |x| &x[0] / &x[1]),
+        bad!("leaky_relu", [], |_x| wengert::Var::<f64>::from(wengert::Tensor::ones([2])).leaky_relu(-0.1), "-0.1"),
+        bad!("clamp", [], |_x| wengert::Var::<f64>::from(wengert::Tensor::ones([2])).clamp(1.0, f64::NAN), "NaN"),
+    ]
+}

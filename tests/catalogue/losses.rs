@@ -1,0 +1,62 @@
+//! Rows by index, and the losses.
+
+use wengert::ops::loss;
+
+use crate::table::{Bad, Entry, Sampler, bad, entry};
+
+pub fn entries(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = indices(s);
+    // Batches of different sizes, and shapes.
+    let mut two = || s.samples(&[&[&[4], &[4]], &[&[1], &[5, 1]], &[&[3, 17], &[2, 1]], &[&[150, 131], &[17_000]]]);
+    entries.extend([
+        entry!("gan_discriminator", two(), |x| loss::gan_discriminator(&x[0], &x[1])),
+        entry!("hinge_discriminator", two(), |x| loss::hinge_discriminator(&x[0], &x[1])),
+        entry!("wasserstein_critic", two(), |x| loss::wasserstein_critic(&x[0], &x[1])),
+    ]);
+    let mut one = || s.samples(&[&[&[4]], &[&[1]], &[&[3, 17]], &[&[150, 131]]]);
+    entries.extend([
+        entry!("gan_generator", one(), |x| loss::gan_generator(&x[0])),
+        entry!("gan_generator_saturating", one(), |x| loss::gan_generator_saturating(&x[0])),
+        entry!("hinge_generator", one(), |x| loss::hinge_generator(&x[0])),
+        entry!("wasserstein_generator", one(), |x| loss::wasserstein_generator(&x[0])),
+    ]);
+    let classes = s.samples(&[&[&[4, 3]], &[&[4, 17]]]);
+    entries.push(entry!("cross_entropy", classes, |x| loss::cross_entropy(&x[0], &[2, 0, 1, 2])));
+    let answers = [&[4][..], &[3, 17], &[150, 131]].map(|shape| vec![s.any(shape), s.between(0.0, 1.0, shape)]);
+    entries.push(entry!("binary_cross_entropy_with_logits", answers.to_vec(), |x| {
+        loss::binary_cross_entropy_with_logits(&x[0], &x[1])
+    }));
+    entries
+}
+
+fn indices(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for axis in 0..4 {
+        let mut maps = || s.samples(&[&[&[4, 4, 4, 4]], &[&[5, 4, 6, 4]], &[&[16, 17, 18, 19]]]);
+        for picked in [&[2, 0, 2][..], &[], &[3, 2, 1, 0, 3]] {
+            let label = format!("axis {axis}, {picked:?}");
+            entries.push(entry!("index_select", maps(), |x| x[0].index_select(axis, picked)).with(label));
+        }
+        let shape: [usize; 4] = std::array::from_fn(|i| if i == axis { 5 } else { 3 });
+        let samples = vec![vec![s.any(shape)], vec![s.any(shape.map(|n| if n == 5 { 5 } else { 16 }))]];
+        let label = format!("axis {axis}");
+        entries.push(entry!("index_add", samples, |x| x[0].index_add(axis, &[3, 0, 3, 6, 3], 7)).with(label));
+    }
+    entries
+}
+
+pub fn bad_calls() -> Vec<Bad> {
+    vec![
+        bad!("index_select", [[2, 3]], |x| x[0].index_select(2, &[0]), "axis 2"),
+        bad!("index_select", [[2, 3]], |x| x[0].index_select(1, &[0, 3]), "index 3"),
+        bad!("index_add", [[2, 3]], |x| x[0].index_add(2, &[0], 1), "axis 2"),
+        bad!("index_add", [[2, 3]], |x| x[0].index_add(0, &[0], 4), "expected 2"),
+        bad!("index_add", [[2, 3]], |x| x[0].index_add(0, &[0, 4], 4), "index 4"),
+        bad!("cross_entropy", [[2, 3]], |x| loss::cross_entropy(&x[0], &[0])),
+        bad!("cross_entropy", [[2, 3]], |x| loss::cross_entropy(&x[0], &[0, 3]), "label 3"),
+        bad!("cross_entropy", [[2, 3, 1]], |x| loss::cross_entropy(&x[0], &[0, 0])),
+        bad!("binary_cross_entropy_with_logits", [[2, 3], [3]], |x| {
+            loss::binary_cross_entropy_with_logits(&x[0], &x[1])
+        }),
+    ]
+}

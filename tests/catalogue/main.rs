@@ -1,0 +1,192 @@
+//! The catalogue: one table of all operations, over which every kind of check runs.
+//!
+//! An operation that is not in the table fails `coverage`. To add one, put an `entry!` with sample inputs, and a
+//! `bad!` for every way to call it wrongly, into the file of its family.
+
+mod coverage;
+mod elements;
+mod losses;
+mod maps;
+mod messages;
+mod norms;
+mod products;
+mod shapes;
+mod table;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use table::{Bad, Entry, Layout, Sampler, Scalar, as_it_is, distance, first, second};
+use wengert::gradcheck::{Check, Failure, Report};
+use wengert::{Element, Level, Tensor};
+
+/// All operations.
+fn catalogue() -> Vec<Entry> {
+    let mut s = Sampler::new(42);
+    let families =
+        [elements::entries, shapes::entries, products::entries, maps::entries, norms::entries, losses::entries];
+    families.into_iter().flat_map(|family| family(&mut s)).collect()
+}
+
+/// All wrong calls.
+fn bad_calls() -> Vec<Bad> {
+    let families = [
+        elements::bad_calls,
+        shapes::bad_calls,
+        products::bad_calls,
+        maps::bad_calls,
+        norms::bad_calls,
+        losses::bad_calls,
+    ];
+    families.into_iter().flat_map(|family| family()).collect()
+}
+
+/// What a panic said.
+fn text_of(panic: &dyn Any) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+/// Samples beyond this size are there to be cut into chunks; difference quotients would take too long.
+const SMALL: usize = 4096;
+
+/// Runs a check on every entry and sample; tells all that fail. `check` returns what went wrong.
+fn for_all(every: usize, check: impl Fn(&Entry, &[Tensor<f64>]) -> Result<(), String>) {
+    let mut failures = Vec::new();
+    let mut runs = 0;
+    for (i, entry) in catalogue().iter().enumerate() {
+        if entry.grid && i % every != 0 {
+            continue;
+        }
+        for inputs in &entry.samples {
+            let result = catch_unwind(AssertUnwindSafe(|| check(entry, inputs)));
+            let result = result.unwrap_or_else(|panic| Err(text_of(&*panic)));
+            runs += 1;
+            if let Err(failure) = result {
+                let shapes: Vec<_> = inputs.iter().map(|x| x.shape().to_string()).collect();
+                failures.push(format!("{} {} on {}: {failure}", entry.name, entry.label, shapes.join(", ")));
+            }
+        }
+    }
+    println!("{runs} runs");
+    assert!(failures.is_empty(), "{} of {runs} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+fn check_gradient(check: Check, every: usize) {
+    for_all(every, |entry, inputs| {
+        let small = inputs.iter().map(Tensor::size).sum::<usize>() <= SMALL;
+        let run = || -> Result<Report, Failure> { check.run(&entry.f64, inputs) };
+        if small { run().map(drop).map_err(|failure| failure.to_string()) } else { Ok(()) }
+    });
+}
+
+#[test]
+fn gradients_of_first_order() {
+    check_gradient(Check::first(), 1);
+}
+
+#[test]
+fn gradients_of_second_order() {
+    check_gradient(Check::second(), 7);
+}
+
+/// Compares lists of results by the largest error relative to the root mean square of each.
+fn compare<A: Element, B: Element>(found: &[Tensor<A>], expected: &[Tensor<B>], bound: f64) -> Result<(), String> {
+    assert_eq!(found.len(), expected.len());
+    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let distance = distance(found, expected);
+        if distance > bound {
+            return Err(format!("result {i} differs by {distance:e} of its root mean square, allowed {bound:e}"));
+        }
+    }
+    Ok(())
+}
+
+/// 168 roundings of f32, relative to the root mean square of the result: what sums of a few thousand terms, and
+/// Winograd's transformations, lose.
+const F32: f64 = 2e-5;
+
+/// As many roundings of f64.
+const F64: f64 = 4e-14;
+
+#[test]
+fn f32_agrees_with_f64() {
+    for_all(1, |entry, inputs| {
+        compare(&first::<f32>(entry, inputs, as_it_is), &first::<f64>(entry, inputs, as_it_is), F32)
+    });
+}
+
+#[test]
+fn every_level_agrees_with_the_scalar_one() {
+    fn check<T: Scalar>(entry: &Entry, inputs: &[Tensor<f64>], bound: f64) -> Result<(), String> {
+        let expected = Level::Scalar.scope(|| first::<T>(entry, inputs, as_it_is));
+        for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
+            let found = level.scope(|| first::<T>(entry, inputs, as_it_is));
+            compare(&found, &expected, bound).map_err(|e| format!("{}, {}: {e}", level.name(), T::NAME))?;
+        }
+        Ok(())
+    }
+    for_all(1, |entry, inputs| check::<f32>(entry, inputs, F32).and_then(|()| check::<f64>(entry, inputs, F64)));
+}
+
+#[test]
+fn every_number_of_threads_gives_the_same_bits() {
+    let pools = [1, 2, 3, 8].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap());
+    fn bits<T: Scalar>(entry: &Entry, inputs: &[Tensor<f64>]) -> Vec<Vec<u64>> {
+        let mut results = first::<T>(entry, inputs, as_it_is);
+        results.extend(second::<T>(entry, inputs, as_it_is).0);
+        // The cast to f64 is exact.
+        results.iter().map(|x| x.to_vec().into_iter().map(|x| x.f64().to_bits()).collect()).collect()
+    }
+    for_all(7, |entry, inputs| {
+        let [one, others @ ..] = pools.each_ref().map(|pool| {
+            let run = || (bits::<f32>(entry, inputs), bits::<f64>(entry, inputs));
+            pool.install(run)
+        });
+        let same = others.iter().position(|other| *other != one);
+        same.map_or(Ok(()), |i| Err(format!("{} threads give other bits than one", [2, 3, 8][i])))
+    });
+}
+
+#[test]
+fn every_memory_layout_gives_the_same() {
+    fn reversed<T: Element>(x: &Tensor<T>) -> Tensor<T> {
+        x.in_memory_order((0..x.rank()).rev().collect::<wengert::Shape>())
+    }
+    fn channels_last<T: Element>(x: &Tensor<T>) -> Tensor<T> {
+        if x.rank() == 4 { x.channels_last() } else { x.clone() }
+    }
+    fn check<T: Scalar>(entry: &Entry, inputs: &[Tensor<f64>], bound: f64) -> Result<(), String> {
+        let both = |layout: Layout<T>| [first(entry, inputs, layout), second(entry, inputs, layout).0].concat();
+        let expected = both(as_it_is);
+        for (name, layout) in [("reversed", reversed as Layout<T>), ("channels-last", channels_last)] {
+            compare(&both(layout), &expected, bound).map_err(|e| format!("{name}, {}: {e}", T::NAME))?;
+        }
+        Ok(())
+    }
+    for_all(7, |entry, inputs| check::<f64>(entry, inputs, F64).and_then(|()| check::<f32>(entry, inputs, F32)));
+}
+
+#[test]
+fn repeated_memory_gives_the_same() {
+    /// The first entry along the first axis, repeated: stride 0.
+    fn repeated<T: Element>(x: &Tensor<T>) -> Tensor<T> {
+        match x.shape().first() {
+            None | Some(0) => x.clone(),
+            Some(&n) => {
+                let mut one = *x.shape();
+                one[0] = 1;
+                let values = x.to_vec();
+                Tensor::from_slice(one, &values[..values.len() / n]).broadcast_to(x.shape())
+            }
+        }
+    }
+    fn copied<T: Element>(x: &Tensor<T>) -> Tensor<T> {
+        let x = repeated(x);
+        Tensor::from_vec(*x.shape(), x.to_vec())
+    }
+    for_all(7, |entry, inputs| {
+        let both = |layout: Layout<f64>| [first(entry, inputs, layout), second(entry, inputs, layout).0].concat();
+        compare(&both(repeated), &both(copied), F64)
+    });
+}

@@ -1,0 +1,52 @@
+//! Pooling and upsampling.
+
+use crate::table::{Bad, Entry, Sampler, bad, entry};
+
+pub fn entries(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for (kernel, stride, padding) in [
+        ([2, 2], [2, 2], [0, 0]),
+        ([3, 3], [2, 2], [1, 1]),
+        ([3, 2], [1, 1], [0, 1]),
+        ([1, 1], [1, 1], [0, 0]),
+        ([2, 3], [3, 1], [1, 0]),
+        ([1, 2], [2, 2], [0, 0]),
+    ] {
+        let mut maps = || {
+            s.samples(&[&[&[2, 3, 5, 6]], &[&[1, 1, 3, 3]], &[&[0, 2, 4, 4]], &[&[2, 17, 7, 4]], &[&[7, 33, 16, 15]]])
+        };
+        let label = format!("kernel {kernel:?}, stride {stride:?}, padding {padding:?}");
+        entries.extend([
+            entry!("max_pool2d", maps(), |x| x[0].max_pool2d(kernel, stride, padding)).with(&label),
+            entry!("avg_pool2d", maps(), |x| x[0].avg_pool2d(kernel, stride, padding)).with(&label),
+        ]);
+    }
+    // Equal values in a window, which is a kink.
+    let ties = vec![vec![wengert::Tensor::from_vec([1, 1, 2, 4], vec![1.0, 1.0, 0.0, 2.0, 0.5, 1.0, 2.0, 2.0])]];
+    entries.push(entry!("max_pool2d", ties, |x| x[0].max_pool2d([2, 2], [2, 2], [0, 0])).with("ties"));
+    for factors in [[2, 2], [1, 3], [3, 2]] {
+        let mut maps = || {
+            s.samples(&[&[&[2, 3, 6, 6]], &[&[1, 1, 6, 6]], &[&[0, 2, 6, 6]], &[&[2, 17, 6, 6]], &[&[7, 33, 12, 12]]])
+        };
+        let label = format!("{factors:?}");
+        entries.extend([
+            entry!("upsample_nearest", maps(), |x| x[0].upsample_nearest(factors)).with(&label),
+            entry!("sum_blocks", maps(), |x| x[0].sum_blocks(factors)).with(&label),
+        ]);
+    }
+    entries
+}
+
+pub fn bad_calls() -> Vec<Bad> {
+    vec![
+        bad!("max_pool2d", [[2, 3, 4]], |x| x[0].max_pool2d([2, 2], [2, 2], [0, 0])),
+        bad!("max_pool2d", [[1, 1, 2, 4]], |x| x[0].max_pool2d([3, 3], [1, 1], [0, 0]), "kernel [3, 3]"),
+        bad!("max_pool2d", [[1, 1, 4, 4]], |x| x[0].max_pool2d([2, 2], [1, 1], [2, 0]), "padding [2, 0]"),
+        bad!("avg_pool2d", [[1, 1, 4, 4]], |x| x[0].avg_pool2d([2, 2], [0, 1], [0, 0]), "stride [0, 1]"),
+        bad!("avg_pool2d", [[4, 4]], |x| x[0].avg_pool2d([2, 2], [1, 1], [0, 0])),
+        bad!("upsample_nearest", [[4, 4]], |x| x[0].upsample_nearest([2, 2])),
+        bad!("upsample_nearest", [[1, 1, 4, 4]], |x| x[0].upsample_nearest([0, 2]), "[0, 2]"),
+        bad!("sum_blocks", [[1, 1, 4, 5]], |x| x[0].sum_blocks([2, 2]), "[2, 2]"),
+        bad!("sum_blocks", [[1, 4, 4]], |x| x[0].sum_blocks([2, 2])),
+    ]
+}

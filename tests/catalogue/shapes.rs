@@ -1,0 +1,141 @@
+//! Reductions, and the same elements elsewhere.
+
+use wengert::Var;
+
+use crate::table::{Bad, Entry, Sampler, bad, entry};
+
+pub fn entries(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = reductions(s);
+    entries.extend(places(s));
+    entries
+}
+
+fn reductions(s: &mut Sampler) -> Vec<Entry> {
+    let mut all = || {
+        let shapes: [&[usize]; 8] = [&[], &[1], &[17], &[2, 3], &[1, 5, 1], &[2, 3, 4, 5], &[33, 7], &[150, 131]];
+        shapes.iter().map(|shape| vec![s.any(*shape)]).collect::<Vec<_>>()
+    };
+    let with_empty = |mut samples: Vec<_>| {
+        samples.push(vec![wengert::Tensor::zeros([0])]);
+        samples.push(vec![wengert::Tensor::zeros([2, 0, 3])]);
+        samples
+    };
+    let mut entries = vec![
+        entry!("sum", with_empty(all()), |x| x[0].sum()),
+        entry!("mean", all(), |x| x[0].mean()),
+        entry!("max", all(), |x| x[0].max()),
+    ];
+    for keepdim in [false, true] {
+        for axes in [&[0][..], &[1], &[2], &[0, 2], &[1, 2], &[2, 0, 1], &[]] {
+            let mut some = || s.samples(&[&[&[2, 3, 5]], &[&[1, 4, 1]], &[&[40, 6, 90]]]);
+            let label = format!("{axes:?} keepdim {keepdim}");
+            let mut empty = some();
+            empty.push(vec![wengert::Tensor::zeros([2, 0, 3])]);
+            entries.extend([
+                entry!("sum_axes", empty, |x| x[0].sum_axes(axes, keepdim)).with(&label),
+                entry!("mean_axes", some(), |x| x[0].mean_axes(axes, keepdim)).with(&label),
+                entry!("max_axes", some(), |x| x[0].max_axes(axes, keepdim)).with(&label),
+            ]);
+        }
+        for (axes, correction) in [(&[0][..], 0), (&[1, 2], 1), (&[0, 1, 2], 0), (&[2], 1)] {
+            let label = format!("{axes:?} keepdim {keepdim} correction {correction}");
+            let samples = s.samples(&[&[&[2, 3, 5]], &[&[3, 1, 4]], &[&[40, 6, 90]]]);
+            entries.push(entry!("var_axes", samples, |x| x[0].var_axes(axes, keepdim, correction)).with(label));
+        }
+    }
+    // Over the axes of a channel's statistics, on maps.
+    let maps = || Sampler::new(5).samples(&[&[&[2, 3, 4, 5]], &[&[9, 17, 11, 13]], &[&[64, 3, 10, 10]]]);
+    entries.push(entry!("sum_axes", maps(), |x| x[0].sum_axes([0, 2, 3], false)).with("of channels"));
+    entries.push(entry!("var_axes", maps(), |x| x[0].var_axes([0, 2, 3], true, 0)).with("of channels"));
+    // Maxima that are equal, which is a kink.
+    let ties = vec![vec![wengert::Tensor::from_vec([2, 3], vec![1.0, 2.0, 2.0, 3.0, 3.0, 3.0])]];
+    entries.push(entry!("max_axes", ties, |x| x[0].max_axes([1], false)).with("ties"));
+    let pairs: [[&[usize]; 2]; 7] = [
+        [&[2, 3], &[2, 3]],
+        [&[2, 3], &[3]],
+        [&[2, 3], &[2, 1]],
+        [&[2, 3, 4], &[]],
+        [&[2, 3, 4, 5], &[1, 3, 1, 1]],
+        [&[0, 3], &[1, 3]],
+        [&[150, 131], &[131]],
+    ];
+    for [from, to] in pairs {
+        let label = format!("{from:?} to {to:?}");
+        entries.push(entry!("sum_to", vec![vec![s.any(from)]], |x| x[0].sum_to(to)).with(&label));
+        entries.push(entry!("broadcast_to", vec![vec![s.any(to)]], |x| x[0].broadcast_to(from)).with(&label));
+    }
+    entries
+}
+
+fn places(s: &mut Sampler) -> Vec<Entry> {
+    let mut maps = || s.samples(&[&[&[2, 3, 4, 5]], &[&[1, 2, 2, 1]], &[&[7, 13, 14, 15]], &[&[2, 3, 0, 5]]]);
+    let mut entries = vec![
+        entry!("flatten", maps(), |x| x[0].flatten()),
+        entry!("t", maps(), |x| x[0].t()),
+        entry!("permute", maps(), |x| x[0].permute([0, 3, 1, 2])),
+        entry!("permute", maps(), |x| x[0].permute([3, 2, 1, 0])).with("reversed"),
+        // A view, read by another operation.
+        entry!("permute", maps(), |x| x[0].permute([2, 0, 3, 1]).tanh()).with("and tanh"),
+    ];
+    for (axis, range) in [(0, 0..1), (1, 1..2), (1, 0..0), (1, 0..2), (3, 1..1), (2, 0..2)] {
+        let (start, end) = (range.start, range.end);
+        let samples = s.samples(&[&[&[2, 3, 4, 5]], &[&[1, 2, 2, 1]], &[&[7, 13, 14, 15]]]);
+        entries.push(
+            entry!("slice", samples, |x| x[0].slice(axis, start..end)).with(format!("axis {axis}, {start}..{end}")),
+        );
+    }
+    for (axis, before, after) in [(0, 0, 1), (1, 2, 0), (2, 1, 1), (3, 0, 0)] {
+        let samples = s.samples(&[&[&[2, 3, 4, 5]], &[&[1, 2, 2, 1]], &[&[7, 13, 14, 15]], &[&[2, 0, 3, 1]]]);
+        let label = format!("axis {axis}, {before} and {after}");
+        entries.push(entry!("pad", samples, |x| x[0].pad(axis, before, after)).with(label));
+    }
+    for (from, to) in [
+        (&[2, 3, 4][..], &[4, 6][..]),
+        (&[6], &[1, 2, 3]),
+        (&[1, 1], &[]),
+        (&[0, 3], &[2, 0]),
+        (&[2, 3, 4, 5], &[6, 20]),
+    ] {
+        let samples = vec![vec![s.any(from)]];
+        entries.push(entry!("reshape", samples, |x| x[0].reshape(to)).with(format!("{from:?} to {to:?}")));
+    }
+    let parts = s.samples(&[
+        &[&[2, 3, 4, 5], &[2, 1, 4, 5], &[2, 0, 4, 5]],
+        &[&[1, 1, 1, 1], &[1, 3, 1, 1], &[1, 1, 1, 1]],
+        &[&[5, 13, 14, 15], &[5, 2, 14, 15], &[5, 9, 14, 15]],
+    ]);
+    entries.push(entry!("concat", parts, |x| Var::concat(&[&x[0], &x[1], &x[2]], 1)).with("axis 1"));
+    let parts = s.samples(&[&[&[3, 2], &[1, 2]], &[&[0], &[3]], &[&[1, 2], &[1, 2]]]);
+    entries.push(entry!("concat", parts, |x| Var::concat(&[&x[1], &x[0], &x[1]], 0)).with("axis 0, one part twice"));
+    entries
+}
+
+pub fn bad_calls() -> Vec<Bad> {
+    vec![
+        bad!("sum_axes", [[2, 3]], |x| x[0].sum_axes([2], false), "axis 2"),
+        bad!("sum_axes", [[2, 3]], |x| x[0].sum_axes([1, 1], true), "named twice"),
+        bad!("mean_axes", [[2, 3]], |x| x[0].mean_axes([5], false), "axis 5"),
+        bad!("var_axes", [[4]], |x| x[0].var_axes([1], false, 1), "axis 1"),
+        bad!("max_axes", [[2, 3]], |x| x[0].max_axes([2], false), "axis 2"),
+        bad!("max_axes", [[2, 0, 3]], |x| x[0].max_axes([1], false), "expected at least one element"),
+        bad!("max", [[0]], |x| x[0].max(), "expected at least one element"),
+        bad!("sum_to", [[2, 3], [2]], |x| x[0].sum_to(x[1].shape())),
+        bad!("sum_to", [[3], [2, 3]], |x| x[0].sum_to(x[1].shape())),
+        bad!("broadcast_to", [[2, 3], [2, 4]], |x| x[0].broadcast_to(x[1].shape())),
+        bad!("broadcast_to", [[2, 3], [3]], |x| x[0].broadcast_to(x[1].shape())),
+        bad!("reshape", [[2, 3], [5]], |x| x[0].reshape(x[1].shape())),
+        bad!("flatten", [], |_x| wengert::Var::<f64>::from(wengert::Tensor::ones([])).flatten(), "scalar"),
+        bad!("permute", [[2, 3]], |x| x[0].permute([0, 0])),
+        bad!("permute", [[2, 3]], |x| x[0].permute([0])),
+        bad!("permute", [[2, 3]], |x| x[0].permute([0, 2]), "(0, 2)"),
+        bad!("t", [[3]], |x| x[0].t()),
+        bad!("slice", [[2, 3]], |x| x[0].slice(2, 0..1), "axis 2"),
+        bad!("slice", [[2, 3]], |x| x[0].slice(1, 2..4), "2..4"),
+        bad!("slice", [[2, 3]], |x| x[0].slice(1, std::ops::Range { start: 2, end: 1 }), "2..1"),
+        bad!("pad", [[2, 3]], |x| x[0].pad(2, 0, 1), "axis 2"),
+        bad!("concat", [[2, 3], [3, 3]], |x| Var::concat(&[&x[0], &x[1]], 1), "axis 1"),
+        bad!("concat", [[2, 3], [2, 3, 1]], |x| Var::concat(&[&x[0], &x[1]], 0)),
+        bad!("concat", [[2]], |x| Var::concat(&[&x[0]], 1), "axis 1"),
+        bad!("concat", [], |_x| Var::<f64>::concat(&[], 0), "at least one operand"),
+    ]
+}

@@ -1,0 +1,197 @@
+//! What an entry of the catalogue is, and how it is run.
+
+use wengert::{Element, Shape, Tape, Tensor, Var};
+
+/// The operation in one scalar type.
+pub type Function<T> = Box<dyn Fn(&[Var<T>]) -> Var<T> + Send + Sync>;
+
+/// An operation, possibly with options, and inputs to try it on.
+pub struct Entry {
+    /// The name of the method, or of the operator.
+    pub name: &'static str,
+    /// The options, if any.
+    pub label: String,
+    /// One of many of the same operation, of which costly checks take every seventh.
+    pub grid: bool,
+    pub f32: Function<f32>,
+    pub f64: Function<f64>,
+    /// Inputs in row-major memory; values are exact in `f32`.
+    pub samples: Vec<Vec<Tensor<f64>>>,
+}
+
+/// A function written once, for both scalar types, and samples for it.
+macro_rules! entry {
+    ($name:literal, $samples:expr, |$x:ident| $body:expr) => {
+        $crate::table::Entry {
+            name: $name,
+            label: String::new(),
+            grid: false,
+            f32: Box::new(move |$x: &[wengert::Var<f32>]| $body),
+            f64: Box::new(move |$x: &[wengert::Var<f64>]| $body),
+            samples: $samples,
+        }
+    };
+}
+pub(crate) use entry;
+
+impl Entry {
+    /// Tells the options.
+    pub fn with(self, label: impl Into<String>) -> Entry {
+        Entry { label: label.into(), ..self }
+    }
+
+    /// One of many.
+    pub fn in_grid(self) -> Entry {
+        Entry { grid: true, ..self }
+    }
+}
+
+/// A call whose result does not matter.
+pub type Call = Box<dyn Fn(&[Var<f64>])>;
+
+/// A wrong call, which must panic with the operation and every shape.
+pub struct Bad {
+    pub name: &'static str,
+    pub shapes: Vec<Vec<usize>>,
+    pub call: Call,
+    /// What the message must tell besides.
+    pub also: &'static str,
+}
+
+/// `bad!("add", [[2], [3]], |x| &x[0] + &x[1])`: inputs of these shapes are refused.
+macro_rules! bad {
+    ($name:literal, [$($shape:expr),*], |$x:ident| $body:expr) => { bad!($name, [$($shape),*], |$x| $body, "") };
+    ($name:literal, [$($shape:expr),*], |$x:ident| $body:expr, $also:literal) => {
+        $crate::table::Bad {
+            name: $name,
+            shapes: vec![$(<[usize]>::to_vec(&$shape)),*],
+            call: Box::new(|$x: &[wengert::Var<f64>]| {
+                let _ = $body;
+            }),
+            also: $also,
+        }
+    };
+}
+pub(crate) use bad;
+
+/// Draws inputs, the same in every run.
+pub struct Sampler(u64);
+
+impl Sampler {
+    pub fn new(seed: u64) -> Sampler {
+        Sampler(seed)
+    }
+
+    /// A number in [0, 1) that is exact in `f32` (a step of xorshift64*).
+    fn unit(&mut self) -> f64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 44) as f64 / (1u64 << 20) as f64
+    }
+
+    pub fn between(&mut self, low: f64, high: f64, shape: impl Into<Shape>) -> Tensor<f64> {
+        let shape = shape.into();
+        let values = (0..shape.size()).map(|_| (low + (high - low) * self.unit()) as f32 as f64).collect();
+        Tensor::from_vec(shape, values)
+    }
+
+    /// Values of either sign.
+    pub fn any(&mut self, shape: impl Into<Shape>) -> Tensor<f64> {
+        self.between(-2.0, 2.0, shape)
+    }
+
+    /// Values well above 0, for what is singular there.
+    pub fn positive(&mut self, shape: impl Into<Shape>) -> Tensor<f64> {
+        self.between(0.4, 2.4, shape)
+    }
+
+    /// Values of either sign, away from 0.
+    pub fn nonzero(&mut self, shape: impl Into<Shape>) -> Tensor<f64> {
+        let mut sign = self.any(shape).to_array();
+        let size = self.positive(sign.shape());
+        sign.zip_mut_with(&size.view(), |sign, size| *sign = if *sign < 0.0 { -size } else { *size });
+        Tensor::from_array(&sign)
+    }
+
+    /// A sample for each list of input shapes.
+    pub fn samples(&mut self, shapes: &[&[&[usize]]]) -> Vec<Vec<Tensor<f64>>> {
+        shapes.iter().map(|inputs| inputs.iter().map(|&shape| self.any(shape)).collect()).collect()
+    }
+}
+
+/// The scalar types, by which a check picks the function of an entry.
+pub trait Scalar: Element {
+    fn function(entry: &Entry) -> &Function<Self>;
+}
+
+impl Scalar for f32 {
+    fn function(entry: &Entry) -> &Function<f32> {
+        &entry.f32
+    }
+}
+
+impl Scalar for f64 {
+    fn function(entry: &Entry) -> &Function<f64> {
+        &entry.f64
+    }
+}
+
+/// How an input lies in memory.
+pub type Layout<T> = fn(&Tensor<T>) -> Tensor<T>;
+
+pub fn as_it_is<T: Element>(x: &Tensor<T>) -> Tensor<T> {
+    x.clone()
+}
+
+/// The output, and its gradients by `backward`, for a fixed cotangent; inputs of size 0 included.
+pub fn first<T: Scalar>(entry: &Entry, inputs: &[Tensor<f64>], layout: Layout<T>) -> Vec<Tensor<T>> {
+    let tape = Tape::new();
+    let x: Vec<Var<T>> = inputs.iter().map(|x| tape.var(layout(&x.cast()))).collect();
+    let y = T::function(entry)(&x);
+    let mut results = vec![y.value().clone()];
+    let loss = (&y * cotangent(&y)).sum();
+    if loss.is_tracked() {
+        let gradients = loss.backward();
+        results.extend(x.iter().map(|x| gradients.wrt(x)));
+    }
+    results
+}
+
+/// The gradients by `grad`, and the gradients of their product with fixed vectors; and the names on the tape.
+pub fn second<T: Scalar>(
+    entry: &Entry,
+    inputs: &[Tensor<f64>],
+    layout: Layout<T>,
+) -> (Vec<Tensor<T>>, Vec<&'static str>) {
+    let tape = Tape::new();
+    let x: Vec<Var<T>> = inputs.iter().map(|x| tape.var(layout(&x.cast()))).collect();
+    let wrt: Vec<&Var<T>> = x.iter().collect();
+    let y = T::function(entry)(&x);
+    let r = tape.var(cotangent(&y).into_value());
+    let gradients = (&y * &r).sum().grad(&wrt);
+    let mut results: Vec<Tensor<T>> = gradients.iter().map(|g| g.value().clone()).collect();
+    // The vectors are variables too, so that rules of rules that depend on nothing else are put on the tape.
+    let product = gradients.iter().map(|g| (g * tape.var(cotangent(g).into_value())).sum()).reduce(|a, b| a + b);
+    if let Some(product) = product.filter(Var::is_tracked) {
+        let wrt: Vec<&Var<T>> = wrt.into_iter().chain([&r]).collect();
+        results.extend(product.grad(&wrt).into_iter().map(Var::into_value));
+    }
+    (results, tape.names())
+}
+
+fn cotangent<T: Element>(y: &Var<T>) -> Var<T> {
+    let r = Sampler::new(7).nonzero(y.shape()).cast();
+    r.into()
+}
+
+/// The largest difference of two elements over the root mean square of `expected`; infinite for NaN against a number.
+pub fn distance<A: Element, B: Element>(found: &Tensor<A>, expected: &Tensor<B>) -> f64 {
+    assert_eq!(found.shape(), expected.shape());
+    let pairs: Vec<(f64, f64)> =
+        found.to_vec().into_iter().map(A::f64).zip(expected.to_vec().into_iter().map(B::f64)).collect();
+    let rms = (pairs.iter().map(|(_, e)| e * e).sum::<f64>() / pairs.len().max(1) as f64).sqrt();
+    let difference = pairs.iter().filter(|(f, e)| f != e && !(f.is_nan() && e.is_nan())).map(|(f, e)| (f - e).abs());
+    let largest = difference.fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });
+    if largest == 0.0 { 0.0 } else { largest / rms }
+}
