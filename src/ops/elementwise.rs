@@ -108,11 +108,12 @@ impl<T: Element> Var<T> {
         self.through_input("softplus", f, |grad, x| grad * x.sigmoid())
     }
 
-    /// y = max(x, 0); x̄ = ȳ where x > 0, else 0.
+    /// y = max(x, 0), NaN for NaN; x̄ = ȳ where x > 0, else 0.
     pub fn relu(&self) -> Var<T> {
         self.through_output(
             "relu",
-            |x| x.max(T::zero()),
+            // Not `max`, which would turn NaN to 0 and hide that training has gone wrong.
+            |x| if x <= T::zero() { T::zero() } else { x },
             |grad, y| {
                 // y > 0 exactly where x > 0, so the output serves as well as the input, and is kept anyway.
                 grad.gate(y.value(), Gate::Positive { slope: 0.0 })
