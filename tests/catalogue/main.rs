@@ -68,7 +68,7 @@ fn for_all(every: usize, check: impl Fn(&Entry, &[Tensor<f64>]) -> Result<(), St
             }
         }
     }
-    println!("{runs} runs");
+    println!("{} entries, {runs} runs", catalogue().len());
     assert!(failures.is_empty(), "{} of {runs} fail:\n{}", failures.len(), failures.join("\n"));
 }
 
