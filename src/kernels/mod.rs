@@ -10,6 +10,7 @@ pub mod conv;
 pub mod element;
 pub mod index;
 pub mod level;
+#[allow(clippy::redundant_locals, reason = "the copy of a function is for the sake of what it captured")]
 pub mod map;
 pub mod matmul;
 #[allow(clippy::needless_range_loop, reason = "the index runs through several small arrays in step")]
