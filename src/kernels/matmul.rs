@@ -6,7 +6,8 @@
 
 use rayon::prelude::*;
 
-use super::{Buffer, Element, Level, map::for_chunks};
+use super::element::cast;
+use super::{Buffer, Element, Level, gemm, map::for_chunks};
 
 /// A matrix inside a slice: its values, and its (row, column) strides in elements.
 pub type Mat<'a, T> = (&'a [T], [usize; 2]);
@@ -140,6 +141,13 @@ unsafe fn gemm_unchecked<T: Element>(
             gemm_row(row, k, (a_row, a.1[1]), b, accumulate);
         }
         return;
+    }
+    if let (Some(av), Some(bv)) = (cast::<T, f32>(a.0), cast::<T, f32>(b.0)) {
+        let (a, b) = ((av.as_ptr(), a.1), (bv.as_ptr(), b.1));
+        // SAFETY: the caller's promise; T is f32; a level in use is available.
+        if unsafe { gemm::product(level, [m, k, n], a, b, accumulate, c.cast(), c_row) } {
+            return;
+        }
     }
     let beta = if accumulate { T::one() } else { T::zero() };
     let strided = |(values, [row, column]): Mat<T>| (values.as_ptr(), row as isize, column as isize);

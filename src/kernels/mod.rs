@@ -8,6 +8,7 @@ pub mod around;
 pub mod buffer;
 pub mod conv;
 pub mod element;
+mod gemm;
 pub mod index;
 pub mod level;
 #[allow(clippy::redundant_locals, reason = "the copy of a function is for the sake of what it captured")]
