@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::assert_panics;
+use support::{assert_panics, noise};
 use wengert::ops::{Conv2dOptions, loss};
 use wengert::{Tape, Tensor, Var};
 
@@ -132,4 +132,21 @@ fn infinite_logits_have_finite_losses() {
     assert_eq!(loss::gan_generator(&certain).item(), 0.0);
     assert_eq!(constant(&[2], &[-800.0, 800.0]).softplus().value().to_vec(), [0.0, 800.0]);
     assert_eq!(constant(&[2], &[f64::NEG_INFINITY, f64::INFINITY]).sigmoid().value().to_vec(), [0.0, 1.0]);
+}
+
+#[test]
+fn a_bias_that_is_pulled_equally_both_ways_has_no_gradient() {
+    // As in the first steps with a hinge loss: real images pull one way, generated ones the other. In f32, rounding would
+    // leave 1e-6 of the sum, and Adam would take that for a gradient.
+    let pull: Var<f32> = noise([4, 8, 9, 9], 1).cast().into();
+    let pulls = Var::concat(&[&pull, &-&pull], 0);
+    let tape = Tape::new();
+    let bias = tape.var(Tensor::zeros([8]));
+    let y = Var::from(Tensor::ones([8, 1, 9, 9])).conv2d(
+        &Tensor::ones([8, 1, 1, 1]).into(),
+        Some(&bias),
+        &Conv2dOptions::default(),
+    );
+    let gradient = (y * pulls).sum().backward().wrt(&bias);
+    assert!(gradient.to_vec().iter().all(|g| g.abs() < 1e-12), "{gradient}");
 }

@@ -101,6 +101,21 @@ pub fn normalize<T: Element>(out: &mut [T], x: &[T], mean: &[T], scale: &[T], sh
     });
 }
 
+/// Σ x of each column, every element added in `f64`: where terms cancel, the sum is 0 and not what rounding leaves.
+pub fn sums<T: Element>(x: &[T], channels: usize) -> Vec<f64> {
+    let parts = over_blocks(x.len(), channels, |range, _| {
+        let mut all = vec![0.0; channels];
+        for row in x[range].chunks_exact(channels) {
+            all.iter_mut().zip(row).for_each(|(sum, x)| *sum += x.f64());
+        }
+        all
+    });
+    parts.into_iter().fold(vec![0.0; channels], |mut all, part| {
+        all.iter_mut().zip(&part).for_each(|(all, part)| *all += part);
+        all
+    })
+}
+
 /// `(Σ g, Σ g·(x − mean))` of each column.
 pub fn gradient_sums<T: Element>(x: &[T], g: &[T], mean: &[T]) -> (Vec<f64>, Vec<f64>) {
     let channels = mean.len();

@@ -8,8 +8,8 @@
 //! Maps are (N, C, H, W), in memory channels-last. Weights are (K, C/groups, R, S), in memory R, S, C, K: both have
 //! the channels innermost, where the kernels vectorise. What lies otherwise is copied.
 
-use crate::kernels::Buffer;
 use crate::kernels::conv::{self, ConvShape, Epilogue};
+use crate::kernels::{Buffer, norm};
 use crate::{Backward, Element, Shape, Tensor, Var};
 
 /// How a convolution's kernel moves over the map, per axis (height, width).
@@ -205,10 +205,26 @@ impl<T: Element> Var<T> {
 }
 
 /// The gradient of a bias, if there is one: input 2, with one value per channel.
+///
+/// Its terms may cancel altogether. While a hinge loss is active everywhere, real and generated images pull the bias of the
+/// last convolution equally far apart, and Adam, which divides a gradient by its size, would make steps of the size of
+/// lr out of the rounding error. So the sum is taken in f64.
 fn give_bias<T: Element>(grad: &Var<T>, back: &mut Backward<T>) {
-    if back.inputs() == 3 {
-        back.give(2, |_| grad.sum_axes([0, 2, 3], false));
+    if back.inputs() != 3 {
+        return;
     }
+    let records = back.records();
+    back.give(2, |_| {
+        if records {
+            return grad.sum_axes([0, 2, 3], false);
+        }
+        let (maps, channels) = (maps(grad), grad.shape()[1]);
+        let sums = norm::sums(&maps.data()[..maps.size()], channels);
+        by_kernel([channels].into(), [1].into(), |out| {
+            out.iter_mut().zip(&sums).for_each(|(y, &sum)| *y = T::of(sum));
+        })
+        .into()
+    });
 }
 
 fn by_kernel<T: Element>(shape: Shape, strides: Shape, kernel: impl FnOnce(&mut [T])) -> Tensor<T> {
