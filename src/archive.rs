@@ -266,11 +266,5 @@ fn list(f: &mut fmt::Formatter<'_>, what: &str, names: &[String]) -> fmt::Result
     if names.len() > SHOWN { write!(f, " and {} more", names.len() - SHOWN) } else { Ok(()) }
 }
 
-impl std::error::Error for StateError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            StateError::Io { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
+// Without `source`: the message holds the system's reason, which reports that print the chain would give twice.
+impl std::error::Error for StateError {}
