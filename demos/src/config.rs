@@ -69,6 +69,9 @@ pub struct Config {
     pub checkpoint_every: u64,
 }
 
+/// The most updates of a run: the noise of each has a stream of its own, and their numbers must not run out.
+const MOST_STEPS: u64 = 1_000_000_000;
+
 impl Config {
     /// What `gan train sngan` does if nothing else is said: about three minutes on two cores.
     pub const DEFAULT: Config = Config {
@@ -93,17 +96,22 @@ impl Config {
     /// # Errors
     /// Names the flag, what was found, and what was expected.
     pub fn check(&self) -> Result<()> {
-        let Config { width, batch, steps, n_dis, lr, betas, z_dim, .. } = self;
+        let Config { width, batch, steps, n_dis, lr, betas, z_dim, sample_every, checkpoint_every, .. } = self;
         ensure!(*width > 0.0 && *width <= 8.0, "--width is {width}; expected more than 0 and at most 8");
         ensure!((1..=4096).contains(batch), "--batch is {batch}; expected 1 to 4096");
-        ensure!(*steps >= 1, "--steps is 0; expected at least 1");
+        let counts = [("steps", *steps), ("sample-every", *sample_every), ("checkpoint-every", *checkpoint_every)];
+        for (flag, n) in counts {
+            ensure!((1..=MOST_STEPS).contains(&n), "--{flag} is {n}; expected 1 to {MOST_STEPS}");
+        }
         ensure!((1..=100).contains(n_dis), "--n-dis is {n_dis}; expected 1 to 100");
         ensure!(lr.is_finite() && *lr > 0.0, "--lr is {lr}; expected a number above 0");
         let decays = betas.iter().all(|b| (0.0..1.0).contains(b));
         ensure!(decays, "--betas is {},{}; expected two numbers, each at least 0 and below 1", betas[0], betas[1]);
         ensure!((1..=65536).contains(z_dim), "--z-dim is {z_dim}; expected 1 to 65536");
-        ensure!(self.sample_every >= 1, "--sample-every is 0; expected at least 1");
-        ensure!(self.checkpoint_every >= 1, "--checkpoint-every is 0; expected at least 1");
+        self.check_data()
+    }
+
+    fn check_data(&self) -> Result<()> {
         let needs_files = self.data != DataName::Digits;
         let flag = self.data.flag();
         ensure!(!needs_files || self.data_dir.is_some(), "--data {flag} needs --data-dir DIR, where its idx files are");
@@ -111,6 +119,9 @@ impl Config {
             needs_files || self.data_dir.is_none(),
             "--data-dir does not go with --data {flag}, which needs no files"
         );
+        if let Some(dir) = &self.data_dir {
+            ensure!(dir.to_str().is_some(), "--data-dir is {dir:?}; expected UTF-8, which config.toml can hold");
+        }
         Ok(())
     }
 }

@@ -19,12 +19,14 @@
 //! The seed's tables have no activation in the last row of Table 1, no slope of the leaky ReLU, and 64 channels in row 6
 //! of Table 2; the paper has tanh, 0.1 and 256.
 
+use anyhow::{Result, bail};
 use wengert::nn::{BatchNorm, Conv2d, ConvTranspose2d, Init, Linear, Params, Pass, WeightOptions};
 use wengert::ops::Conv2dOptions;
 use wengert::{Element, Rng, Var};
 
 use crate::config::Config;
 use crate::data::ImageShape;
+use crate::usage::{available_memory, human_bytes};
 
 /// The slope of the discriminator's leaky ReLU on the negative side.
 const SLOPE: f64 = 0.1;
@@ -116,9 +118,25 @@ impl Discriminator {
     }
 }
 
+/// Refuses what this machine's memory cannot hold, before anything is allocated.
+///
+/// # Errors
+/// Names the flags, what the run needs and what is free.
+pub fn check_memory(config: &Config, image: ImageShape) -> Result<()> {
+    let Config { width, batch, z_dim, .. } = config;
+    let needed = memory_estimate(config, image);
+    if let Some(free) = available_memory().filter(|&free| needed > free) {
+        let (needed, free) = (human_bytes(needed), human_bytes(free));
+        bail!(
+            "--width {width} --batch {batch} --z-dim {z_dim} need about {needed} of memory; expected at most {free}, what is free"
+        );
+    }
+    Ok(())
+}
+
 /// About how many bytes a run in f32 needs: weights with gradients and optimiser state, and the maps of the larger of
 /// the two steps. Within a factor of two; it is there to refuse the impossible.
-pub fn memory_estimate(config: &Config, image: ImageShape) -> u64 {
+fn memory_estimate(config: &Config, image: ImageShape) -> u64 {
     let pixels = (image.height * image.width) as f64;
     let width = config.width;
     let d_maps = (64.0 + 32.0 + 16.0) * pixels * width + (image.channels as f64) * pixels;

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::config::Config;
 use crate::pictures::{Curves, Series, write_curves};
@@ -36,24 +36,40 @@ pub struct Losses {
 
 const HEADER: &str = "step,discriminator,generator";
 
+impl Losses {
+    /// A line of `losses.csv`.
+    fn parse(line: &str) -> Option<Losses> {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [step, discriminator, generator] = fields.try_into().ok()?;
+        Some(Losses {
+            step: step.parse().ok()?,
+            discriminator: discriminator.parse().ok()?,
+            generator: generator.parse().ok()?,
+        })
+    }
+}
+
 impl RunDir {
     /// Makes a new directory: `out` if given, else the first free one of `runs/NAME`, `runs/NAME-2`, ….
     ///
     /// # Errors
     /// `out` exists and is not an empty directory, or a directory cannot be made.
     pub fn create(out: Option<&Path>, config: &Config) -> Result<RunDir> {
+        let text = toml::to_string_pretty(config).context("cannot write the configuration as TOML")?;
         let path = match out {
             Some(out) => {
                 let in_use = out.exists() && fs::read_dir(out).map_or(true, |mut entries| entries.next().is_some());
-                ensure!(!in_use, "--out {}: this exists already; a run needs a new directory", out.display());
+                ensure!(!in_use, "--out {}: this exists already; expected a new or an empty directory", out.display());
+                let made = fs::create_dir_all(out);
+                made.with_context(|| format!("--out {}: cannot make the directory", out.display()))?;
                 out.to_path_buf()
             }
             None => first_free(config)?,
         };
         let samples = path.join("samples");
-        fs::create_dir_all(&samples).with_context(|| format!("{}: cannot make the directory", samples.display()))?;
+        // Of two programs that chose the same directory, one gets an error here.
+        fs::create_dir(&samples).with_context(|| format!("{}: cannot make the directory", samples.display()))?;
         let dir = RunDir { path };
-        let text = toml::to_string_pretty(config).context("cannot write the configuration as TOML")?;
         write_whole(&dir.path.join("config.toml"), text.as_bytes())?;
         Ok(dir)
     }
@@ -87,16 +103,28 @@ impl RunDir {
         self.path.join("samples").join(format!("step-{step:06}.png"))
     }
 
-    /// Writes all losses, as numbers and as a picture.
+    /// Where the picture of the losses goes.
+    pub fn curves(&self) -> PathBuf {
+        self.path.join("losses.png")
+    }
+
+    /// Writes all losses as numbers.
     ///
     /// # Errors
-    /// A file cannot be written.
-    pub fn write_losses(&self, losses: &[Losses], title: &str) -> Result<()> {
+    /// The file cannot be written.
+    pub fn write_losses(&self, losses: &[Losses]) -> Result<()> {
         let mut text = format!("{HEADER}\n");
         for l in losses {
             text += &format!("{},{},{}\n", l.step, l.discriminator, l.generator);
         }
-        write_whole(&self.path.join("losses.csv"), text.as_bytes())?;
+        write_whole(&self.path.join("losses.csv"), text.as_bytes())
+    }
+
+    /// Draws all losses.
+    ///
+    /// # Errors
+    /// The picture cannot be written.
+    pub fn draw_losses(&self, losses: &[Losses], title: &str) -> Result<()> {
         let series = |value: fn(&Losses) -> f64| losses.iter().map(|l| (l.step as f64, value(l))).collect::<Vec<_>>();
         let (d, g) = (series(|l| l.discriminator), series(|l| l.generator));
         let curves = Curves {
@@ -105,7 +133,7 @@ impl RunDir {
             y_label: "loss",
             series: &[Series { name: "discriminator", points: &d }, Series { name: "generator", points: &g }],
         };
-        write_curves(&self.path.join("losses.png"), &curves)
+        write_curves(&self.curves(), &curves)
     }
 
     /// The losses up to `last`; what a killed run wrote after its last checkpoint will be computed again.
@@ -115,19 +143,24 @@ impl RunDir {
     pub fn read_losses(&self, last: u64) -> Result<Vec<Losses>> {
         let file = self.path.join("losses.csv");
         let text = fs::read_to_string(&file).with_context(|| format!("{}: cannot read", file.display()))?;
+        let mut lines = text.lines();
+        let header = lines.next().unwrap_or_default();
+        ensure!(header == HEADER, "{}, line 1: found {header:?}, expected {HEADER:?}", file.display());
         let mut losses = Vec::new();
-        for (number, line) in text.lines().enumerate().skip(1) {
-            let mut fields = line.split(',');
-            let mut next = || fields.next().unwrap_or_default();
-            let parsed = (next().parse(), next().parse(), next().parse());
-            let (Ok(step), Ok(discriminator), Ok(generator)) = parsed else {
-                bail!("{}, line {}: found {line:?}, expected {HEADER}", file.display(), number + 1)
-            };
-            losses.push(Losses { step, discriminator, generator });
+        for (line, number) in lines.zip(2..) {
+            let parsed = Losses::parse(line);
+            losses.push(parsed.with_context(|| {
+                format!("{}, line {number}: found {line:?}, expected three numbers: {HEADER}", file.display())
+            })?);
         }
         losses.retain(|l| l.step <= last);
         let complete = losses.iter().map(|l| l.step).eq(1..=last);
-        ensure!(complete, "{}: found {} steps, expected steps 1 to {last}", file.display(), losses.len());
+        ensure!(
+            complete,
+            "{}: found {} steps up to that of the checkpoint, expected steps 1 to {last}",
+            file.display(),
+            losses.len()
+        );
         Ok(losses)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use wengert::nn::{Mode, Params, Pass};
 use wengert::ops::loss;
 use wengert::optim::{Adam, Optimizer};
@@ -10,7 +10,7 @@ use wengert::{Archive, Element, Rng, Tape, Tensor, Var};
 
 use crate::config::{Config, Loss};
 use crate::data::ImageShape;
-use crate::models::{Discriminator, Generator};
+use crate::models::{self, Discriminator, Generator};
 use crate::run_dir::Losses;
 
 /// A generator and a discriminator in training.
@@ -60,6 +60,14 @@ impl<T: Element> Trainer<T> {
     /// The size of the images.
     pub fn image_shape(&self) -> ImageShape {
         self.image
+    }
+
+    /// Whether all weights and running statistics are finite: a step can spoil them after it has measured its losses.
+    pub fn is_finite(&self) -> bool {
+        [&self.generator_params, &self.discriminator_params].into_iter().all(|params| {
+            let mut values = params.names().filter_map(|name| params.get(name));
+            values.all(|value| value.data().iter().all(|x| x.f64().is_finite()))
+        })
     }
 
     /// One step of Algorithm 1: n_dis updates of the discriminator, then one of the generator. `real` gives batch n
@@ -147,7 +155,9 @@ impl<T: Element> Trainer<T> {
         archive.set_count("step", self.step);
         let ImageShape { channels, height, width } = self.image;
         archive.set_text("image", format!("{channels},{height},{width}"));
-        archive.save(path).with_context(|| format!("{}: cannot write the checkpoint", path.display()))
+        archive.set_text("width", self.config.width.to_string());
+        archive.set_text("z_dim", self.config.z_dim.to_string());
+        Ok(archive.save(path)?)
     }
 
     /// Reads what [`save`](Trainer::save) wrote in a run of this configuration.
@@ -155,23 +165,33 @@ impl<T: Element> Trainer<T> {
     /// # Errors
     /// The file is missing or damaged, or belongs to nets of other sizes.
     pub fn load(config: &Config, path: &Path) -> Result<Trainer<T>> {
-        let context = || format!("{}: cannot use the checkpoint", path.display());
-        let archive = Archive::load(path).with_context(context)?;
-        let sizes: Vec<usize> = archive.text("image").with_context(context)?.split(',').flat_map(str::parse).collect();
-        let &[channels, height, width] = sizes.as_slice() else {
-            return Err(anyhow::anyhow!("found image sizes {sizes:?}, expected three")).with_context(context);
-        };
-        let plausible = [1, 3].contains(&channels) && height == width && height <= 256 && height.is_multiple_of(8);
-        ensure!(plausible && height > 0, "{}: found images of {sizes:?}, which no run has", path.display());
-        let mut trainer = Trainer::new(config, ImageShape { channels, height, width });
-        trainer.generator_params.restore(&archive, "generator.").with_context(context)?;
-        trainer.discriminator_params.restore(&archive, "discriminator.").with_context(context)?;
-        trainer.generator_adam.restore(&trainer.generator_params, &archive, "generator_adam.").with_context(context)?;
-        let d = &mut trainer.discriminator_adam;
-        d.restore(&trainer.discriminator_params, &archive, "discriminator_adam.").with_context(context)?;
-        trainer.step = archive.count("step").with_context(context)?;
+        let archive = Archive::load(path)?;
+        let file = path.display();
+        // Before nets of the wrong size take memory.
+        for (key, expected) in [("width", config.width.to_string()), ("z_dim", config.z_dim.to_string())] {
+            let found = archive.text(key)?;
+            ensure!(found == expected, "{file}: found nets of {key} {found}, expected {expected} as in config.toml");
+        }
+        let image = image_shape(archive.text("image")?).with_context(|| file.to_string())?;
+        models::check_memory(config, image)?;
+        let mut trainer = Trainer::new(config, image);
+        trainer.generator_params.restore(&archive, "generator.")?;
+        trainer.discriminator_params.restore(&archive, "discriminator.")?;
+        trainer.generator_adam.restore(&trainer.generator_params, &archive, "generator_adam.")?;
+        trainer.discriminator_adam.restore(&trainer.discriminator_params, &archive, "discriminator_adam.")?;
+        trainer.step = archive.count("step")?;
         Ok(trainer)
     }
+}
+
+/// The images' shape from the text in a checkpoint, "channels,height,width".
+fn image_shape(text: &str) -> Result<ImageShape> {
+    let sizes: Vec<usize> = text.split(',').map_while(|size| size.parse().ok()).collect();
+    let &[channels @ (1 | 3), height @ 8..=256, width] = sizes.as_slice() else {
+        bail!("found images of {text:?}, expected 1 or 3 channels, and a height and a width up to 256");
+    };
+    ensure!(height == width && height.is_multiple_of(8), "found images of {text:?}, expected squares that 8 divides");
+    Ok(ImageShape { channels, height, width })
 }
 
 /// What random numbers are for: each use has streams of its own.

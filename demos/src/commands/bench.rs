@@ -7,8 +7,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use wengert::{Rng, Tensor};
 
+use super::say;
 use crate::config::{Config, Loss};
 use crate::data::ImageShape;
+use crate::models;
 use crate::train::Trainer;
 use crate::usage::{Usage, peak_memory};
 
@@ -22,6 +24,7 @@ pub enum Bench {
 
 /// How to measure the step.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Step {
     /// Channels of every layer as a multiple of the paper's
     #[arg(long, default_value_t = 1.0)]
@@ -65,6 +68,7 @@ impl Step {
         let config = Config { width, batch, z_dim, n_dis, loss, lr, betas, ..Config::DEFAULT };
         config.check()?;
         let shape = ImageShape { channels: 3, height: 32, width: 32 };
+        models::check_memory(&config, shape)?;
         let mut trainer = Trainer::<f32>::new(&config, shape);
         let mut rng = Rng::seed(1);
         let real: Tensor = rng.uniform([self.batch, 3, 32, 32], -1.0, 1.0).channels_last();
@@ -90,31 +94,29 @@ impl Step {
         let threads = rayon::current_num_threads();
         let rss = peak_memory() / 1_000_000;
         if !self.json {
-            println!("SNGAN iteration, width {}, batch {}, {threads} threads, ms:", self.width, self.batch);
+            say(format_args!("SNGAN iteration, width {}, batch {}, {threads} threads, ms:", self.width, self.batch));
             for (name, [median, minimum, maximum]) in [("iteration", whole), ("D step", d), ("G step", g)] {
-                println!("  {name:<10} median {median:8.1}   minimum {minimum:8.1}   maximum {maximum:8.1}");
+                let times = format_args!("median {median:8.1}   minimum {minimum:8.1}   maximum {maximum:8.1}");
+                say(format_args!("  {name:<10} {times}"));
             }
-            println!("minor page faults per iteration {faults:.0}, peak memory {rss} MB");
+            say(format_args!("minor page faults per iteration {faults:.0}, peak memory {rss} MB"));
             return Ok(());
         }
         let rounded = |pick: fn(&[f64; 2]) -> f64| times.0.iter().map(|t| pick(t).round()).collect::<Vec<_>>();
         let thousandths = |seconds: f64| (seconds / n * 1e3).round() / 1e3;
-        println!(
-            "{}",
-            json!({
-                "fw": concat!("wengert ", env!("CARGO_PKG_VERSION")),
-                "cfg": {"width": self.width, "batch": self.batch, "threads": threads, "level": wengert::Level::current().name()},
-                "iter_ms": whole,
-                "d_ms": d,
-                "g_ms": g,
-                "user_s_it": thousandths(after.user_seconds - before.user_seconds),
-                "sys_s_it": thousandths(after.system_seconds - before.system_seconds),
-                "minflt_it": faults.round(),
-                "rss_mb": rss,
-                "raw": rounded(|t| t[0] + t[1]),
-                "rawd": rounded(|t| t[0]),
-            })
-        );
+        say(json!({
+            "fw": concat!("wengert ", env!("CARGO_PKG_VERSION")),
+            "cfg": {"width": self.width, "batch": self.batch, "threads": threads, "level": wengert::Level::current().name()},
+            "iter_ms": whole,
+            "d_ms": d,
+            "g_ms": g,
+            "user_s_it": thousandths(after.user_seconds - before.user_seconds),
+            "sys_s_it": thousandths(after.system_seconds - before.system_seconds),
+            "minflt_it": faults.round(),
+            "rss_mb": rss,
+            "raw": rounded(|t| t[0] + t[1]),
+            "rawd": rounded(|t| t[0]),
+        }));
         Ok(())
     }
 }

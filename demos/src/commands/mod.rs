@@ -1,8 +1,11 @@
 //! The command line.
 
 mod bench;
+mod progress;
 mod sample;
 mod train;
+
+use std::io::Write;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
@@ -18,7 +21,7 @@ pub struct Cli {
     command: Command,
 
     /// Threads to use [default: one for each core]; the results do not depend on it
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", display_order = 100)]
     threads: Option<usize>,
 }
 
@@ -33,6 +36,11 @@ enum Command {
     /// Measure the speed of this machine on the training step
     #[command(subcommand)]
     Bench(bench::Bench),
+}
+
+/// Prints a line to standard output. A reader who has gone (`gan train … | head`) is no reason to stop.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 impl Cli {

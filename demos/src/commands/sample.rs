@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use super::say;
 use crate::pictures::{Grid, write_grid};
 use crate::run_dir::RunDir;
 use crate::train::Trainer;
@@ -29,6 +30,8 @@ impl Sample {
     /// Draws the images.
     pub(super) fn run(self) -> Result<()> {
         ensure!((1..=10_000).contains(&self.n), "--n is {}; expected 1 to 10000", self.n);
+        let is_png = self.out.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
+        ensure!(is_png, "--out is {}; expected the name of a file that ends in .png", self.out.display());
         let (dir, config) = RunDir::open(&self.run)?;
         let trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
         let images = trainer.sample(self.n, self.seed);
@@ -41,7 +44,7 @@ impl Sample {
             Grid { columns, scale: 2, gap: 1 },
             &[("Title", &title)],
         )?;
-        println!("{}: {title}", self.out.display());
+        say(format_args!("{}: {title}", self.out.display()));
         Ok(())
     }
 }

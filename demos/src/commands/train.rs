@@ -1,25 +1,27 @@
 //! `gan train` and `gan resume`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use wengert::Tensor;
 
+use super::progress::Progress;
+use super::say;
 use crate::config::{Config, DataName, Loss, Method};
 use crate::data::{Dataset, Digits, Order, Split, read_idx};
 use crate::models;
 use crate::pictures::{Grid, write_grid};
 use crate::run_dir::{Losses, RunDir};
 use crate::train::Trainer;
-use crate::usage::{available_memory, human_bytes, human_seconds, peak_memory};
+use crate::usage::{human_bytes, human_seconds, peak_memory};
 
 /// How to train.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)] // so that `--lr -1` is told what it should be
 pub struct Train {
     /// The method
     method: Method,
@@ -48,7 +50,7 @@ pub struct Train {
     #[arg(long, default_value_t = Config::DEFAULT.lr)]
     lr: f64,
     /// Adam's decay rates of the first and the second moment
-    #[arg(long, default_value = "0.5,0.999", value_name = "B1,B2", value_parser = two_numbers)]
+    #[arg(long, default_value = "0.5,0.999", value_name = "B1,B2", value_parser = two_numbers, allow_hyphen_values = true)]
     betas: [f64; 2],
     /// The number of noise values that the generator takes
     #[arg(long, default_value_t = Config::DEFAULT.z_dim)]
@@ -74,10 +76,9 @@ pub struct Resume {
     run: PathBuf,
 }
 
-fn two_numbers(text: &str) -> Result<[f64; 2], String> {
-    let numbers: Result<Vec<f64>, _> = text.split(',').map(|part| part.trim().parse()).collect();
-    let numbers = numbers.map_err(|_| "expected two numbers, as in 0.5,0.999".to_string())?;
-    numbers.try_into().map_err(|n: Vec<f64>| format!("found {} numbers, expected two, as in 0.5,0.999", n.len()))
+fn two_numbers(text: &str) -> Result<[f64; 2], &'static str> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
+    numbers.and_then(|numbers| numbers.try_into().ok()).ok_or("expected two numbers, as in 0.5,0.999")
 }
 
 impl Train {
@@ -102,11 +103,14 @@ impl Train {
         };
         config.check()?;
         let data = open_data(&config)?;
-        check_memory(&config, &*data)?;
-        print_estimate(&config, &*data, config.steps);
+        models::check_memory(&config, data.shape())?;
         let dir = RunDir::create(self.out.as_deref(), &config)?;
         let trainer = Trainer::new(&config, data.shape());
-        Run { config, dir, trainer, losses: Vec::new() }.train(&*data)
+        let mut run = Run { config, dir, trainer, losses: Vec::new(), saved: 0 };
+        run.save()?; // From here on, `resume` works.
+        run.draw()?;
+        print_estimate(&run, &*data);
+        run.train(&*data)
     }
 }
 
@@ -116,40 +120,35 @@ impl Resume {
         let (dir, config) = RunDir::open(&self.run)?;
         let data = open_data(&config)?;
         let trainer = Trainer::load(&config, &dir.checkpoint())?;
+        let (expected, found) = (trainer.image_shape(), data.shape());
+        ensure!(found == expected, "{}: images are {found}; expected {expected} as in the checkpoint", data.name());
         let losses = dir.read_losses(trainer.step())?;
         if trainer.step() >= config.steps {
-            println!("{}: all {} steps are done", dir.path().display(), config.steps);
+            say(format_args!("{}: all {} steps are done", dir.path().display(), config.steps));
             return Ok(());
         }
-        println!("going on after step {} of {}", trainer.step(), config.steps);
-        print_estimate(&config, &*data, config.steps - trainer.step());
-        Run { config, dir, trainer, losses }.train(&*data)
+        let saved = trainer.step();
+        say(format_args!("going on after step {saved} of {}", config.steps));
+        let run = Run { config, dir, trainer, losses, saved };
+        print_estimate(&run, &*data);
+        run.train(&*data)
     }
 }
 
 fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
-    match (config.data, &config.data_dir) {
-        (DataName::Digits, _) => Ok(Box::new(Digits::new(config.seed))),
-        (DataName::Mnist | DataName::FashionMnist, Some(dir)) => Ok(Box::new(read_idx(dir, Split::Train)?)),
-        (DataName::Mnist | DataName::FashionMnist, None) => bail!("--data {} needs --data-dir", config.data.flag()),
-    }
-}
-
-/// Refuses what this machine's memory cannot hold, before anything is allocated.
-fn check_memory(config: &Config, data: &dyn Dataset) -> Result<()> {
-    let shape = data.shape();
-    let square = shape.height == shape.width && shape.height.is_multiple_of(8);
-    ensure!(square, "{}: images are {shape}; expected squares with a side that 8 divides", data.name());
-    let needed = models::memory_estimate(config, shape);
-    if let Some(available) = available_memory().filter(|&available| needed > available) {
-        let (needed, available) = (human_bytes(needed), human_bytes(available));
-        bail!("--width {} --batch {} needs about {needed}, but {available} are free", config.width, config.batch);
-    }
-    Ok(())
+    let Some(dir) = &config.data_dir else {
+        return Ok(Box::new(Digits::new(config.seed)));
+    };
+    let images = read_idx(dir, Split::Train)?;
+    let shape = images.shape();
+    let fits = shape.height == shape.width && shape.height.is_multiple_of(8);
+    ensure!(fits, "{}: images are {shape}; expected squares with a side that 8 divides, or 28×28", dir.display());
+    Ok(Box::new(images))
 }
 
 /// Times a few steps of a copy of the run, and says how long the whole will take.
-fn print_estimate(config: &Config, data: &dyn Dataset, steps: u64) {
+fn print_estimate(run: &Run, data: &dyn Dataset) {
+    let config = &run.config;
     let mut trial = Trainer::<f32>::new(config, data.shape());
     let mut batches = Batches::new(config, data);
     let mut step = || trial.train_step(|n| batches.next(n));
@@ -158,8 +157,11 @@ fn print_estimate(config: &Config, data: &dyn Dataset, steps: u64) {
     step();
     step();
     let seconds = start.elapsed().as_secs_f64() / 2.0;
-    println!(
-        "{} on {}: width {}, batch {}, {} threads, {} kernels\n{steps} steps of about {:.0} ms: {}; {} of memory",
+    let steps = config.steps - run.trainer.step();
+    say(format_args!(
+        "{} on {}: width {}, batch {}, {} threads, {} kernels\n\
+         {steps} steps of about {:.0} ms: {}; {} of memory\n\
+         writing to {}",
         config.method.flag(),
         data.name(),
         config.width,
@@ -169,7 +171,8 @@ fn print_estimate(config: &Config, data: &dyn Dataset, steps: u64) {
         seconds * 1e3,
         human_seconds(seconds * steps as f64),
         human_bytes(peak_memory()),
-    );
+        run.dir.path().display(),
+    ));
 }
 
 /// The batches of real images, in the order that the seed determines.
@@ -201,6 +204,8 @@ struct Run {
     dir: RunDir,
     trainer: Trainer<f32>,
     losses: Vec<Losses>,
+    /// The step of the last checkpoint.
+    saved: u64,
 }
 
 /// Images in the pictures of a run.
@@ -208,52 +213,40 @@ const SAMPLES: usize = 64;
 
 impl Run {
     fn train(mut self, data: &dyn Dataset) -> Result<()> {
-        println!("writing to {}", self.dir.path().display());
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = stop.clone();
-        ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
-        let bar = progress_bar(self.config.steps, self.trainer.step());
-        if self.trainer.step() == 0 {
-            self.draw()?;
-        }
-        let started = (Instant::now(), self.trainer.step());
+        let progress = Progress::new(&self.config, self.trainer.step());
+        let stop = stop_on_ctrl_c(&progress)?;
         let config = self.config.clone();
         let mut batches = Batches::new(&config, data);
-        while self.trainer.step() < self.config.steps && !stop.load(Ordering::Relaxed) {
+        let mut last = false;
+        while !last {
             let losses = self.trainer.train_step(|n| batches.next(n));
             self.losses.push(losses);
-            self.check_finite(&losses)?;
-            let images = (losses.step - started.1) * (self.config.batch * self.config.n_dis) as u64;
-            let speed = images as f64 / started.0.elapsed().as_secs_f64();
-            bar.set_message(format!("D {:.3}  G {:+.3}  {speed:.0} images/s", losses.discriminator, losses.generator));
-            bar.set_position(losses.step);
-            if losses.step.is_multiple_of(self.config.sample_every) {
-                self.draw()?;
-            }
-            if losses.step.is_multiple_of(self.config.checkpoint_every) {
+            self.check_losses(&losses)?;
+            last = losses.step >= config.steps || stop.load(Ordering::Relaxed);
+            if last || losses.step.is_multiple_of(config.checkpoint_every) {
                 self.save()?;
             }
+            let pictures = last || losses.step.is_multiple_of(config.sample_every);
+            progress.show(&losses, pictures);
+            if pictures {
+                self.draw()?;
+            }
         }
-        self.draw()?;
-        self.save()?;
-        bar.abandon();
-        self.report();
+        self.report(progress.finish());
         Ok(())
     }
 
     /// A loss that is not a number would spread to every weight: stop while the last checkpoint is good.
-    fn check_finite(&self, losses: &Losses) -> Result<()> {
-        let finite = losses.discriminator.is_finite() && losses.generator.is_finite();
-        ensure!(
-            finite,
-            "step {}: the losses are {} (discriminator) and {} (generator), so training has diverged; \
-             try a smaller --lr. {} is as it was at the last checkpoint",
-            losses.step,
-            losses.discriminator,
-            losses.generator,
-            self.dir.path().display()
-        );
+    fn check_losses(&self, losses: &Losses) -> Result<()> {
+        let Losses { discriminator: d, generator: g, .. } = losses;
+        let finite = d.is_finite() && g.is_finite();
+        ensure!(finite, "the losses are {d} (discriminator) and {g} (generator): {}", self.diverged());
         Ok(())
+    }
+
+    fn diverged(&self) -> String {
+        let (step, lr, path, saved) = (self.trainer.step(), self.config.lr, self.dir.path().display(), self.saved);
+        format!("training has diverged at step {step}; try a smaller --lr than {lr:e}. {path} keeps step {saved}")
     }
 
     /// The samples and the loss curves as pictures.
@@ -263,32 +256,42 @@ impl Run {
         let title = format!("{} on {}, step {step}", self.config.method.flag(), self.config.data.flag());
         let grid = Grid { columns: 8, scale: 2, gap: 1 };
         write_grid(&self.dir.sample(step), &images, self.trainer.image_shape(), grid, &[("Title", &title)])?;
-        self.dir.write_losses(&self.losses, &title)
+        self.dir.draw_losses(&self.losses, &title)
     }
 
-    fn save(&self) -> Result<()> {
+    /// The losses and the checkpoint, unless it is good for nothing.
+    fn save(&mut self) -> Result<()> {
+        ensure!(self.trainer.is_finite(), "some weights are not finite: {}", self.diverged());
         // The losses first: `resume` needs them up to the checkpoint, and cuts off what goes beyond.
-        let title = format!("{} on {}", self.config.method.flag(), self.config.data.flag());
-        self.dir.write_losses(&self.losses, &title)?;
-        self.trainer.save(&self.dir.checkpoint())
+        self.dir.write_losses(&self.losses)?;
+        self.trainer.save(&self.dir.checkpoint())?;
+        self.saved = self.trainer.step();
+        Ok(())
     }
 
-    fn report(&self) {
+    fn report(&self, time: Duration) {
         let (step, path) = (self.trainer.step(), self.dir.path().display());
         if step < self.config.steps {
-            println!("stopped after step {step} of {}; `gan resume {path}` goes on", self.config.steps);
+            say(format_args!("stopped after step {step} of {}; to go on: gan resume {path}", self.config.steps));
+        } else {
+            say(format_args!("step {step}, the last, after {}", human_seconds(time.as_secs_f64())));
         }
-        println!("images   {}", self.dir.sample(step).display());
-        println!("losses   {}", Path::new(self.dir.path()).join("losses.png").display());
-        println!("more     gan sample {path} --n 64 --seed 1 --out more.png");
+        say(format_args!("images   {}", self.dir.sample(step).display()));
+        say(format_args!("losses   {}", self.dir.curves().display()));
+        say(format_args!("more     gan sample {path} --n 64 --seed 1 --out more.png"));
     }
 }
 
-fn progress_bar(steps: u64, done: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {elapsed} of {duration}  {msg}")
-        .expect("a template without mistakes");
-    let bar = ProgressBar::new(steps).with_position(done).with_style(style);
-    bar.reset_eta();
-    bar.enable_steady_tick(Duration::from_millis(500));
-    bar
+/// A flag that the first Ctrl-C, or SIGTERM, sets; the second ends the program on the spot.
+fn stop_on_ctrl_c(progress: &Progress) -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (flag, bar) = (stop.clone(), progress.bar());
+    let handler = move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130); // what a shell reports of a program that Ctrl-C ended
+        }
+        bar.println("stopping after this step; press Ctrl-C again to stop at once");
+    };
+    ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
+    Ok(stop)
 }
