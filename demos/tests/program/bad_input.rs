@@ -1,0 +1,137 @@
+//! Flags and files that cannot be used: one message that says what was found and what was expected, and nothing done.
+
+use std::path::Path;
+
+use super::{command, gan, output, succeed, tiny, tree, write_idx};
+
+/// The program must fail with one message that has all these parts, and must not touch a file.
+#[track_caller]
+fn refuses(dir: &Path, args: &str, parts: &[&str]) {
+    let before = tree(dir);
+    let output = gan(dir, args);
+    assert!(output.code.is_some_and(|code| code != 0), "{args}: code {:?}, {}", output.code, output.stdout);
+    assert_eq!(output.stderr.matches("error:").count(), 1, "{args}: {}", output.stderr);
+    for part in parts {
+        assert!(output.stderr.contains(part), "{args}: no {part:?} in {}", output.stderr);
+    }
+    assert!(before == tree(dir), "{args}: files have changed");
+}
+
+#[test]
+fn flags_of_train() {
+    let dir = tempfile::tempdir().unwrap();
+    for (flag, bad, parts) in [
+        ("--width", "0 -1 nan inf 1e9 8.1", &["--width is ", "expected more than 0 and at most 8"][..]),
+        ("--batch", "0 4097 1000000000000", &["--batch is ", "expected 1 to 4096"]),
+        ("--steps", "0 1000000001 18446744073709551615", &["--steps is ", "expected 1 to 1000000000"]),
+        ("--lr", "0 -1 nan inf", &["--lr is ", "expected a number above 0"]),
+        ("--betas", "1,2 -1,0.5 nan,0.9 0.5,1", &["--betas is ", "expected two numbers, each at least 0 and below 1"]),
+        ("--betas", "0.5 a,b 1,2,3 ,", &["--betas", "expected two numbers, as in 0.5,0.999"]),
+        ("--n-dis", "0 101", &["--n-dis is ", "expected 1 to 100"]),
+        ("--threads", "0 1025", &["--threads is ", "expected 1 to 1024"]),
+        ("--z-dim", "0 65537", &["--z-dim is ", "expected 1 to 65536"]),
+        ("--sample-every", "0", &["--sample-every is 0; expected 1 to "]),
+        ("--checkpoint-every", "0", &["--checkpoint-every is 0; expected 1 to "]),
+        ("--data", "foo", &["'foo'", "--data", "possible values: digits, fashion-mnist, mnist"]),
+        ("--loss", "foo", &["'foo'", "--loss", "possible values: hinge, standard"]),
+        ("--batch", "-1 1.5 x 99999999999999999999999", &["--batch", "invalid"]),
+        ("--seed", "-1 x 18446744073709551616", &["--seed", "invalid"]),
+        ("--lr", "x", &["--lr", "'x'"]),
+        ("--speed", "9", &["--speed"]),
+    ] {
+        for value in bad.split(' ') {
+            refuses(dir.path(), &tiny(&format!("{flag} {value}")), parts);
+        }
+    }
+    refuses(dir.path(), "train gan", &["'gan'", "<METHOD>", "sngan"]);
+    refuses(dir.path(), "train", &["<METHOD>"]);
+    refuses(dir.path(), "fly", &["'fly'"]);
+    // What only a larger machine could hold. (Where the system does not say what is free, nothing is refused.)
+    if cfg!(target_os = "linux") {
+        let parts = ["--width 8 --batch 4096", "--z-dim 65536", "of memory", "GB"];
+        refuses(dir.path(), &tiny("--width 8 --batch 4096 --z-dim 65536"), &parts);
+        refuses(dir.path(), "bench step --width 8 --batch 4096", &["--width 8 --batch 4096", "GB"]);
+    }
+}
+
+#[test]
+fn output_directories() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("full")).unwrap();
+    std::fs::write(dir.path().join("full/thesis.txt"), "the only copy").unwrap();
+    for out in ["full", "full/thesis.txt", "."] {
+        refuses(dir.path(), &tiny(&format!("--out {out}")), &["--out ", out, "exists", "expected a new or an empty"]);
+    }
+    refuses(dir.path(), &tiny("--out full/thesis.txt/run"), &["full/thesis.txt/run", "cannot make the directory"]);
+    if cfg!(unix) {
+        refuses(dir.path(), &tiny("--out /dev/null/run"), &["/dev/null/run", "cannot make the directory"]);
+    }
+    std::fs::write(dir.path().join("runs"), "a file in the place of the default").unwrap();
+    refuses(dir.path(), &tiny(""), &["runs: cannot make the directory"]);
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    succeed(dir.path(), &tiny("--steps 1 --out empty"));
+}
+
+#[test]
+fn data() {
+    let dir = tempfile::tempdir().unwrap();
+    let mnist = |flags: &str, parts: &[&str]| refuses(dir.path(), &tiny(&format!("--data mnist {flags}")), parts);
+    refuses(dir.path(), &tiny("--data fashion-mnist"), &["--data fashion-mnist needs --data-dir"]);
+    refuses(dir.path(), &tiny("--data-dir ."), &["--data-dir does not go with --data digits"]);
+    mnist("--data-dir no/such", &["no/such", "cannot open the data directory"]);
+    mnist("--data-dir .", &["found neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz"]);
+    let names = ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"];
+    mnist_files(dir.path(), "cut", 28, |set| {
+        let images = std::fs::read(set.join(names[0])).unwrap();
+        std::fs::write(set.join(names[0]), &images[..images.len() / 2]).unwrap();
+    });
+    mnist("--data-dir cut", &["cut/train-images-idx3-ubyte.gz", "gzip"]);
+    mnist_files(dir.path(), "swapped", 28, |set| {
+        std::fs::copy(set.join(names[1]), set.join(names[0])).unwrap();
+    });
+    mnist("--data-dir swapped", &["swapped/train-images-idx3-ubyte.gz", "0x00000801, expected 0x00000803"]);
+    mnist_files(dir.path(), "odd", 30, |_| {});
+    mnist("--data-dir odd", &["odd: images are 30×30×1", "expected squares with a side that 8 divides"]);
+    mnist_files(dir.path(), "set", 8, |_| {});
+    succeed(dir.path(), &tiny("--data mnist --data-dir set --steps 2 --out run"));
+    super::edit(&dir.path().join("run/config.toml"), "steps = 2", "steps = 3");
+    mnist_files(dir.path(), "set", 16, |_| {});
+    refuses(dir.path(), "resume run", &["set: images are 16×16×1", "expected 8×8×1"]);
+    std::fs::remove_dir_all(dir.path().join("set")).unwrap();
+    refuses(dir.path(), "resume run", &["set", "cannot open the data directory"]);
+}
+
+/// A good set of idx files, then spoiled.
+fn mnist_files(dir: &Path, name: &str, side: u32, spoil: impl Fn(&Path)) {
+    write_idx(&dir.join(name), 4, side);
+    spoil(&dir.join(name));
+}
+
+#[test]
+fn flags_of_the_other_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--steps 1 --out run"));
+    refuses(dir.path(), "sample run --n 0", &["--n is 0; expected 1 to 10000"]);
+    refuses(dir.path(), "sample run --n 10001", &["--n is 10001; expected 1 to 10000"]);
+    refuses(dir.path(), "sample run --out no/such/a.png", &["no/such/a.png", "cannot write"]);
+    refuses(dir.path(), "sample run --out run/config.toml", &["--out is run/config.toml", "ends in .png"]);
+    for command in ["resume", "sample"] {
+        refuses(dir.path(), &format!("{command} nowhere"), &["nowhere", "no such directory"]);
+        refuses(dir.path(), &format!("{command} run/samples"), &["run/samples/config.toml", "directory of a run"]);
+    }
+    refuses(dir.path(), "bench step --iters 0", &["--iters is 0; expected 1 to 10000"]);
+    refuses(dir.path(), "bench step --width -1", &["--width is -1; expected more than 0"]);
+    refuses(dir.path(), "bench step --batch 0", &["--batch is 0; expected 1 to 4096"]);
+}
+
+#[test]
+fn the_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = tiny("--out run");
+    let mut command = command(dir.path(), &args.split(' ').collect::<Vec<_>>());
+    command.env("WENGERT_CPU", "nonsense");
+    let output = output(command);
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    assert_eq!(output.stderr, "error: WENGERT_CPU is \"nonsense\"; expected scalar, avx2 or avx512\n");
+    assert!(!dir.path().join("run").exists());
+}

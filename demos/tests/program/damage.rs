@@ -1,0 +1,121 @@
+//! Run directories whose files are damaged: `resume` and `sample` say which file and what is wrong, and leave all as it is.
+
+use std::path::Path;
+
+use wengert_demos::run_dir::RunDir;
+use wengert_demos::train::Trainer;
+
+use super::{copy, edit, gan, succeed, tiny, tree};
+
+/// A run of two steps that is to have four.
+fn stopped_run(dir: &Path) {
+    succeed(dir, &tiny("--steps 2 --out good"));
+    edit(&dir.join("good/config.toml"), "steps = 2", "steps = 4");
+}
+
+/// These commands must fail on the damaged run with one message that names the file and has all the parts.
+#[track_caller]
+fn refuse(dir: &Path, commands: &[&str], file: &str, parts: &[&str], damage: impl Fn(&Path)) {
+    let run = dir.join("run");
+    copy(&dir.join("good"), &run);
+    damage(&run.join(file));
+    let before = tree(dir);
+    for command in commands {
+        let output = gan(dir, &format!("{command} run"));
+        assert_eq!(output.code, Some(1), "{command}, {file}: {}", output.stdout);
+        assert_eq!(output.stderr.matches("error:").count(), 1, "{}", output.stderr);
+        assert_eq!(output.stderr.matches(&format!("run/{file}")).count(), 1, "{}", output.stderr);
+        for part in parts {
+            assert!(output.stderr.contains(part), "{command}, {file}: no {part:?} in {}", output.stderr);
+        }
+    }
+    assert!(before == tree(dir), "{file}: files have changed");
+    std::fs::remove_dir_all(run).unwrap();
+}
+
+const BOTH: [&str; 2] = ["resume", "sample"];
+
+fn delete(file: &Path) {
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn the_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_run(dir.path());
+    let file = "checkpoint.safetensors";
+    let length = std::fs::metadata(dir.path().join("good").join(file)).unwrap().len();
+    for kept in [0, 5, 8, 1000, length - 1] {
+        refuse(dir.path(), &BOTH, file, &["expected a whole safetensors file"], |path| {
+            std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(kept).unwrap();
+        });
+    }
+    refuse(dir.path(), &BOTH, file, &["expected a whole safetensors file"], |path| {
+        std::fs::write(path, "not a checkpoint at all").unwrap();
+    });
+    refuse(dir.path(), &BOTH, file, &["cannot read"], delete);
+    for (setting, other) in [("width = 0.03", "width = 0.06"), ("z_dim = 8", "z_dim = 9")] {
+        let (name, value) = other.split_once(" = ").unwrap();
+        let parts = [&format!("found nets of {name}"), &format!("expected {value} as in config.toml")[..]];
+        refuse(dir.path(), &BOTH, file, &parts, |path| edit(&path.with_file_name("config.toml"), setting, other));
+    }
+}
+
+#[test]
+fn the_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_run(dir.path());
+    let change = |from: &'static str, to: &'static str| move |path: &Path| edit(path, from, to);
+    let file = "config.toml";
+    refuse(dir.path(), &BOTH, file, &["directory of a run"], delete);
+    refuse(dir.path(), &BOTH, file, &["unknown field `colour`"], change("width", "colour = 1\nwidth"));
+    refuse(dir.path(), &BOTH, file, &["missing field `seed`"], change("seed = 0\n", ""));
+    refuse(dir.path(), &BOTH, file, &["unknown variant `biggan`"], change("sngan", "biggan"));
+    refuse(dir.path(), &BOTH, file, &["damaged"], change("batch = 4", "batch = = 4"));
+    refuse(dir.path(), &BOTH, file, &["--batch is 0; expected"], change("batch = 4", "batch = 0"));
+    refuse(dir.path(), &BOTH, file, &["--width is NaN; expected"], change("width = 0.03", "width = nan"));
+    refuse(dir.path(), &BOTH, file, &["UTF-8"], |path| std::fs::write(path, [0xff; 100]).unwrap());
+}
+
+#[test]
+fn the_losses() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_run(dir.path());
+    let write = |text: &'static str| move |path: &Path| std::fs::write(path, text).unwrap();
+    let resume = ["resume"];
+    refuse(dir.path(), &resume, "losses.csv", &["cannot read"], delete);
+    refuse(dir.path(), &resume, "losses.csv", &["line 1", "found \"\""], write(""));
+    refuse(dir.path(), &resume, "losses.csv", &["line 1", "found \"1,2,3\""], write("1,2,3\n2,2,3\n"));
+    let header = "expected three numbers: step,discriminator,generator";
+    let damaged = ["line 3", "found \"2,x,1\"", header];
+    refuse(dir.path(), &resume, "losses.csv", &damaged, write("step,discriminator,generator\n1,2,3\n2,x,1\n"));
+    let four = ["line 2", header];
+    refuse(dir.path(), &resume, "losses.csv", &four, write("step,discriminator,generator\n1,2,3,4\n2,1,1\n"));
+    let short = ["found 1 steps", "expected steps 1 to 2"];
+    refuse(dir.path(), &resume, "losses.csv", &short, write("step,discriminator,generator\n1,2,3\n"));
+}
+
+/// A header in which one byte is another: some of these files are still good, none makes the reader panic.
+#[test]
+fn no_byte_of_a_checkpoints_header_makes_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_run(dir.path());
+    let (run, config) = RunDir::open(&dir.path().join("good")).unwrap();
+    let bytes = std::fs::read(run.checkpoint()).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let path = dir.path().join("changed.safetensors");
+    let (mut good, mut bad) = (0, 0);
+    for (place, with) in (0..8 + header).step_by(11).zip([b'9', b'{', b'"', 0xff, 0, b'0', b'2'].into_iter().cycle()) {
+        let mut changed = bytes.clone();
+        changed[place] = with;
+        std::fs::write(&path, changed).unwrap();
+        match Trainer::<f32>::load(&config, &path) {
+            Ok(_) => good += 1,
+            Err(error) => {
+                assert!(format!("{error:#}").contains("changed.safetensors"), "{error:#}");
+                bad += 1;
+            }
+        }
+    }
+    assert!(bad > 10 * good && good > 0, "{good} files were taken for good, {bad} for bad");
+}

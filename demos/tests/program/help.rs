@@ -1,0 +1,56 @@
+//! `--help`: every flag, with its default.
+
+use std::path::Path;
+
+use super::succeed;
+
+/// Each flag and its default must be in the help of the command, in the same entry.
+#[track_caller]
+fn mentions(command: &str, flags: &[(&str, &str)]) {
+    let help = succeed(Path::new("."), &format!("{command} --help"));
+    let mut entries = vec![String::new()];
+    for line in help.lines() {
+        if line.trim_start().starts_with("--") || line.trim_start().starts_with('<') {
+            entries.push(String::new());
+        }
+        *entries.last_mut().unwrap() += line;
+    }
+    for (flag, default) in flags {
+        let found = entries.iter().any(|entry| entry.contains(flag) && entry.contains(default));
+        assert!(found, "gan {command} --help: no {flag} with {default:?} in\n{help}");
+    }
+    assert!(help.contains("--threads <N>"), "{command}: {help}");
+}
+
+#[test]
+fn help_mentions_every_flag_and_default() {
+    let commands = ["train ", "resume ", "sample ", "bench "].map(|name| (name, ""));
+    mentions("", &commands);
+    mentions(
+        "train",
+        &[
+            ("<METHOD>", ""),
+            ("--data <DATA>", "[default: digits]"),
+            ("--data-dir <DIR>", ""),
+            ("--width <WIDTH>", "[default: 0.25]"),
+            ("--batch <BATCH>", "[default: 64]"),
+            ("--steps <STEPS>", "[default: 2000]"),
+            ("--n-dis <N_DIS>", "[default: 1]"),
+            ("--loss <LOSS>", "[default: hinge]"),
+            ("--lr <LR>", "[default: 0.0002]"),
+            ("--betas <B1,B2>", "[default: 0.5,0.999]"),
+            ("--z-dim <Z_DIM>", "[default: 128]"),
+            ("--seed <SEED>", "[default: 0]"),
+            ("--sample-every <STEPS>", "[default: 100]"),
+            ("--checkpoint-every <STEPS>", "[default: 500]"),
+            ("--out <DIR>", "[default: the first free one of runs/METHOD-DATA"),
+        ],
+    );
+    mentions("resume", &[("<RUN>", "")]);
+    let samples = "[default: samples.png]";
+    mentions("sample", &[("<RUN>", ""), ("--n <N>", "[default: 64]"), ("--seed", "[default: 0]"), ("--out", samples)]);
+    mentions("bench", &[("step", "")]);
+    let step =
+        [("--width", "[default: 1]"), ("--batch", "[default: 64]"), ("--iters", "[default: 10]"), ("--json", "")];
+    mentions("bench step", &step);
+}

@@ -1,0 +1,93 @@
+//! Runs that go well: what they write, and that the same seed gives the same bits.
+
+use std::path::Path;
+
+use super::{edit, png_size, succeed, tiny, tree, write_idx};
+
+#[test]
+fn a_run_directory_is_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = succeed(dir.path(), &tiny("--out run"));
+    let run = dir.path().join("run");
+    let names: Vec<String> = tree(&run).keys().map(|name| name.display().to_string()).collect();
+    let steps = ["000000", "000002", "000004", "000006"].map(|step| format!("samples/step-{step}.png"));
+    let files = ["checkpoint.safetensors", "config.toml", "losses.csv", "losses.png", "samples/"].map(String::from);
+    assert_eq!(names, [&files[..], &steps].concat(), "these files and no others");
+    // Eight by eight images of 32 pixels, each two wide, with lines of one pixel between and around them.
+    steps.iter().for_each(|name| assert_eq!(png_size(&run.join(name)), (521, 521)));
+    assert_eq!(png_size(&run.join("losses.png")), (1080, 640));
+    let losses = std::fs::read_to_string(run.join("losses.csv")).unwrap();
+    let mut lines = losses.lines();
+    assert_eq!(lines.next(), Some("step,discriminator,generator"));
+    for (line, step) in lines.by_ref().zip(1..=6) {
+        let numbers: Vec<f64> = line.split(',').map(|number| number.parse().unwrap()).collect();
+        assert!(numbers.len() == 3 && numbers[0] == f64::from(step) && numbers.iter().all(|n| n.is_finite()), "{line}");
+    }
+    assert_eq!((losses.lines().count(), lines.next()), (7, None));
+    for part in ["6 steps of about", "run/samples/step-000006.png", "run/losses.png", "gan sample run"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn without_out_each_run_gets_a_directory_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["runs/sngan-digits", "runs/sngan-digits-2"] {
+        assert!(succeed(dir.path(), &tiny("--steps 1")).contains(&format!("writing to {name}\n")));
+        assert!(dir.path().join(name).join("checkpoint.safetensors").is_file());
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_at_any_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |name: &str, flags: &str| {
+        succeed(dir.path(), &tiny(&format!("{flags} --n-dis 2 --loss standard --out {name}")));
+        let mut files = tree(&dir.path().join(name));
+        files.remove(Path::new("config.toml"));
+        files
+    };
+    let one = run("one", "--seed 5 --threads 1");
+    assert!(one == run("two", "--seed 5 --threads 2"));
+    assert!(one == run("three", "--seed 5 --threads 3"));
+    // The largest seed: config.toml must hold it, too.
+    let other = run("other", "--seed 18446744073709551615");
+    for name in ["checkpoint.safetensors", "losses.csv", "samples/step-000000.png"] {
+        assert!(one[Path::new(name)] != other[Path::new(name)], "{name}");
+    }
+    assert!(succeed(dir.path(), "resume other").contains("all 6 steps are done"));
+}
+
+#[test]
+fn sample_draws_the_picture_that_its_seed_determines() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--out run"));
+    let before = tree(&dir.path().join("run"));
+    let sample = |flags: &str, out: &str| {
+        let said = succeed(dir.path(), &format!("sample run --out {out} {flags}"));
+        assert!(said.contains(out) && said.contains("step 6"), "{said}");
+        std::fs::read(dir.path().join(out)).unwrap()
+    };
+    let picture = sample("--n 5 --seed 3", "a.png");
+    assert_eq!(png_size(&dir.path().join("a.png")), (3 * 65 + 1, 2 * 65 + 1));
+    assert!(picture == sample("--n 5 --seed 3 --threads 1", "b.png"));
+    assert!(picture != sample("--n 5 --seed 4", "c.png"));
+    assert!(before == tree(&dir.path().join("run")), "the run is as it was");
+    succeed(dir.path(), "sample run");
+    assert_eq!(png_size(&dir.path().join("samples.png")), (521, 521));
+}
+
+#[test]
+fn a_run_on_idx_files_can_be_extended_from_anywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    write_idx(&dir.path().join("clothes"), 10, 28);
+    let flags = "--data fashion-mnist --data-dir clothes";
+    succeed(dir.path(), &tiny(&format!("{flags} --out whole")));
+    succeed(dir.path(), &tiny(&format!("{flags} --steps 3 --out part")));
+    edit(&dir.path().join("part/config.toml"), "steps = 3", "steps = 6");
+    succeed(&dir.path().join("clothes"), "resume ../part");
+    let (whole, part) = (tree(&dir.path().join("whole")), tree(&dir.path().join("part")));
+    for name in ["checkpoint.safetensors", "losses.csv", "losses.png", "samples/step-000006.png", "config.toml"] {
+        assert!(whole[Path::new(name)] == part[Path::new(name)], "{name}");
+    }
+}
