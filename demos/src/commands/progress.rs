@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use super::say;
 use crate::config::Config;
@@ -22,8 +22,10 @@ pub(super) struct Progress {
 impl Progress {
     /// Begins after `first` steps.
     pub(super) fn new(config: &Config, first: u64) -> Progress {
-        let style = ProgressStyle::with_template("{bar:20} {wide_msg}").expect("a template without mistakes");
-        let bar = ProgressBar::new(config.steps).with_position(first).with_style(style);
+        let style = ProgressStyle::with_template("{bar:10} {wide_msg}").expect("a template without mistakes");
+        // Cleared however training ends: what is printed next, an error too, begins a line.
+        let bar =
+            ProgressBar::new(config.steps).with_position(first).with_style(style).with_finish(ProgressFinish::AndClear);
         bar.enable_steady_tick(Duration::from_millis(500));
         let images = (config.batch * config.n_dis) as u64;
         Progress { bar, started: Instant::now(), first, steps: config.steps, images }
@@ -44,8 +46,9 @@ impl Progress {
         let (done, elapsed) = (step - self.first, self.started.elapsed().as_secs_f64());
         let speed = (done * self.images) as f64 / elapsed;
         let left = human_seconds(elapsed / done as f64 * (self.steps - step) as f64);
-        let steps = self.steps;
-        format!("step {step} of {steps}  D {discriminator:.3}  G {generator:+.3}  {speed:.0} images/s  {left} left")
+        let (d, g, steps) = (short(discriminator), short(generator), self.steps);
+        // 79 characters with the bar, up to an hour and 9999 steps: a terminal has 80 columns.
+        format!("step {step} of {steps}  D {d}  G {g}  {speed:.0} images/s  {left} left")
     }
 
     /// A handle for messages above the bar, on another thread.
@@ -53,9 +56,16 @@ impl Progress {
         self.bar.clone()
     }
 
-    /// Leaves the bar as it is, and gives the time that training took.
+    /// Ends with a line in the place of the bar, and gives the time that training took.
     pub(super) fn finish(self) -> Duration {
-        self.bar.abandon();
+        if !self.bar.is_hidden() {
+            self.bar.finish_and_clear();
+            say(self.bar.message());
+        }
         self.started.elapsed()
     }
+}
+
+fn short(loss: f64) -> String {
+    if loss.abs() < 1e4 { format!("{loss:.3}") } else { format!("{loss:.0e}") }
 }
