@@ -4,7 +4,8 @@
 //! point of the pen's path is displaced a little, the sheet is bent by a smooth wave, the whole is sheared, turned and
 //! stretched, then brought to a common size (MNIST does this last step too) and drawn with a soft pen of random width.
 
-use super::hash::SplitMix64;
+use wengert::Rng;
+
 use super::strokes::{DIGITS, Stroke, Variant};
 use super::{Dataset, ImageShape};
 
@@ -28,7 +29,13 @@ pub struct Digits {
 impl Digits {
     /// The set that belongs to `seed`. Different seeds give different pictures.
     pub fn new(seed: u64) -> Self {
-        Self { seed }
+        // Training draws weights and noise from the streams of the seed itself.
+        Self { seed: !seed }
+    }
+
+    /// The random numbers of picture `index`.
+    fn hand(&self, index: u64) -> Hand {
+        Hand(Rng::stream(self.seed, index))
     }
 
     /// Draws picture `index` as the digit `label` (0 to 9) into `pixels`: 32×32 bytes, row by row, 0 black, 255 white.
@@ -38,7 +45,7 @@ impl Digits {
     /// # Panics
     /// If `label` is above 9 or `pixels` has another length than 1024.
     pub fn draw_digit(&self, index: u64, label: u8, pixels: &mut [u8]) {
-        let mut rng = SplitMix64::new(self.seed, index);
+        let mut rng = self.hand(index);
         draw(&mut rng, label, pixels);
     }
 }
@@ -61,17 +68,41 @@ impl Dataset for Digits {
     }
 
     fn image(&self, index: u64, pixels: &mut [u8]) -> u8 {
-        let mut rng = SplitMix64::new(self.seed, index);
-        let label = rng.below(DIGITS.len() as u64) as u8;
+        let mut rng = self.hand(index);
+        let label = rng.0.below(DIGITS.len()) as u8;
         draw(&mut rng, label, pixels);
         label
+    }
+}
+
+/// Where what differs from hand to hand comes from.
+struct Hand(Rng);
+
+impl Hand {
+    /// Uniform in [0, 1).
+    fn uniform(&mut self) -> f32 {
+        // 24 bits, as many as an f32 holds exactly: rounding would reach 1.
+        (self.0.unit() * (1 << 24) as f64).floor() as f32 / (1 << 24) as f32
+    }
+
+    /// Uniform in [low, high).
+    fn range(&mut self, low: f32, high: f32) -> f32 {
+        low + (high - low) * self.uniform()
+    }
+
+    /// Bell-shaped with mean 0 and standard deviation 1, and never beyond ±3.47.
+    ///
+    /// It is the sum of four uniform numbers: unlike a true normal it has no far tail, so no sample is freakish.
+    fn bell(&mut self) -> f32 {
+        let sum = self.uniform() + self.uniform() + self.uniform() + self.uniform();
+        (sum - 2.0) * 3f32.sqrt()
     }
 }
 
 /// A point of the plane: first in the unit box of `strokes.rs`, at the end in pixels.
 type Point = (f32, f32);
 
-fn draw(rng: &mut SplitMix64, label: u8, pixels: &mut [u8]) {
+fn draw(rng: &mut Hand, label: u8, pixels: &mut [u8]) {
     assert!(label < 10, "digits: a label is 0 to 9, found {label}");
     assert_eq!(pixels.len(), SIDE * SIDE, "digits: a picture has {SIDE}×{SIDE} bytes");
     let variant = pick(rng.uniform(), DIGITS[usize::from(label)]);
@@ -105,7 +136,7 @@ fn pick(u: f32, variants: &[Variant]) -> &Variant {
 }
 
 /// The strokes with every point displaced by itself: an unsteady hand. Strokes that met may now miss by a hair.
-fn jittered(rng: &mut SplitMix64, strokes: &[Stroke]) -> Vec<Vec<Point>> {
+fn jittered(rng: &mut Hand, strokes: &[Stroke]) -> Vec<Vec<Point>> {
     let amount = rng.range(0.010, 0.048);
     strokes
         .iter()
@@ -120,7 +151,7 @@ struct Bend {
 }
 
 impl Bend {
-    fn random(rng: &mut SplitMix64) -> Self {
+    fn random(rng: &mut Hand) -> Self {
         let waves = std::array::from_fn(|_| {
             // Wave lengths of 0.8 to 3 boxes: shorter ones would break the digit, longer ones only shift it.
             let (length, direction) = (rng.range(0.8, 3.0), rng.range(0.0, std::f32::consts::TAU));
@@ -146,7 +177,7 @@ struct Affine {
 }
 
 impl Affine {
-    fn random(rng: &mut SplitMix64) -> Self {
+    fn random(rng: &mut Hand) -> Self {
         // Most hands lean to the right: a positive shear moves the top (small y) to the right.
         let shear = 0.14 + 0.21 * rng.bell();
         let (sin, cos) = (0.09 * rng.bell()).sin_cos();
@@ -162,7 +193,7 @@ impl Affine {
 }
 
 /// Scales and moves the strokes, in place, to fill the usual box in the middle of the picture, more or less.
-fn fit(rng: &mut SplitMix64, strokes: &mut [Vec<Point>]) {
+fn fit(rng: &mut Hand, strokes: &mut [Vec<Point>]) {
     let (mut low, mut high) = ((f32::MAX, f32::MAX), (f32::MIN, f32::MIN));
     for &(x, y) in strokes.iter().flatten() {
         low = (low.0.min(x), low.1.min(y));
@@ -210,7 +241,7 @@ struct Pen {
 }
 
 impl Pen {
-    fn random(rng: &mut SplitMix64) -> Self {
+    fn random(rng: &mut Hand) -> Self {
         // A log-normal width: most pens are thin, a few are broad.
         let radius = 1.20 * (0.30 * rng.bell()).exp();
         Self {
@@ -288,6 +319,16 @@ mod tests {
             let border = (0..SIDE).any(|k| on(k) || on(31 * SIDE + k) || on(k * SIDE) || on(k * SIDE + 31));
             assert!(!border, "picture {i}, a {label}, touches the border");
         }
+    }
+
+    #[test]
+    fn bell_has_mean_zero_and_variance_one() {
+        let mut hand = Digits::new(3).hand(0);
+        let draws: Vec<f64> = (0..100_000).map(|_| f64::from(hand.bell())).collect();
+        let mean = draws.iter().sum::<f64>() / draws.len() as f64;
+        let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / draws.len() as f64;
+        assert!(mean.abs() < 0.02, "{mean}");
+        assert!((variance - 1.0).abs() < 0.02, "{variance}");
     }
 
     #[test]

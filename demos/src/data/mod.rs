@@ -3,13 +3,11 @@
 //! An image is stored as bytes, channels last; [`Dataset::batch`] turns bytes into the numbers in [−1, 1] that nets take.
 
 mod digits;
-mod hash;
 mod idx;
 mod order;
 mod strokes;
 
 pub use digits::Digits;
-pub use hash::SplitMix64;
 pub use idx::{Split, read_idx};
 pub use order::Order;
 

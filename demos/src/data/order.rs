@@ -1,7 +1,8 @@
 //! In which order training meets the images of a set.
 
-use super::hash::SplitMix64;
 use std::ops::Range;
+
+use wengert::Rng;
 
 /// A longer range is not shuffled: a table of its indices would take more than 128 MiB.
 const LONGEST_SHUFFLED: u64 = 1 << 24;
@@ -53,15 +54,12 @@ impl Order {
         self.shuffled[within as usize]
     }
 
-    /// Fisher and Yates's shuffle with the stream of this pass.
+    /// The order of this pass, from a stream of its own.
     fn shuffle(&mut self, pass: u64) {
-        let mut rng = SplitMix64::new(self.seed, pass);
+        // Training draws weights and noise from the streams of the seed itself.
+        let order = Rng::stream(!self.seed, pass).permutation((self.part.end - self.part.start) as usize);
         self.shuffled.clear();
-        self.shuffled.extend(self.part.clone());
-        for i in (1..self.shuffled.len()).rev() {
-            let j = rng.below(i as u64 + 1) as usize;
-            self.shuffled.swap(i, j);
-        }
+        self.shuffled.extend(order.iter().map(|&i| self.part.start + i as u64));
         self.pass = Some(pass);
     }
 }
