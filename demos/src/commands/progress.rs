@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::say;
 use crate::config::Config;
@@ -23,9 +23,7 @@ impl Progress {
     /// Begins after `first` steps.
     pub(super) fn new(config: &Config, first: u64) -> Progress {
         let style = ProgressStyle::with_template("{bar:10} {wide_msg}").expect("a template without mistakes");
-        // Cleared however training ends: what is printed next, an error too, begins a line.
-        let bar =
-            ProgressBar::new(config.steps).with_position(first).with_style(style).with_finish(ProgressFinish::AndClear);
+        let bar = ProgressBar::new(config.steps).with_position(first).with_style(style);
         bar.enable_steady_tick(Duration::from_millis(500));
         let images = (config.batch * config.n_dis) as u64;
         Progress { bar, started: Instant::now(), first, steps: config.steps, images }
@@ -58,11 +56,20 @@ impl Progress {
 
     /// Ends with a line in the place of the bar, and gives the time that training took.
     pub(super) fn finish(self) -> Duration {
-        if !self.bar.is_hidden() {
-            self.bar.finish_and_clear();
-            say(self.bar.message());
+        let (visible, time) = (!self.bar.is_hidden(), self.started.elapsed());
+        let last = self.bar.message();
+        drop(self);
+        if visible {
+            say(last);
         }
-        self.started.elapsed()
+        time
+    }
+}
+
+impl Drop for Progress {
+    /// However training ends, what is printed next, an error too, begins a line.
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }
 

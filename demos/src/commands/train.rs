@@ -274,7 +274,7 @@ impl Run {
         if step < self.config.steps {
             say(format_args!("stopped after step {step} of {}; to go on: gan resume {path}", self.config.steps));
         } else {
-            say(format_args!("step {step}, the last, after {}", human_seconds(time.as_secs_f64())));
+            say(format_args!("done in {}", human_seconds(time.as_secs_f64())));
         }
         say(format_args!("images   {}", self.dir.sample(step).display()));
         say(format_args!("losses   {}", self.dir.curves().display()));
