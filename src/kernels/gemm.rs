@@ -20,9 +20,12 @@
 //! matrixmultiply is the path of f64 and of other machines. Measured with it in this place, `gan bench step` spent a
 //! quarter of its time in packing A and B (see notes/performance.md).
 
+use std::mem::MaybeUninit;
+
 use super::Level;
 
-/// Rows of a panel of B: 192·32 floats are 24 KiB of a 32 KiB L1 cache.
+/// Rows of a panel of B: 192·32 floats are 24 KiB of a 32 KiB L1 cache. Measured on Zen 4, 128 rows were up to 7 % slower,
+/// 256 and 384 within 2 %.
 const DEPTH: usize = 192;
 
 /// The vectors of one CPU level.
@@ -38,6 +41,10 @@ trait Simd {
     unsafe fn zero() -> Self::Vector;
     unsafe fn load(from: *const f32) -> Self::Vector;
     unsafe fn store(to: *mut f32, value: Self::Vector);
+    /// The first `n` ≤ `LANES` floats, where only so many need to lie, and zeros.
+    unsafe fn load_first(from: *const f32, n: usize) -> Self::Vector;
+    /// Writes the first `n` ≤ `LANES` floats, where only so many need to fit.
+    unsafe fn store_first(to: *mut f32, n: usize, value: Self::Vector);
     unsafe fn broadcast(value: f32) -> Self::Vector;
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// a·b + c, rounded once.
@@ -47,11 +54,13 @@ trait Simd {
 /// Where an operand lies: its first element, and its (row, column) strides.
 type Place = (*const f32, [usize; 2]);
 
-/// C (m, n) ← A·B, or C + A·B to `accumulate`, if there is a kernel for the level; whether there is.
+/// C (m, n) ← A·B, or C + A·B to `accumulate`, if there is a kernel for the level; whether there is. k is not 0, since
+/// C is written with the first panel.
 ///
 /// # Safety
 /// `level` must be available; A (m, k) and B (k, n) must lie in memory that may be read; the m rows of n floats from
-/// `c`, `c_row` apart, must not overlap, must lie in one allocation, and be touched by no other thread meanwhile.
+/// `c`, `c_row` apart, must overlap neither each other nor A or B, must lie in one allocation, and be touched by no other
+/// thread meanwhile.
 pub unsafe fn product(
     level: Level,
     size: [usize; 3],
@@ -86,8 +95,11 @@ unsafe fn blocked<S: Simd>(
     c: *mut f32,
     c_row: usize,
 ) {
+    debug_assert!(k > 0, "C would not be written");
     let width = 2 * S::LANES;
-    let mut panel = Panel([0.0; DEPTH * 32]);
+    // Not initialised: for a small product, zeros would cost more than the product.
+    let mut panel = MaybeUninit::<Panel>::uninit();
+    let panel: *mut f32 = panel.as_mut_ptr().cast();
     for first in (0..k).step_by(DEPTH) {
         let depth = DEPTH.min(k - first);
         let add = accumulate || first > 0;
@@ -95,18 +107,23 @@ unsafe fn blocked<S: Simd>(
             let columns = width.min(n - column);
             // A single vector serves if the columns fit it.
             let vectors = columns.div_ceil(S::LANES);
-            // SAFETY: rows `first..first + depth` and columns `column..column + columns` of B.
-            unsafe { panel.pack(b, [first, column], [depth, columns], vectors * S::LANES) };
+            // SAFETY: rows `first..first + depth` and columns `column..column + columns` of B; the panel has room for
+            // DEPTH rows of two vectors.
+            unsafe {
+                let b = (b.0.add(first * b.1[0] + column * b.1[1]), b.1);
+                pack(b, [depth, columns], panel, vectors * S::LANES);
+            }
             for row in (0..m).step_by(S::ROWS) {
                 let rows = S::ROWS.min(m - row);
-                // SAFETY: rows `row..row + rows` of A and C, columns `column..column + columns` of C.
+                // SAFETY: rows `row..row + rows` of A and C, columns `column..column + columns` of C; `pack` wrote the
+                // panel's `depth` rows of so many vectors.
                 unsafe {
                     let a = (a.add(row * a_row + first * a_column), [a_row, a_column]);
                     let c = (c.add(row * c_row + column), c_row);
                     if vectors == 1 {
-                        tile_of_rows::<S, 1>([rows, depth, columns], a, panel.0.as_ptr(), c, add);
+                        tile_of_rows::<S, 1>([rows, depth, columns], a, panel, c, add);
                     } else {
-                        tile_of_rows::<S, 2>([rows, depth, columns], a, panel.0.as_ptr(), c, add);
+                        tile_of_rows::<S, 2>([rows, depth, columns], a, panel, c, add);
                     }
                 }
             }
@@ -114,34 +131,38 @@ unsafe fn blocked<S: Simd>(
     }
 }
 
-/// A panel of B, (depth, 16 or 32), on lines of the cache.
+/// Room for a panel of B, (depth, at most 32), on lines of the cache.
 #[repr(align(64))]
-struct Panel([f32; DEPTH * 32]);
+struct Panel(#[expect(dead_code, reason = "written and read through a pointer")] [f32; DEPTH * 32]);
 
-impl Panel {
-    /// Copies B[first.., column..] (depth, columns) to rows of `width` floats, filled up with zeros.
-    ///
-    /// # Safety
-    /// That part of B must lie in memory that may be read.
-    #[inline(always)]
-    unsafe fn pack(
-        &mut self,
-        (b, [b_row, b_column]): Place,
-        [first, column]: [usize; 2],
-        [depth, columns]: [usize; 2],
-        width: usize,
-    ) {
-        for (p, row) in self.0.chunks_exact_mut(width).take(depth).enumerate() {
-            // SAFETY: row first + p, columns from `column`, are in B by the caller's promise.
-            let from = unsafe { b.add((first + p) * b_row + column * b_column) };
-            if b_column == 1 {
-                // SAFETY: `columns` floats in a row.
-                row[..columns].copy_from_slice(unsafe { std::slice::from_raw_parts(from, columns) });
-            } else {
-                // SAFETY: `columns` floats, `b_column` apart.
-                row[..columns].iter_mut().enumerate().for_each(|(j, to)| *to = unsafe { *from.add(j * b_column) });
+/// Copies B (depth, columns) to rows of `width` floats, filled up with zeros.
+///
+/// # Safety
+/// B must lie in memory that may be read, and `panel` must have room for `depth` rows.
+#[inline(always)]
+unsafe fn pack((b, [b_row, b_column]): Place, [depth, columns]: [usize; 2], panel: *mut f32, width: usize) {
+    // SAFETY: p stays below depth, j below columns for B and below width for the panel.
+    unsafe {
+        if b_column <= b_row {
+            for p in 0..depth {
+                let (from, to) = (b.add(p * b_row), panel.add(p * width));
+                if b_column == 1 {
+                    to.copy_from_nonoverlapping(from, columns);
+                } else {
+                    (0..columns).for_each(|j| *to.add(j) = *from.add(j * b_column));
+                }
+                (columns..width).for_each(|j| *to.add(j) = 0.0);
             }
-            row[columns..].fill(0.0);
+        } else {
+            // B is transposed: along its columns, whose elements lie closer together. Row by row, packing took as long
+            // as the product of 64 rows.
+            for j in 0..columns {
+                let from = b.add(j * b_column);
+                (0..depth).for_each(|p| *panel.add(p * width + j) = *from.add(p * b_row));
+            }
+            for j in columns..width {
+                (0..depth).for_each(|p| *panel.add(p * width + j) = 0.0);
+            }
         }
     }
 }
@@ -176,7 +197,7 @@ unsafe fn tile_of_rows<S: Simd, const V: usize>(
 /// C (R, columns) ← A (R, depth) · panel (depth, V vectors), or C + A·panel to `add`.
 ///
 /// # Safety
-/// The level of S must be available; A, the panel and C must have these sizes.
+/// The level of S must be available; A, the panel and C must have these sizes, with columns in the last vector.
 #[inline(always)]
 unsafe fn tile<S: Simd, const R: usize, const V: usize>(
     depth: usize,
@@ -209,13 +230,11 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
                     S::store(to, if add { S::add(sum, S::load(to)) } else { sum });
                 }
             } else {
-                // The last columns: through a buffer, of which only they are written.
-                let mut buffer = [0.0f32; 32];
+                // The last columns: no other may be touched.
                 for (j, &sum) in sums.iter().enumerate() {
-                    S::store(buffer.as_mut_ptr().add(j * S::LANES), sum);
-                }
-                for (j, &sum) in buffer[..columns].iter().enumerate() {
-                    *row.add(j) = if add { sum + *row.add(j) } else { sum };
+                    let to = row.add(j * S::LANES);
+                    let n = (columns - j * S::LANES).min(S::LANES);
+                    S::store_first(to, n, if add { S::add(sum, S::load_first(to, n)) } else { sum });
                 }
             }
         }
@@ -249,6 +268,16 @@ mod x86 {
             unsafe { _mm512_storeu_ps(to, value) }
         }
         #[inline(always)]
+        unsafe fn load_first(from: *const f32, n: usize) -> __m512 {
+            // SAFETY: as above; what the mask leaves out is not touched.
+            unsafe { _mm512_maskz_loadu_ps(((1u32 << n) - 1) as __mmask16, from) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(to: *mut f32, n: usize, value: __m512) {
+            // SAFETY: as above; what the mask leaves out is not touched.
+            unsafe { _mm512_mask_storeu_ps(to, ((1u32 << n) - 1) as __mmask16, value) }
+        }
+        #[inline(always)]
         unsafe fn broadcast(value: f32) -> __m512 {
             // SAFETY: as above.
             unsafe { _mm512_set1_ps(value) }
@@ -263,6 +292,16 @@ mod x86 {
             // SAFETY: as above.
             unsafe { _mm512_fmadd_ps(a, b, c) }
         }
+    }
+
+    /// The mask of the first `n` floats of eight.
+    ///
+    /// # Safety
+    /// AVX2 must be available.
+    #[inline(always)]
+    unsafe fn first(n: usize) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
     }
 
     struct Avx2;
@@ -285,6 +324,16 @@ mod x86 {
         unsafe fn store(to: *mut f32, value: __m256) {
             // SAFETY: as above, and there is room for 8 floats.
             unsafe { _mm256_storeu_ps(to, value) }
+        }
+        #[inline(always)]
+        unsafe fn load_first(from: *const f32, n: usize) -> __m256 {
+            // SAFETY: as above; what the mask leaves out is not touched.
+            unsafe { _mm256_maskload_ps(from, first(n)) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(to: *mut f32, n: usize, value: __m256) {
+            // SAFETY: as above; what the mask leaves out is not touched.
+            unsafe { _mm256_maskstore_ps(to, first(n), value) }
         }
         #[inline(always)]
         unsafe fn broadcast(value: f32) -> __m256 {
@@ -321,5 +370,84 @@ mod x86 {
     pub unsafe fn avx2(size: [usize; 3], a: Place, b: Place, accumulate: bool, c: *mut f32, c_row: usize) {
         // SAFETY: the caller's promise.
         unsafe { blocked::<Avx2>(size, a, b, accumulate, c, c_row) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::super::matmul::{self, tests::noise};
+
+    /// The largest m and n: past two tiles of rows, and of columns, at either level.
+    const LARGEST: [usize; 2] = [17, 67];
+
+    /// Every level, every remainder in m, n and k (one panel, one less, one more, several), both operands in every
+    /// layout, into rows of C with gaps between them.
+    ///
+    /// Each element must lie within the bound for sums in panels of `DEPTH`: every product is rounded at most once for
+    /// each later one of its panel and once for each later panel.
+    #[test]
+    fn every_remainder_agrees_with_the_definition() {
+        let [rows, columns] = LARGEST;
+        let gap = -0.75f32;
+        for k in [0, 1, 191, 192, 193, 400] {
+            let (a, b) = (noise::<f32>(rows * k, 1), noise::<f32>(k * columns, 2));
+            let before = noise::<f32>(rows * columns, 3);
+            let at = |i: usize, j: usize| {
+                (0..k)
+                    .map(|p| a[i * k + p] as f64 * b[p * columns + j] as f64)
+                    .fold((0.0, 0.0), |s: (f64, f64), x| (s.0 + x, s.1 + x.abs()))
+            };
+            let want: Vec<(f64, f64)> = (0..rows * columns).map(|i| at(i / columns, i % columns)).collect();
+            let roundings = (k.min(super::DEPTH) + k.div_ceil(super::DEPTH) + 1) as f64 * (f32::EPSILON as f64 / 2.0);
+            for [m, n] in (1..=rows).flat_map(|m| (1..=columns).map(move |n| [m, n])) {
+                for sa in [[k, 1], [1, m], [3, 3 * m + 1]] {
+                    let a = laid([m, k], sa, |i, p| a[i * k + p]);
+                    for sb in [[n, 1], [1, k], [2 * n + 3, 2], [2, 2 * k + 3]] {
+                        let b = laid([k, n], sb, |p, j| b[p * columns + j]);
+                        for (level, accumulate) in levels().flat_map(|level| [(level, false), (level, true)]) {
+                            let c_row = n + 3;
+                            let mut c = laid([m, n], [c_row, 1], |i, j| match accumulate {
+                                true => before[i * columns + j],
+                                false => f32::NAN,
+                            });
+                            c.iter_mut().enumerate().filter(|(i, _)| i % c_row >= n).for_each(|(_, c)| *c = gap);
+                            matmul::gemm(level, [m, k, n], (&a, sa), (&b, sb), accumulate, &mut c, c_row);
+                            for (i, row) in c.chunks(c_row).enumerate() {
+                                for (j, &got) in row.iter().enumerate() {
+                                    let case =
+                                        || format!("{level:?} {m}×{k}×{n} {sa:?} {sb:?} {accumulate}: ({i}, {j})");
+                                    if j >= n {
+                                        assert!(got == gap, "{}: a gap was written", case());
+                                        continue;
+                                    }
+                                    let (mut want, mut size) = want[i * columns + j];
+                                    if accumulate {
+                                        want += before[i * columns + j] as f64;
+                                        size += before[i * columns + j].abs() as f64;
+                                    }
+                                    let error = (got as f64 - want).abs();
+                                    assert!(error <= roundings * size, "{}: {got}, not {want}", case());
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn levels() -> impl Iterator<Item = Level> {
+        Level::ALL.into_iter().filter(|l| l.is_available() && *l > Level::Scalar)
+    }
+
+    /// A matrix with these strides, in memory that ends with its last element; NaN lies in the gaps.
+    fn laid([rows, columns]: [usize; 2], strides: [usize; 2], value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+        let len = if rows * columns == 0 { 0 } else { (rows - 1) * strides[0] + (columns - 1) * strides[1] + 1 };
+        let mut values = vec![f32::NAN; len];
+        for i in 0..rows {
+            (0..columns).for_each(|j| values[i * strides[0] + j * strides[1]] = value(i, j));
+        }
+        values
     }
 }

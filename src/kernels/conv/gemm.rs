@@ -24,8 +24,8 @@ use crate::kernels::{Buffer, Element, Level, matmul};
 /// Elements of gathered patches that one task works on: half a megabyte of f32, half of an L2 cache.
 const PATCHES: usize = 128 * 1024;
 
-/// Pixels per product, at least where there are so many: each product packs its weights anew (matrixmultiply cannot
-/// keep them), and this many rows make that cheap.
+/// Pixels per product, at least where there are so many: each product packs its weights anew, and this many rows make
+/// that cheap.
 const PIXELS: Range<usize> = 192..1024;
 
 /// Blocks that the output is cut into at least, unless they would get smaller than `PIXELS.start / 2`.
