@@ -1,6 +1,6 @@
 //! Matrix products C (m, n) = A (m, k) · B (k, n), one or a batch of them.
 //!
-//! A and B come with any strides, so that a transposed operand costs nothing; C is row-major. Large products are cut
+//! A and B come with any strides, so that a transposed operand is not copied first; C is row-major. Large products are cut
 //! into blocks of rows or of columns whose borders depend on the sizes alone, and each element of C is summed on one
 //! thread: the bits are the same at any number of threads.
 
@@ -18,7 +18,7 @@ const PARTS: usize = 16;
 /// Multiply-adds that are worth a task of their own: 20 µs at 100 GFLOP/s, a few times what the hand-over costs.
 const TASK: usize = 1 << 20;
 
-/// No part is narrower than this many rows or columns, since every part packs the whole other operand again.
+/// No part is narrower than this many rows or columns, since every part reads the whole other operand again.
 const NARROWEST: usize = 64;
 
 /// C (m, n) ← A (m, k) · B (k, n), or C + A·B to `accumulate`. Spreads over threads; `c` is row-major and dense.
@@ -29,6 +29,9 @@ pub fn matmul<T: Element>([m, k, n]: [usize; 3], a: Mat<T>, b: Mat<T>, accumulat
     let level = Level::current();
     check([m, k, n], a, b);
     assert_eq!(c.len(), m * n, "matmul: C is {m}×{n}");
+    if c.is_empty() {
+        return;
+    }
     if level != Level::Scalar && k > 0 {
         // Matrix times vector: bound by memory, and a register tile would be nearly empty.
         if n == 1 {
@@ -178,7 +181,7 @@ fn matvec<T: Element>(level: Level, k: usize, a: Mat<T>, x: (&[T], usize), accum
         &gathered[..]
     };
     let [row, column] = a.1;
-    let rows = ((1 << 16) / k).next_multiple_of(64);
+    let rows = ((1 << 16) / k).max(1).next_multiple_of(64);
     for_chunks(y, rows, |first, y| {
         level.vectorize(
             #[inline(always)]
@@ -356,7 +359,8 @@ pub(crate) mod tests {
                         }
                     }
                 }
-                for size in [[300, 129, 70], [70, 129, 300], [1, 700, 500], [500, 700, 1], [1, 999, 1]] {
+                for size in [[300, 129, 70], [70, 129, 300], [1, 700, 500], [500, 700, 1], [1, 999, 1], [65, 66_000, 1]]
+                {
                     check_size::<f32>(size);
                     check_size::<f64>(size);
                 }
