@@ -103,17 +103,20 @@ pub fn normalize<T: Element>(out: &mut [T], x: &[T], mean: &[T], scale: &[T], sh
 
 /// Σ x of each column, every element added in `f64`: where terms cancel, the sum is 0 and not what rounding leaves.
 pub fn sums<T: Element>(x: &[T], channels: usize) -> Vec<f64> {
+    // Short rows side by side, so that an addition does not wait for the one before it.
+    let wide = channels * (64 / channels.max(1)).max(1);
     let parts = over_blocks(x.len(), channels, |range, _| {
-        let mut all = vec![0.0; channels];
-        for row in x[range].chunks_exact(channels) {
-            all.iter_mut().zip(row).for_each(|(sum, x)| *sum += x.f64());
-        }
+        let mut all = vec![0.0; wide];
+        let rows = x[range].chunks_exact(wide);
+        let rest = rows.remainder();
+        rows.chain([rest]).for_each(|row| all.iter_mut().zip(row).for_each(|(sum, x)| *sum += x.f64()));
         all
     });
-    parts.into_iter().fold(vec![0.0; channels], |mut all, part| {
-        all.iter_mut().zip(&part).for_each(|(all, part)| *all += part);
-        all
-    })
+    let mut all = vec![0.0; channels];
+    for row in parts.iter().flat_map(|part| part.chunks_exact(channels)) {
+        all.iter_mut().zip(row).for_each(|(all, sum)| *all += sum);
+    }
+    all
 }
 
 /// `(Σ g, Σ g·(x − mean))` of each column.
@@ -192,4 +195,31 @@ fn by_rows<T: Element>(out: &mut [T], channels: usize, f: impl Fn(usize, &mut [T
             || f(start, part),
         )
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matmul::tests::{noise, same_bits_on_any_threads};
+    use super::*;
+
+    #[test]
+    fn sums_are_those_of_the_columns() {
+        for channels in [1, 2, 3, 17, 63, 64, 65, 200] {
+            for rows in [0, 1, 2, 20, 63, 64, 65, 5_000] {
+                let x = noise::<f32>(rows * channels, 1);
+                for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
+                    let got = level.scope(|| sums(&x, channels));
+                    assert_eq!(got.len(), channels);
+                    for (c, got) in got.into_iter().enumerate() {
+                        let want: f64 = x.iter().skip(c).step_by(channels).map(|&x| x as f64).sum();
+                        assert!((got - want).abs() <= 1e-12 * rows as f64, "{level:?} {rows}×{channels} column {c}");
+                    }
+                }
+                if rows == 5_000 {
+                    same_bits_on_any_threads(|| sums(&x, channels));
+                }
+            }
+        }
+        assert!(sums::<f32>(&[], 0).is_empty());
+    }
 }
