@@ -35,7 +35,8 @@ impl std::fmt::Debug for Line {
 impl<T: Element> Buffer<T> {
     /// `len` elements of any value: whatever the last user left there. For outputs that are written whole.
     pub fn stale(len: usize) -> Buffer<T> {
-        let lines = POOL.take((len * size_of::<T>()).div_ceil(LINE));
+        let bytes = len.checked_mul(size_of::<T>()).expect("a buffer larger than memory");
+        let lines = POOL.take(bytes.div_ceil(LINE));
         let mut buffer = Buffer { lines, len, element: std::marker::PhantomData };
         if cfg!(debug_assertions) {
             // An output that a kernel forgot to write shows at once.
@@ -162,5 +163,11 @@ mod tests {
         let address = buffer.as_ptr();
         drop(buffer);
         assert_eq!(Buffer::<f64>::stale(1_234_567).as_ptr(), address);
+    }
+    #[test]
+    #[should_panic = "larger than memory"]
+    fn a_length_that_overflows_is_refused() {
+        // 4 · (2⁶² + 1) is 4 modulo 2⁶⁴.
+        Buffer::<f32>::stale((usize::MAX >> 2) + 2);
     }
 }
