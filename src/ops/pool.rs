@@ -138,7 +138,9 @@ fn geometry(name: &str, x: &Shape, kernel: [usize; 2], stride: [usize; 2], paddi
     let options = format!("kernel {kernel:?}, stride {stride:?}, padding {padding:?}");
     assert!(x.len() == 4, "{name}: shape {x}: expected (N, C, H, W)");
     let fits = |i: usize| {
-        kernel[i] > 0 && stride[i] > 0 && 2 * padding[i] <= kernel[i] && x[2 + i] + 2 * padding[i] >= kernel[i]
+        let padded = x[2 + i] + 2 * padding[i];
+        // A map without pixels has no maximum, however it is padded.
+        kernel[i] > 0 && stride[i] > 0 && 2 * padding[i] <= kernel[i] && padded >= kernel[i] && x[2 + i] > 0
     };
     let expected =
         "expected a stride of at least 1, a padding of at most half the kernel, a kernel within the padded map";

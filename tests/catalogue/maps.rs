@@ -42,6 +42,7 @@ pub fn bad_calls() -> Vec<Bad> {
         bad!("max_pool2d", [[2, 3, 4]], |x| x[0].max_pool2d([2, 2], [2, 2], [0, 0])),
         bad!("max_pool2d", [[1, 1, 2, 4]], |x| x[0].max_pool2d([3, 3], [1, 1], [0, 0]), "kernel [3, 3]"),
         bad!("max_pool2d", [[1, 1, 4, 4]], |x| x[0].max_pool2d([2, 2], [1, 1], [2, 0]), "padding [2, 0]"),
+        bad!("max_pool2d", [[1, 1, 0, 4]], |x| x[0].max_pool2d([2, 2], [1, 1], [1, 0]), "padding [1, 0]"),
         bad!("avg_pool2d", [[1, 1, 4, 4]], |x| x[0].avg_pool2d([2, 2], [0, 1], [0, 0]), "stride [0, 1]"),
         bad!("avg_pool2d", [[4, 4]], |x| x[0].avg_pool2d([2, 2], [1, 1], [0, 0])),
         bad!("upsample_nearest", [[4, 4]], |x| x[0].upsample_nearest([2, 2])),
