@@ -41,7 +41,7 @@ mod report;
 pub use report::{Failure, Place, Problem, Report};
 
 use crate::kernels::nest::memory_order;
-use crate::{Shape, Tape, Tensor, Var};
+use crate::{Rng, Shape, Tape, Tensor, Var};
 
 /// Checks the gradient of `f` at `inputs`: [`Check::first`] with its default tolerances.
 ///
@@ -111,7 +111,7 @@ impl Check {
         let mut result = match first_not_finite(&[&y]) {
             Some((_, index, value)) => Err(Failure::new(Problem::ValueNotFinite, Some((0, index)), value, value)),
             None if y != again => Err(Failure::new(Problem::Unsteady, None, f64::NAN, f64::NAN)),
-            None => self.check(&f, inputs, self.order, &mut Random(self.seed)),
+            None => self.check(&f, inputs, self.order, &mut Rng::seed(self.seed)),
         };
         match &mut result {
             Ok(report) => report.operations = operations,
@@ -123,22 +123,22 @@ impl Check {
     }
 
     /// Lowers the order: the derivative of order n of f is that of order n − 1 of a directional derivative of f.
-    fn check(&self, f: Function, inputs: &[Tensor<f64>], order: usize, random: &mut Random) -> Result<Report, Failure> {
-        let r = random.like(f(&variables(&Tape::new(), inputs)).value());
+    fn check(&self, f: Function, inputs: &[Tensor<f64>], order: usize, rng: &mut Rng) -> Result<Report, Failure> {
+        let r = random_like(rng, f(&variables(&Tape::new(), inputs)).value());
         if order <= 1 {
-            return self.check_first(&Projection { f, r, check: self }, inputs, random);
+            return self.check_first(&Projection { f, r, check: self }, inputs, rng);
         }
-        let v: Vec<Tensor<f64>> = inputs.iter().map(|x| random.like(x)).collect();
+        let v: Vec<Tensor<f64>> = inputs.iter().map(|x| random_like(rng, x)).collect();
         let lower = |inputs: &[Var<f64>]| {
             let (r, x) = inputs.split_last().expect("the cotangent is the last input");
             let gradients = (f(x) * r).sum().grad(&x.iter().collect::<Vec<_>>());
             let products = gradients.iter().zip(&v).map(|(g, v)| (g * Var::from(v)).sum());
             products.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::scalar(0.0).into())
         };
-        self.check(&lower, &[inputs, &[r]].concat(), order - 1, random)
+        self.check(&lower, &[inputs, &[r]].concat(), order - 1, rng)
     }
 
-    fn check_first(&self, phi: &Projection, inputs: &[Tensor<f64>], random: &mut Random) -> Result<Report, Failure> {
+    fn check_first(&self, phi: &Projection, inputs: &[Tensor<f64>], rng: &mut Rng) -> Result<Report, Failure> {
         let entries = inputs.iter().map(Tensor::size).sum();
         let mut report = Report { operations: Vec::new(), entries, worst: 0.0, kinks: Vec::new() };
         let mut point = inputs.to_vec();
@@ -151,7 +151,7 @@ impl Check {
             }
             let mut smooth = true;
             for _ in 0..self.directions {
-                let direction: Vec<Tensor<f64>> = point.iter().map(|x| random.like(x)).collect();
+                let direction: Vec<Tensor<f64>> = point.iter().map(|x| random_like(rng, x)).collect();
                 let Some(numeric) = phi.slope(&point, &direction, self.step, 3) else {
                     smooth = false;
                     break;
@@ -173,7 +173,7 @@ impl Check {
             }
             let kinks = self.kinks(phi, &point);
             for (x, shift) in point.iter_mut().zip(kinks.iter()) {
-                let jitter = random.like(x);
+                let jitter = random_like(rng, x);
                 *x = moved(x, &jitter.zip(shift, *x.shape(), |j, s| j * s), JITTER);
             }
             for (input, shift) in kinks.iter().enumerate() {
@@ -336,23 +336,12 @@ fn first_not_finite(tensors: &[&Tensor<f64>]) -> Option<(usize, Vec<usize>, f64)
     })
 }
 
-/// SplitMix64: a stable sequence of its own, so that a check that fails fails again.
-struct Random(u64);
-
-impl Random {
-    /// A number in ±[½, 1]: none so small that it would hide an entry.
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        let size = 0.5 + (z >> 12) as f64 / (1u64 << 53) as f64;
-        if z & 1 == 0 { size } else { -size }
-    }
-
-    fn like(&mut self, x: &Tensor<f64>) -> Tensor<f64> {
-        let values = (0..x.size()).map(|_| self.next()).collect();
-        Tensor::from_vec(*x.shape(), values).in_memory_order(order_of(x))
-    }
+/// A number in ±[½, 1] for each element: none so small that it would hide an entry.
+fn random_like(rng: &mut Rng, x: &Tensor<f64>) -> Tensor<f64> {
+    let mut draw = || {
+        let sign = if rng.below(2) == 0 { 1.0 } else { -1.0 };
+        sign * (0.5 + 0.5 * rng.unit())
+    };
+    let values = (0..x.size()).map(|_| draw()).collect();
+    Tensor::from_vec(*x.shape(), values).in_memory_order(order_of(x))
 }

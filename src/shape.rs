@@ -22,8 +22,17 @@ pub struct Shape {
 
 impl Shape {
     /// The number of elements: the product of the extents, 1 for a scalar.
+    ///
+    /// # Panics
+    /// If a `usize` cannot hold it.
+    #[track_caller]
     pub fn size(&self) -> usize {
-        self.iter().product()
+        // Checked: a product that wrapped around would let a view reach beyond its memory.
+        match self.iter().try_fold(1usize, |size, &extent| size.checked_mul(extent)) {
+            Some(size) => size,
+            None if self.contains(&0) => 0,
+            None => panic!("shape {self}: more elements than a computer can hold"),
+        }
     }
 
     /// The strides of a row-major (C order) tensor of this shape.
@@ -43,7 +52,8 @@ impl Shape {
         let mut step = 1;
         for &axis in order.iter().rev() {
             strides[axis] = step;
-            step *= self[axis].max(1);
+            // Only a tensor without elements can reach the end of a `usize` here.
+            step = step.saturating_mul(self[axis].max(1));
         }
         strides
     }
@@ -54,7 +64,7 @@ impl Shape {
         let order = crate::kernels::nest::memory_order(self, strides).into_iter().collect::<Shape>();
         order.iter().rev().filter(|&&axis| self[axis] != 1).all(|&axis| {
             let dense = strides[axis] == expected;
-            expected *= self[axis].max(1);
+            expected = expected.saturating_mul(self[axis].max(1));
             dense
         })
     }
@@ -103,6 +113,7 @@ impl std::ops::DerefMut for Shape {
 impl FromIterator<usize> for Shape {
     /// # Panics
     /// If there are more than [`MAX_RANK`] items.
+    #[track_caller]
     fn from_iter<I: IntoIterator<Item = usize>>(items: I) -> Shape {
         let mut shape = Shape::default();
         for item in items {
@@ -115,24 +126,28 @@ impl FromIterator<usize> for Shape {
 }
 
 impl From<&[usize]> for Shape {
+    #[track_caller]
     fn from(dims: &[usize]) -> Shape {
-        dims.iter().copied().collect()
+        Shape::from_iter(dims.iter().copied())
     }
 }
 
 impl<const N: usize> From<[usize; N]> for Shape {
+    #[track_caller]
     fn from(dims: [usize; N]) -> Shape {
-        dims.into_iter().collect()
+        Shape::from_iter(dims)
     }
 }
 
 impl<const N: usize> From<&[usize; N]> for Shape {
+    #[track_caller]
     fn from(dims: &[usize; N]) -> Shape {
         dims.as_slice().into()
     }
 }
 
 impl From<&Vec<usize>> for Shape {
+    #[track_caller]
     fn from(dims: &Vec<usize>) -> Shape {
         dims.as_slice().into()
     }

@@ -325,8 +325,9 @@ impl<T: Element> Backward<'_, T> {
     ///
     /// # Panics
     /// If it was saved for an input whose gradient is not wanted.
+    #[track_caller]
     pub fn var(&self, saved: &Saved<T>) -> Var<T> {
-        let (value, id) = saved.0.as_ref().unwrap_or_else(|| panic!("{}: the value was not saved", self.name));
+        let Some((value, id)) = &saved.0 else { panic!("{}: the value was not saved", self.name) };
         Var { value: value.clone(), origin: self.tape.cloned().zip(*id) }
     }
 
@@ -339,6 +340,7 @@ impl<T: Element> Backward<'_, T> {
     ///
     /// # Panics
     /// If the gradient does not have the shape of the input.
+    #[track_caller]
     pub fn give(&mut self, i: usize, grad: impl FnOnce(&Self) -> Var<T>) {
         if !self.needs(i) {
             return;

@@ -35,8 +35,8 @@ impl<T: Element> Tensor<T> {
     /// # Panics
     /// If the strides reach beyond the buffer.
     pub(crate) fn from_buffer(buffer: Buffer<T>, shape: Shape, strides: Shape) -> Tensor<T> {
-        let last: usize = shape.iter().zip(strides.iter()).map(|(n, s)| n.saturating_sub(1) * s).sum();
-        assert!(shape.size() == 0 || last < buffer.len(), "strides {strides} of {shape} leave the buffer");
+        let last = || shape.iter().zip(strides.iter()).map(|(n, s)| (n - 1) * s).sum::<usize>();
+        assert!(shape.contains(&0) || last() < buffer.len(), "strides {strides} of {shape} leave the buffer");
         Tensor { buffer: Arc::new(buffer), shape, strides }
     }
 
@@ -64,6 +64,7 @@ impl<T: Element> Tensor<T> {
     ///
     /// # Panics
     /// If it has more than [`MAX_RANK`](crate::MAX_RANK) axes.
+    #[track_caller]
     pub fn from_array<D: ndarray::Dimension>(array: &ndarray::ArrayRef<T, D>) -> Tensor<T> {
         let shape = Shape::from(array.shape());
         let mut buffer = Buffer::stale(shape.size());
@@ -72,17 +73,20 @@ impl<T: Element> Tensor<T> {
     }
 
     /// A tensor that has the same value everywhere.
+    #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: f64) -> Tensor<T> {
         let shape = shape.into();
         Tensor::from_buffer(Buffer::filled(shape.size(), T::of(value)), shape, shape.row_major())
     }
 
     /// A tensor of zeros.
+    #[track_caller]
     pub fn zeros(shape: impl Into<Shape>) -> Tensor<T> {
         Tensor::full(shape, 0.0)
     }
 
     /// A tensor of ones.
+    #[track_caller]
     pub fn ones(shape: impl Into<Shape>) -> Tensor<T> {
         Tensor::full(shape, 1.0)
     }
@@ -168,8 +172,14 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The same values lying in memory with the axes in this order, slowest first; a copy only if they lie otherwise.
+    ///
+    /// # Panics
+    /// If `axes` is not a permutation of `0..rank`.
+    #[track_caller]
     pub fn in_memory_order(&self, axes: impl Into<Shape>) -> Tensor<T> {
-        self.with_strides(self.shape.dense_in_order(axes.into().iter().copied()))
+        let axes = axes.into();
+        self.check_permutation("in_memory_order", &axes);
+        self.with_strides(self.shape.dense_in_order(axes.iter().copied()))
     }
 
     fn with_strides(&self, strides: Shape) -> Tensor<T> {
@@ -198,12 +208,15 @@ impl<T: Element> Tensor<T> {
     #[track_caller]
     pub fn permute(&self, axes: impl Into<Shape>) -> Tensor<T> {
         let axes = axes.into();
-        let mut seen = [false; crate::MAX_RANK];
-        axes.iter().filter(|&&a| a < self.rank()).for_each(|&a| seen[a] = true);
-        let is_permutation = axes.len() == self.rank() && seen[..self.rank()].iter().all(|&s| s);
-        assert!(is_permutation, "permute: {axes} is no permutation of the axes of {}", self.shape);
+        self.check_permutation("permute", &axes);
         let pick = |of: &Shape| axes.iter().map(|&a| of[a]).collect::<Shape>();
         Tensor { shape: pick(&self.shape), strides: pick(&self.strides), buffer: self.buffer.clone() }
+    }
+
+    #[track_caller]
+    fn check_permutation(&self, name: &str, axes: &Shape) {
+        let is_permutation = axes.len() == self.rank() && (0..self.rank()).all(|axis| axes.contains(&axis));
+        assert!(is_permutation, "{name}: {axes} is no permutation of the axes of {}", self.shape);
     }
 
     /// A view that repeats axes of extent 1, and new leading axes, by the rules of NumPy; it copies nothing.

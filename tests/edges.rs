@@ -71,6 +71,30 @@ fn batch_norm_of_one_value_is_refused_in_training_only() {
 }
 
 #[test]
+fn no_channels_have_gradients() {
+    let tape = Tape::new();
+    let [x, vector] = [tape.var(Tensor::<f64>::zeros([4, 0])), tape.var(Tensor::zeros([0]))];
+    let gradients = x.batch_norm_train(&vector, &vector, 1e-5).0.sum().backward();
+    assert_eq!(gradients.wrt(&x).shape().to_vec(), [4, 0]);
+    assert_eq!(gradients.wrt(&vector).shape().to_vec(), [0]);
+}
+
+/// In a release build too: a product that wrapped around would make a view of memory that is not there.
+#[test]
+fn sizes_beyond_all_memory_are_refused() {
+    // 274177 · 67280421310721 = 2⁶⁴ + 1.
+    assert_panics(|| drop(Tensor::<f32>::zeros([274_177, 67_280_421_310_721])), &["(274177, 67280421310721)"]);
+    assert_panics(|| drop(Tensor::<f64>::zeros([(1 << 61) + 1])), &["more bytes than a computer can hold"]);
+    assert_eq!(Tensor::<f32>::zeros([1 << 40, 1 << 40, 0]).size(), 0);
+}
+
+#[test]
+fn a_window_without_a_pixel_is_refused() {
+    let none = nothing(&[1, 1, 0, 3]);
+    assert_panics(|| drop(none.max_pool2d([2, 2], [1, 1], [1, 1])), &["max_pool2d: ", "(1, 1, 0, 3)"]);
+}
+
+#[test]
 fn extents_of_zero_and_one_broadcast() {
     let row = constant(&[1, 3], &[1.0, 2.0, 3.0]);
     assert_eq!((nothing(&[0, 3]) + &row).shape().to_vec(), [0, 3]);

@@ -34,8 +34,12 @@ impl std::fmt::Debug for Line {
 
 impl<T: Element> Buffer<T> {
     /// `len` elements of any value: whatever the last user left there. For outputs that are written whole.
+    ///
+    /// # Panics
+    /// If a `usize` cannot hold their number of bytes.
     pub fn stale(len: usize) -> Buffer<T> {
-        let bytes = len.checked_mul(size_of::<T>()).expect("a buffer larger than memory");
+        // Checked: `deref` relies on the lines holding `len` elements.
+        let bytes = len.checked_mul(size_of::<T>()).expect("a buffer of more bytes than a computer can hold");
         let lines = POOL.take(bytes.div_ceil(LINE));
         let mut buffer = Buffer { lines, len, element: std::marker::PhantomData };
         if cfg!(debug_assertions) {

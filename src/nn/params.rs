@@ -141,7 +141,7 @@ impl<T: Element> Params<T> {
     /// If there is none, or it has another shape.
     #[track_caller]
     pub fn set(&mut self, name: &str, value: Tensor<T>) {
-        let old = self.get(name).unwrap_or_else(|| panic!("Params::set: there is no tensor `{name}`"));
+        let Some(old) = self.get(name) else { panic!("Params::set: there is no tensor `{name}`") };
         let (expected, found) = (old.shape(), value.shape());
         assert!(expected == found, "Params::set: `{name}` has shape {expected}, found {found}");
         let value = like(&value, &old);

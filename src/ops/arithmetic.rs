@@ -69,12 +69,14 @@ impl<T: Element> Var<T> {
     }
 
     /// y = −x; x̄ = −ȳ.
+    #[track_caller]
     fn negative(&self) -> Var<T> {
         let value = self.value().map(|x| -x);
         Var::record("neg", &[self], value, |grad: &Var<T>, back: &mut Backward<T>| back.give(0, |_| -grad))
     }
 
     /// y = scale·x + shift with two numbers; x̄ = scale·ȳ.
+    #[track_caller]
     pub fn affine(&self, scale: f64, shift: f64) -> Var<T> {
         let (a, b) = (T::of(scale), T::of(shift));
         let value = self.value().map(move |x| a * x + b);
@@ -107,6 +109,7 @@ macro_rules! operator {
     (@number $trait:ident, $method:ident, |$x:ident, $c:ident| $right:expr, $left:expr, $a:ty) => {
         impl<T: Element> $trait<f64> for $a {
             type Output = Var<T>;
+            #[track_caller]
             fn $method(self, $c: f64) -> Var<T> {
                 let $x = &self;
                 $right
@@ -114,6 +117,7 @@ macro_rules! operator {
         }
         impl<T: Element> $trait<$a> for f64 {
             type Output = Var<T>;
+            #[track_caller]
             fn $method(self, $x: $a) -> Var<T> {
                 let $c = self;
                 $left
@@ -129,6 +133,7 @@ operator!(Div, div, quotient, |x, c| x.affine(1.0 / c, 0.0), x.powi(-1).affine(c
 
 impl<T: Element> Neg for &Var<T> {
     type Output = Var<T>;
+    #[track_caller]
     fn neg(self) -> Var<T> {
         self.negative()
     }
@@ -136,6 +141,7 @@ impl<T: Element> Neg for &Var<T> {
 
 impl<T: Element> Neg for Var<T> {
     type Output = Var<T>;
+    #[track_caller]
     fn neg(self) -> Var<T> {
         self.negative()
     }

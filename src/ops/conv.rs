@@ -150,6 +150,7 @@ impl<T: Element> Var<T> {
     }
 
     /// y = w ∗ x + b; x̄ = convᵀ(ȳ, w), w̄ = corr(x, ȳ), b̄ = Σ ȳ over images and pixels.
+    #[track_caller]
     fn convolve(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape) -> Var<T> {
         let y_shape = Shape::from([shape.batch, shape.out_channels, shape.output[0], shape.output[1]]);
         let value = by_kernel(y_shape, y_shape.channels_last(), |out| {
@@ -170,6 +171,7 @@ impl<T: Element> Var<T> {
     }
 
     /// y = convᵀ(x, w) + b; x̄ = w ∗ ȳ, w̄ = corr(ȳ, x), b̄ = Σ ȳ over images and pixels.
+    #[track_caller]
     fn convolve_transposed(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape) -> Var<T> {
         let y_shape = Shape::from([shape.batch, shape.in_channels, shape.input[0], shape.input[1]]);
         let value = by_kernel(y_shape, y_shape.channels_last(), |out| {
@@ -190,6 +192,7 @@ impl<T: Element> Var<T> {
     }
 
     /// w = corr(x, y); x̄ = convᵀ(y, w̄), ȳ = w̄ ∗ x.
+    #[track_caller]
     fn correlate(&self, other: &Var<T>, shape: ConvShape) -> Var<T> {
         let [r, s] = shape.kernel;
         let w_shape = Shape::from([shape.out_channels, shape.in_channels / shape.groups, r, s]);

@@ -15,6 +15,7 @@ enum Gate {
 
 impl<T: Element> Var<T> {
     /// Records y = f(x) with the rule x̄ = `rule(ȳ, x)`, saving x.
+    #[track_caller]
     fn through_input(
         &self,
         name: &'static str,
@@ -28,6 +29,7 @@ impl<T: Element> Var<T> {
     }
 
     /// Records y = f(x) with the rule x̄ = `rule(ȳ, y)`, saving y.
+    #[track_caller]
     fn through_output(
         &self,
         name: &'static str,
@@ -42,21 +44,25 @@ impl<T: Element> Var<T> {
     }
 
     /// y = eˣ; x̄ = ȳ ⊙ y.
+    #[track_caller]
     pub fn exp(&self) -> Var<T> {
         self.through_output("exp", T::exp, |grad, y| grad * y)
     }
 
     /// y = ln x, NaN for x < 0; x̄ = ȳ / x.
+    #[track_caller]
     pub fn ln(&self) -> Var<T> {
         self.through_input("ln", T::ln, |grad, x| grad / x)
     }
 
     /// y = √x, NaN for x < 0; x̄ = ȳ / 2y, which is infinite at 0: add a small number under the root if x can vanish.
+    #[track_caller]
     pub fn sqrt(&self) -> Var<T> {
         self.through_output("sqrt", T::sqrt, |grad, y| grad / y * 0.5)
     }
 
     /// y = xⁿ for an integer n; x̄ = ȳ ⊙ n·xⁿ⁻¹.
+    #[track_caller]
     pub fn powi(&self, n: i32) -> Var<T> {
         self.through_input(
             "powi",
@@ -72,6 +78,7 @@ impl<T: Element> Var<T> {
     }
 
     /// y = xᵖ for a real p and x ≥ 0, NaN for x < 0 unless p is whole; x̄ = ȳ ⊙ p·xᵖ⁻¹.
+    #[track_caller]
     pub fn powf(&self, p: f64) -> Var<T> {
         let exponent = T::of(p);
         self.through_input(
@@ -86,16 +93,19 @@ impl<T: Element> Var<T> {
     }
 
     /// y = |x|; x̄ = ȳ ⊙ sign x, with 0 at x = 0.
+    #[track_caller]
     pub fn abs(&self) -> Var<T> {
         self.through_input("abs", T::abs, |grad, x| grad.gate(x.value(), Gate::Sign))
     }
 
     /// The logistic function y = 1/(1 + e⁻ˣ), without overflow; x̄ = ȳ ⊙ y(1 − y).
+    #[track_caller]
     pub fn sigmoid(&self) -> Var<T> {
         self.through_output("sigmoid", sigmoid, |grad, y| grad * (y - y.powi(2)))
     }
 
     /// y = tanh x; x̄ = ȳ ⊙ (1 − y²).
+    #[track_caller]
     pub fn tanh(&self) -> Var<T> {
         self.through_output("tanh", T::tanh, |grad, y| grad * (1.0 - y.powi(2)))
     }
@@ -103,12 +113,14 @@ impl<T: Element> Var<T> {
     /// y = ln(1 + eˣ), computed as max(x, 0) + ln(1 + e^−|x|), which neither overflows nor cancels; x̄ = ȳ ⊙ sigmoid x.
     ///
     /// softplus(−a) = −ln sigmoid a: the form in which the losses of a GAN work on logits.
+    #[track_caller]
     pub fn softplus(&self) -> Var<T> {
         let f = |x: T| x.max(T::zero()) + (-x.abs()).exp().ln_1p();
         self.through_input("softplus", f, |grad, x| grad * x.sigmoid())
     }
 
     /// y = max(x, 0), NaN for NaN; x̄ = ȳ where x > 0, else 0.
+    #[track_caller]
     pub fn relu(&self) -> Var<T> {
         self.through_output(
             "relu",
@@ -155,6 +167,7 @@ impl<T: Element> Var<T> {
 
     /// y = x ⊙ m(by), the factor m being a [`Gate`] that is locally constant, so that x̄ = ȳ ⊙ m(by) and no gradient
     /// goes to `by`: the rule of every piecewise linear function, and its own rule.
+    #[track_caller]
     fn gate(&self, by: &Tensor<T>, gate: Gate) -> Var<T> {
         let (zero, x) = (T::zero(), self.value());
         let value = match gate {

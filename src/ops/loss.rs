@@ -10,29 +10,34 @@ use crate::{Element, Var};
 
 /// The discriminator's loss of the standard GAN (Goodfellow et al. 2014, arXiv:1406.2661):
 /// −E[ln D(x)] − E[ln(1 − D(G(z)))] = mean softplus(−real) + mean softplus(fake). 2 ln 2 where D knows nothing.
+#[track_caller]
 pub fn gan_discriminator<T: Element>(real_logits: &Var<T>, fake_logits: &Var<T>) -> Var<T> {
     (-real_logits).softplus().mean() + fake_logits.softplus().mean()
 }
 
 /// The generator's non-saturating loss: −E[ln D(G(z))] = mean softplus(−fake). Its gradient is strong where the
 /// discriminator tells the images apart, when the generator needs it most.
+#[track_caller]
 pub fn gan_generator<T: Element>(fake_logits: &Var<T>) -> Var<T> {
     (-fake_logits).softplus().mean()
 }
 
 /// The generator's loss as the minimax game has it: E[ln(1 − D(G(z)))] = −mean softplus(fake). Its gradient vanishes
 /// where the discriminator tells the images apart.
+#[track_caller]
 pub fn gan_generator_saturating<T: Element>(fake_logits: &Var<T>) -> Var<T> {
     -fake_logits.softplus().mean()
 }
 
 /// The discriminator's hinge loss (Lim and Ye 2017, arXiv:1705.02894):
 /// E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))].
+#[track_caller]
 pub fn hinge_discriminator<T: Element>(real: &Var<T>, fake: &Var<T>) -> Var<T> {
     (1.0 - real).relu().mean() + (1.0 + fake).relu().mean()
 }
 
 /// The generator's hinge loss: −E[D(G(z))].
+#[track_caller]
 pub fn hinge_generator<T: Element>(fake: &Var<T>) -> Var<T> {
     -fake.mean()
 }
@@ -40,11 +45,13 @@ pub fn hinge_generator<T: Element>(fake: &Var<T>) -> Var<T> {
 /// The critic's loss of the Wasserstein GAN (Arjovsky, Chintala and Bottou 2017, arXiv:1701.07875):
 /// E[f(G(z))] − E[f(x)], to be minimised. *Minus* this is the estimate of the distance (up to the critic's unknown
 /// Lipschitz constant), which is what to plot.
+#[track_caller]
 pub fn wasserstein_critic<T: Element>(real: &Var<T>, fake: &Var<T>) -> Var<T> {
     fake.mean() - real.mean()
 }
 
 /// The generator's loss of the Wasserstein GAN: −E[f(G(z))].
+#[track_caller]
 pub fn wasserstein_generator<T: Element>(fake: &Var<T>) -> Var<T> {
     -fake.mean()
 }

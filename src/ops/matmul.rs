@@ -23,17 +23,20 @@ impl<T: Element> Var<T> {
         if joint.is_empty() {
             return self.matrix_product(other);
         }
-        // One leading axis, to which both operands are repeated (without copying).
-        let flat = |x: &Var<T>, shape: &Shape| {
-            let [rows, columns] = [shape[shape.len() - 2], shape[shape.len() - 1]];
-            let full: Shape = joint.iter().copied().chain([rows, columns]).collect();
-            x.broadcast_to(full).reshape([joint.size(), rows, columns])
-        };
-        let product = flat(self, &a).matrix_product(&flat(other, &b));
+        let product = self.as_batch(&joint).matrix_product(&other.as_batch(&joint));
         product.reshape(joint.iter().copied().chain([m, n]).collect::<Shape>())
     }
 
+    /// (…, rows, columns), its leading axes repeated to `batch`, as (B, rows, columns).
+    #[track_caller]
+    fn as_batch(&self, batch: &Shape) -> Var<T> {
+        let matrix = &self.shape()[self.shape().len() - 2..];
+        let full: Shape = batch.iter().chain(matrix).copied().collect();
+        self.broadcast_to(full).reshape([batch.size(), matrix[0], matrix[1]])
+    }
+
     /// (m, k)·(k, n), or (B, m, k)·(B, k, n).
+    #[track_caller]
     fn matrix_product(&self, other: &Var<T>) -> Var<T> {
         let value = product(self.value(), other.value());
         let (a, b) = (self.saved_for(other), other.saved_for(self));

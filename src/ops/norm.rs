@@ -83,7 +83,7 @@ impl<T: Element> Var<T> {
             ("running_mean", running_mean),
             ("running_var", running_var),
         ];
-        let channels = check_channels("batch_norm_eval", self, &vectors);
+        check_channels("batch_norm_eval", self, &vectors);
         let rank = self.shape().len();
         let (mean, eps) = (running_mean.contiguous(), T::of(eps));
         let inverse = running_var.map(|var| (var + eps).sqrt().recip()).contiguous();
@@ -98,7 +98,6 @@ impl<T: Element> Var<T> {
             back.give(1, |back| sum(grad * ((back.var(&x) - constant(&mean)) * constant(&inverse))));
             back.give(2, |_| sum(grad.clone()));
         };
-        debug_assert_eq!(channels, self.shape()[1]);
         Var::record("batch_norm_eval", &[self, gamma, beta], value, rule)
     }
 
@@ -167,6 +166,7 @@ fn vector<T: Element>(values: &[f64]) -> Tensor<T> {
 }
 
 /// A vector (C) as (C, 1, …), so that it is repeated along all axes but 1 of a tensor of this rank.
+#[track_caller]
 fn per_channel<T: Element>(vector: &Var<T>, rank: usize) -> Var<T> {
     let channels = vector.shape()[0];
     vector.reshape([channels].into_iter().chain((2..rank).map(|_| 1)).collect::<Shape>())
@@ -201,7 +201,7 @@ fn fused_rule<T: Element>(
     let inverse: Vec<f64> = elements(inverse).iter().map(|x| x.f64()).collect();
     let dgamma: Vec<f64> = dot.iter().zip(&inverse).map(|(dot, inverse)| dot * inverse).collect();
     let dx = needs_x.then(|| {
-        let n = (x.size() / sum.len()) as f64;
+        let n = x.size() as f64 / sum.len() as f64;
         let gamma = gamma.contiguous();
         let a: Vec<f64> = elements(&gamma).iter().zip(&inverse).map(|(gamma, inverse)| gamma.f64() * inverse).collect();
         let each = |f: &dyn Fn(usize) -> f64| (0..a.len()).map(|i| T::of(f(i))).collect::<Vec<T>>();

@@ -28,6 +28,7 @@ impl<T: Element> Var<T> {
 
     /// The values at `indices`, which count within each image's memory (H, W, C): y is (N, C, OH, OW), its shape given.
     /// The adjoint of [`scatter_maps`](Var::scatter_maps).
+    #[track_caller]
     fn gather_maps(&self, indices: Arc<Vec<u32>>, y_shape: Shape) -> Var<T> {
         let mut out = Buffer::stale(y_shape.size());
         pool::gather(y_shape[0], maps(self).data(), &indices, &mut out);
@@ -40,6 +41,7 @@ impl<T: Element> Var<T> {
 
     /// Each value added at its index, which counts within each image's memory (H, W, C): y is (N, C, H, W), its shape
     /// given. The adjoint of [`gather_maps`](Var::gather_maps).
+    #[track_caller]
     fn scatter_maps(&self, indices: Arc<Vec<u32>>, y_shape: Shape) -> Var<T> {
         let mut out = Buffer::stale(y_shape.size());
         pool::scatter_add(y_shape[0], maps(self).data(), &indices, &mut out);
@@ -62,6 +64,7 @@ impl<T: Element> Var<T> {
     }
 
     /// The mean of each window.
+    #[track_caller]
     fn average(&self, shape: PoolShape) -> Var<T> {
         let mut out = Buffer::stale(shape.batch * shape.y_image());
         pool::avg_pool2d(&shape, maps(self).data(), &mut out);
@@ -72,6 +75,7 @@ impl<T: Element> Var<T> {
     }
 
     /// The adjoint of [`average`](Var::average).
+    #[track_caller]
     fn spread(&self, shape: PoolShape) -> Var<T> {
         let mut out = Buffer::stale(shape.batch * shape.x_image());
         pool::avg_pool2d_input_grad(&shape, maps(self).data(), &mut out);
@@ -142,8 +146,7 @@ fn geometry(name: &str, x: &Shape, kernel: [usize; 2], stride: [usize; 2], paddi
         // A map without pixels has no maximum, however it is padded.
         kernel[i] > 0 && stride[i] > 0 && 2 * padding[i] <= kernel[i] && padded >= kernel[i] && x[2 + i] > 0
     };
-    let expected =
-        "expected a stride of at least 1, a padding of at most half the kernel, a kernel within the padded map";
+    let expected = "expected a stride of at least 1, a padding of at most half the kernel, a kernel within the padded map, which has a pixel";
     assert!(fits(0) && fits(1), "{name}: shape {x}, {options}: {expected}");
     let output = std::array::from_fn(|i| (x[2 + i] + 2 * padding[i] - kernel[i]) / stride[i] + 1);
     PoolShape { batch: x[0], channels: x[1], input: [x[2], x[3]], output, kernel, stride, padding }

@@ -22,6 +22,7 @@ pub(super) fn without(shape: &Shape, axes: &Shape) -> Shape {
 
 impl<T: Element> Var<T> {
     /// The sum of all elements, of shape (); x̄ is ȳ, repeated.
+    #[track_caller]
     pub fn sum(&self) -> Var<T> {
         let all: Shape = (0..self.shape().len()).collect();
         self.sum_axes(all, false)
@@ -65,6 +66,7 @@ impl<T: Element> Var<T> {
     }
 
     /// The mean of all elements, of shape (); NaN if there are none.
+    #[track_caller]
     pub fn mean(&self) -> Var<T> {
         self.sum() / self.value().size() as f64
     }

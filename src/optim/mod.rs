@@ -42,7 +42,8 @@ pub trait Optimizer<T: Element> {
     /// Moves every parameter that has a gradient.
     ///
     /// # Panics
-    /// If the gradients are of another network.
+    /// If the gradients, or earlier steps, are of another network.
+    #[track_caller]
     fn step(&mut self, params: &mut Params<T>, gradients: &ParamGrads<T>);
 
     /// The learning rate of the next step.
@@ -52,6 +53,7 @@ pub trait Optimizer<T: Element> {
     ///
     /// # Panics
     /// If it is negative or not finite.
+    #[track_caller]
     fn set_lr(&mut self, lr: f64);
 
     /// Puts moments and step counts into an archive, under the prefix and the names of the parameters: `l.weight.step`,

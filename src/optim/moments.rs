@@ -8,6 +8,8 @@ use crate::{Archive, Element, StateError, Tensor};
 pub(super) struct Moments<T: Element, const N: usize> {
     /// PyTorch's names of the averages.
     names: [&'static str; N],
+    /// The network that the slots are of, once there are any.
+    structure: Option<u64>,
     /// By index among the entries of the store; `None` until the first step.
     slots: Vec<Option<Slot<T, N>>>,
 }
@@ -20,11 +22,14 @@ struct Slot<T: Element, const N: usize> {
 
 impl<T: Element, const N: usize> Moments<T, N> {
     pub(super) fn new(names: [&'static str; N]) -> Self {
-        Moments { names, slots: Vec::new() }
+        Moments { names, structure: None, slots: Vec::new() }
     }
 
     /// Calls `update(t, parameter, averages, gradient)` for every parameter that has a gradient, t = 1, 2, … being the
     /// number of its steps, this one included. All slices are in the memory order of the parameter.
+    ///
+    /// # Panics
+    /// If the gradients, or earlier steps, are of another network: averages of one must not move the other.
     #[track_caller]
     pub(super) fn step(
         &mut self,
@@ -33,6 +38,8 @@ impl<T: Element, const N: usize> Moments<T, N> {
         mut update: impl FnMut(u64, &mut [T], [&mut [T]; N], &[T]),
     ) {
         gradients.check(params);
+        let own = *self.structure.get_or_insert(params.structure()) == params.structure();
+        assert!(own, "optimiser: its earlier steps were of another network; make an optimiser for each");
         self.slots.resize(params.len(), None);
         for (index, _, parameter) in params.parameters_mut() {
             let Some(gradient) = gradients.by_index(index) else { continue };
@@ -76,7 +83,7 @@ impl<T: Element, const N: usize> Moments<T, N> {
             }
             slots[id.index()] = Some(Slot { step: archive.count(&key(name, "step"))?, averages });
         }
-        self.slots = slots;
+        (self.structure, self.slots) = (Some(params.structure()), slots);
         Ok(())
     }
 }

@@ -95,3 +95,20 @@ fn every_operation_that_can_be_called_wrongly_is() {
         catalogue().iter().map(|entry| entry.name).filter(|name| !wrong.contains(name)).collect();
     assert!(missing.is_empty(), "no wrong call in the catalogue: {missing:?}");
 }
+
+#[test]
+fn a_consumed_tape_names_the_line() {
+    let mut failures = Vec::new();
+    for entry in catalogue().iter().filter(|entry| !entry.grid) {
+        let tape = Tape::new();
+        let inputs: Vec<_> = entry.samples[0].iter().map(|x| tape.var(x.clone())).collect();
+        let _ = tape.var(Tensor::scalar(0.0)).backward();
+        match panic_of(|| drop((entry.f64)(&inputs))) {
+            Some((file, message)) if file.contains("catalogue") && message.contains("consumed this tape") => {}
+            // Nothing to record: an operand that has the shape already.
+            None if ["sum_to", "broadcast_to"].contains(&entry.name) => {}
+            other => failures.push(format!("{} {}: {other:?}", entry.name, entry.label)),
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
