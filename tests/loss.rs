@@ -1,8 +1,8 @@
-//! Losses: values against plain loops in the form of the textbooks, extreme logits, signs, gradients of both orders.
+//! Losses: values against plain loops in the form of the textbooks, extreme logits, signs.
 
 mod support;
 
-use support::{assert_panics, check_gradients, noise};
+use support::noise;
 use wengert::ops::loss::*;
 use wengert::{Tape, Tensor, Var};
 
@@ -88,26 +88,4 @@ fn signs() {
     for loss in [gan_generator, gan_generator_saturating, hinge_generator, wasserstein_generator] {
         assert!(loss(&high).item() < loss(&low).item());
     }
-}
-
-#[test]
-fn gradients() {
-    let pair = [noise([4, 1], 1), noise([3], 2)];
-    for loss in [gan_discriminator, hinge_discriminator, wasserstein_critic] {
-        check_gradients(|x| loss(&x[0], &x[1]), &pair);
-    }
-    for loss in [gan_generator, gan_generator_saturating, hinge_generator, wasserstein_generator] {
-        check_gradients(|x| loss(&x[0]), &pair[..1]);
-    }
-    check_gradients(|x| cross_entropy(&x[0], &[2, 0, 2, 1]), &[noise([4, 3], 3)]);
-    check_gradients(|x| binary_cross_entropy_with_logits(&x[0], &x[1]), &[noise([4, 3], 3), noise([4, 3], 4)]);
-}
-
-#[test]
-fn wrong_shapes_are_named() {
-    let x = Var::from(noise([4, 3], 1));
-    assert_panics(|| drop(cross_entropy(&x, &[0])), &["cross_entropy: logits of shape (4, 3) for 1 labels", "(1, "]);
-    assert_panics(|| drop(cross_entropy(&x, &[0, 1, 3, 0])), &["label 3 of row 2", "(4, 3)", "below 3"]);
-    let wrong = || drop(binary_cross_entropy_with_logits(&x, &Var::from(noise([4, 1], 1))));
-    assert_panics(wrong, &["targets of shape (4, 1) for logits of shape (4, 3)", "equal shapes"]);
 }

@@ -1,9 +1,9 @@
-//! softmax, log_softmax and logsumexp: values against plain loops, extreme values, gradients, bits.
+//! softmax, log_softmax and logsumexp: values against plain loops, and extreme values.
 
 mod support;
 
-use support::{assert_close, assert_panics, check_gradients, noise, same_at_any_thread_count};
-use wengert::{Tape, Tensor, Var};
+use support::{assert_close, noise};
+use wengert::{Tensor, Var};
 
 const INF: f64 = f64::INFINITY;
 
@@ -60,39 +60,4 @@ fn infinities_give_what_they_give_in_pytorch() {
     assert_eq!(masked.softmax(0).value().to_vec(), [0.0, 0.5, 0.5]);
     assert_eq!(masked.log_softmax(0).value().to_vec()[0], -INF);
     assert!(constant([f64::NAN, 0.0]).logsumexp([0], false).item().is_nan());
-}
-
-#[test]
-fn gradients() {
-    let x = noise([2, 3, 2], 1);
-    for axis in 0..3 {
-        check_gradients(|x| x[0].softmax(axis), std::slice::from_ref(&x));
-        check_gradients(|x| x[0].log_softmax(axis), std::slice::from_ref(&x));
-        check_gradients(|x| x[0].logsumexp([axis], axis == 1), std::slice::from_ref(&x));
-    }
-    check_gradients(|x| x[0].logsumexp([0, 2], false), &[x]);
-    check_gradients(|x| x[0].softmax(1), &[noise([2, 3, 2, 2], 2).in_memory_order([0, 2, 3, 1])]);
-}
-
-#[test]
-fn same_bits_at_any_thread_count() {
-    let x = noise([300, 2, 70], 3).cast::<f32>();
-    for axis in [0, 2] {
-        same_at_any_thread_count(|| {
-            let tape = Tape::new();
-            let x = tape.var(x.clone());
-            let y = x.softmax(axis);
-            let mut bits = y.value().to_vec();
-            bits.extend((y.powi(2).sum() + x.log_softmax(axis).powi(2).sum()).backward().wrt(&x).to_vec());
-            bits
-        });
-    }
-}
-
-#[test]
-fn wrong_axes_are_named() {
-    let x: Var<f64> = noise([2, 3], 1).into();
-    assert_panics(|| drop(x.softmax(2)), &["softmax: axis 2 of shape (2, 3): expected an axis below 2"]);
-    assert_panics(|| drop(x.log_softmax(2)), &["log_softmax: axis 2 of shape (2, 3)"]);
-    assert_panics(|| drop(x.logsumexp([0, 0], true)), &["logsumexp: axis 0 of shape (2, 3) is named twice"]);
 }

@@ -2,8 +2,6 @@
 
 #![cfg(feature = "safetensors")]
 
-mod fixtures;
-
 use std::path::PathBuf;
 
 use proptest::prelude::*;

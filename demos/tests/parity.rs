@@ -301,3 +301,11 @@ fn the_nets_with_rmsprop_in_f64() {
 fn the_nets_with_rmsprop_in_f32() {
     by_hand::<f32>("rmsprop_f32");
 }
+
+/// The witness bites: PyTorch's run is not that of another optimiser.
+#[test]
+#[should_panic(expected = "adam_f64: loss_g of step 1")]
+fn another_optimiser_is_seen() {
+    let config = config(&open(), "adam_f64");
+    replay("adam_f64", &mut ByHand::<f64>::new(&config, || Box::new(RmsProp::new(config.lr))));
+}

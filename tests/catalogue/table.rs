@@ -1,6 +1,6 @@
 //! What an entry of the catalogue is, and how it is run.
 
-use wengert::{Element, Shape, Tape, Tensor, Var};
+use wengert::{Element, Rng, Shape, Tape, Tensor, Var};
 
 /// The operation in one scalar type.
 pub type Function<T> = Box<dyn Fn(&[Var<T>]) -> Var<T> + Send + Sync>;
@@ -75,25 +75,16 @@ macro_rules! bad {
 pub(crate) use bad;
 
 /// Draws inputs, the same in every run.
-pub struct Sampler(u64);
+pub struct Sampler(Rng);
 
 impl Sampler {
     pub fn new(seed: u64) -> Sampler {
-        Sampler(seed)
+        Sampler(Rng::seed(seed))
     }
 
-    /// A number in [0, 1) that is exact in `f32` (a step of xorshift64*).
-    fn unit(&mut self) -> f64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 44) as f64 / (1u64 << 20) as f64
-    }
-
+    /// Values that are exact in `f32`.
     pub fn between(&mut self, low: f64, high: f64, shape: impl Into<Shape>) -> Tensor<f64> {
-        let shape = shape.into();
-        let values = (0..shape.size()).map(|_| (low + (high - low) * self.unit()) as f32 as f64).collect();
-        Tensor::from_vec(shape, values)
+        self.0.uniform::<f32>(shape, low, high).cast()
     }
 
     /// Values of either sign.

@@ -3,20 +3,11 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 use wengert::gradcheck::{gradcheck, gradgradcheck};
-use wengert::{Shape, Tensor, Var};
+use wengert::{Rng, Shape, Tensor, Var};
 
 /// Numbers in −1..1 that look random, the same for the same seed.
 pub fn noise(shape: impl Into<Shape>, seed: u64) -> Tensor<f64> {
-    let shape = shape.into();
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03;
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-    };
-    for _ in 0..8 {
-        next();
-    }
-    Tensor::from_vec(shape, (0..shape.size()).map(|_| next()).collect())
+    Rng::seed(seed).uniform(shape, -1.0, 1.0)
 }
 
 /// The largest difference between two tensors, relative to the largest element (or 1).
