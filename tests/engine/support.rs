@@ -1,7 +1,5 @@
 //! What several test files share: numbers that look random, memory orders, and derivatives of both orders.
 
-#![allow(dead_code, reason = "no test file uses all of it")]
-
 use wengert::gradcheck::{gradcheck, gradgradcheck};
 use wengert::{Rng, Shape, Tensor, Var};
 

@@ -1,10 +1,8 @@
 //! Spectral normalisation: equations (12) to (15) against an exact SVD, finite differences, automatic differentiation
 //! and hand-made cases, for dense, convolution and transposed convolution weights in every memory order.
 
-mod support;
-
+use crate::support::{assert_close, assert_panics, check_gradients, noise, same_at_any_thread_count};
 use ndarray::{Array2, Axis};
-use support::{assert_close, assert_panics, check_gradients, noise, same_at_any_thread_count};
 use wengert::ops::power_iteration;
 use wengert::{Shape, Tape, Tensor, Var};
 

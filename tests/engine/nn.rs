@@ -1,8 +1,6 @@
 //! Stores, passes and layers: names, freezing, caching, state; `tests/pytorch` compares their values with PyTorch's.
 
-mod support;
-
-use support::assert_close;
+use crate::support::assert_close;
 use wengert::nn::{BatchNorm, Conv2d, ConvTranspose2d, Embedding, Init, Linear, Mode, Params, Pass, WeightOptions};
 use wengert::ops::Conv2dOptions;
 use wengert::{Rng, Tape, Tensor, Var};

@@ -1,8 +1,6 @@
 //! Losses: values against plain loops in the form of the textbooks, extreme logits, signs.
 
-mod support;
-
-use support::noise;
+use crate::support::noise;
 use wengert::ops::loss::*;
 use wengert::{Tape, Tensor, Var};
 

@@ -1,8 +1,6 @@
 //! index_select and index_add: values against plain loops, each as the other's adjoint, bits at any thread count.
 
-mod support;
-
-use support::{noise, same_at_any_thread_count};
+use crate::support::{noise, same_at_any_thread_count};
 use wengert::{Tape, Tensor, Var};
 
 #[test]

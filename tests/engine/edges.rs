@@ -1,8 +1,6 @@
 //! What operations mean where there is little or nothing to work on, and for NaN and infinity.
 
-mod support;
-
-use support::{assert_panics, noise};
+use crate::support::{assert_panics, noise};
 use wengert::ops::{Conv2dOptions, loss};
 use wengert::{Tape, Tensor, Var};
 

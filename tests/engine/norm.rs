@@ -1,9 +1,7 @@
 //! Batch and layer normalisation: values against plain loops, the fused rule against its differentiable twin, finite
 //! differences of both orders, means far from 0, bits at any thread count.
 
-mod support;
-
-use support::{assert_close, assert_panics, check_gradients, difference, noise, same_at_any_thread_count};
+use crate::support::{assert_close, assert_panics, check_gradients, difference, noise, same_at_any_thread_count};
 use wengert::{Tape, Tensor, Var};
 
 const EPS: f64 = 1e-5;

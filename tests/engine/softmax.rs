@@ -1,8 +1,6 @@
 //! softmax, log_softmax and logsumexp: values against plain loops, and extreme values.
 
-mod support;
-
-use support::{assert_close, noise};
+use crate::support::{assert_close, noise};
 use wengert::{Tensor, Var};
 
 const INF: f64 = f64::INFINITY;

@@ -1,0 +1,14 @@
+//! The engine part by part. One program, since what is generic is compiled anew for each program of tests.
+
+mod edges;
+mod gradcheck;
+mod index;
+mod loss;
+mod nn;
+mod norm;
+mod optim;
+mod softmax;
+mod spectral;
+mod state;
+mod support;
+mod tape;
