@@ -249,7 +249,9 @@ impl<T: Element> Var<T> {
                 let node = &list.nodes[id as usize];
                 node.rule.clone().map(|rule| (rule, node.name, list.inputs[node.inputs.clone()].to_vec()))
             };
-            if let (Some((rule, name, inputs)), Some(grad)) = (node, grads[id as usize].clone()) {
+            let asked = wrt.iter().any(|x| x.id() == Some(id));
+            let grad = if asked { grads[id as usize].clone() } else { grads[id as usize].take() };
+            if let (Some((rule, name, inputs)), Some(grad)) = (node, grad) {
                 let wanted = &|id: u32| leads[id as usize];
                 let mut back = Backward {
                     tape: Some(tape),

@@ -85,7 +85,12 @@ impl Archive {
     /// If the system refuses to read, and as [`from_bytes`](Archive::from_bytes).
     pub fn load(path: impl AsRef<Path>) -> Result<Archive, StateError> {
         let file = path.as_ref().display().to_string();
-        let bytes = fs::read(path).map_err(|source| StateError::Io { file: file.clone(), action: "read", source })?;
+        let failed = |source| StateError::Io { file: file.clone(), action: "read", source };
+        // A device or a pipe might never end.
+        if !fs::metadata(&path).map_err(failed)?.is_file() {
+            return Err(failed(std::io::Error::other("this is no file")));
+        }
+        let bytes = fs::read(path).map_err(failed)?;
         Archive::from_bytes(&bytes, &file)
     }
 }

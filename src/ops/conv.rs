@@ -211,7 +211,7 @@ impl<T: Element> Var<T> {
 ///
 /// Its terms may cancel altogether. While a hinge loss is active everywhere, real and generated images pull the bias of the
 /// last convolution equally far apart, and Adam, which divides a gradient by its size, would make steps of the size of
-/// lr out of the rounding error. So the sum is taken in f64.
+/// lr out of the rounding error. So the sum is taken in f64, except where the walk records.
 fn give_bias<T: Element>(grad: &Var<T>, back: &mut Backward<T>) {
     if back.inputs() != 3 {
         return;
@@ -222,7 +222,7 @@ fn give_bias<T: Element>(grad: &Var<T>, back: &mut Backward<T>) {
             return grad.sum_axes([0, 2, 3], false);
         }
         let (maps, channels) = (maps(grad), grad.shape()[1]);
-        let sums = norm::sums(&maps.data()[..maps.size()], channels);
+        let sums = norm::sums(maps.data(), channels);
         by_kernel([channels].into(), [1].into(), |out| {
             out.iter_mut().zip(&sums).for_each(|(y, &sum)| *y = T::of(sum));
         })

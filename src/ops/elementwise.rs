@@ -72,7 +72,7 @@ impl<T: Element> Var<T> {
                 0 => grad * 0.0,
                 1 => grad.clone(),
                 2 => grad * x * 2.0,
-                _ => grad * x.powi(n - 1) * n as f64,
+                _ => grad * x.powi(n.saturating_sub(1)) * n as f64,
             },
         )
     }

@@ -50,6 +50,17 @@ fn broadcast_operands_get_sums() {
 }
 
 #[test]
+fn a_long_chain_needs_no_deep_stack() {
+    let tape = Tape::new();
+    let x = tape.var(scalar(1.0));
+    let mut y = x.clone();
+    for _ in 0..1_000_000 {
+        y = y + 1.0;
+    }
+    assert_eq!(y.backward().wrt(&x).item(), 1.0);
+}
+
+#[test]
 fn backward_frees_what_was_saved() {
     let tape = Tape::new();
     let x = tape.var(Tensor::<f64>::ones([4]));
