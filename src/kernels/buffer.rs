@@ -39,7 +39,7 @@ impl<T: Element> Buffer<T> {
     /// If a `usize` cannot hold their number of bytes.
     pub fn stale(len: usize) -> Buffer<T> {
         // Checked: `deref` relies on the lines holding `len` elements.
-        let bytes = len.checked_mul(size_of::<T>()).expect("a buffer of more bytes than a computer can hold");
+        let bytes = len.checked_mul(size_of::<T>()).expect("a buffer larger than memory");
         let lines = POOL.take(bytes.div_ceil(LINE));
         let mut buffer = Buffer { lines, len, element: std::marker::PhantomData };
         if cfg!(debug_assertions) {
