@@ -4,7 +4,8 @@
 //! C (m, n) ← A (m, k) · B (k, n)   or   C + A·B
 //! ```
 //!
-//! B is copied, a panel of `DEPTH` rows and one tile's columns at a time, into the order in which the tile reads it; A is
+//! B is copied, a panel of `DEPTH` rows and one tile's columns at a time, into the order in which the tile reads it,
+//! unless it lies so already; A is
 //! read where it lies, one broadcast number at a time, so that neither gathered patches nor transposed operands are
 //! copied again. For each panel the tile walks down C:
 //!
@@ -109,21 +110,28 @@ unsafe fn blocked<S: Simd>(
             let vectors = columns.div_ceil(S::LANES);
             // SAFETY: rows `first..first + depth` and columns `column..column + columns` of B; the panel has room for
             // DEPTH rows of two vectors.
-            unsafe {
-                let b = (b.0.add(first * b.1[0] + column * b.1[1]), b.1);
-                pack(b, [depth, columns], panel, vectors * S::LANES);
-            }
+            let packed = unsafe {
+                let [b_row, b_column] = b.1;
+                let b = (b.0.add(first * b_row + column * b_column), b.1);
+                if b_column == 1 && b_row <= 32 && columns == vectors * S::LANES {
+                    // Whole vectors in lines of the cache that follow each other: as good as a panel.
+                    (b.0, b_row)
+                } else {
+                    pack(b, [depth, columns], panel, vectors * S::LANES);
+                    (panel.cast_const(), vectors * S::LANES)
+                }
+            };
             for row in (0..m).step_by(S::ROWS) {
                 let rows = S::ROWS.min(m - row);
-                // SAFETY: rows `row..row + rows` of A and C, columns `column..column + columns` of C; `pack` wrote the
-                // panel's `depth` rows of so many vectors.
+                // SAFETY: rows `row..row + rows` of A and C, columns `column..column + columns` of C; `packed` has
+                // `depth` rows of so many vectors.
                 unsafe {
                     let a = (a.add(row * a_row + first * a_column), [a_row, a_column]);
                     let c = (c.add(row * c_row + column), c_row);
                     if vectors == 1 {
-                        tile_of_rows::<S, 1>([rows, depth, columns], a, panel, c, add);
+                        tile_of_rows::<S, 1>([rows, depth, columns], a, packed, c, add);
                     } else {
-                        tile_of_rows::<S, 2>([rows, depth, columns], a, panel, c, add);
+                        tile_of_rows::<S, 2>([rows, depth, columns], a, packed, c, add);
                     }
                 }
             }
@@ -175,7 +183,7 @@ unsafe fn pack((b, [b_row, b_column]): Place, [depth, columns]: [usize; 2], pane
 unsafe fn tile_of_rows<S: Simd, const V: usize>(
     [rows, depth, columns]: [usize; 3],
     a: Place,
-    panel: *const f32,
+    panel: (*const f32, usize),
     c: (*mut f32, usize),
     add: bool,
 ) {
@@ -203,7 +211,7 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
     depth: usize,
     columns: usize,
     (a, [a_row, a_column]): Place,
-    panel: *const f32,
+    (panel, panel_row): (*const f32, usize),
     (c, c_row): (*mut f32, usize),
     add: bool,
 ) {
@@ -213,7 +221,7 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
         for p in 0..depth {
             let mut b = [S::zero(); V];
             for (j, b) in b.iter_mut().enumerate() {
-                *b = S::load(panel.add((p * V + j) * S::LANES));
+                *b = S::load(panel.add(p * panel_row + j * S::LANES));
             }
             for (i, sums) in sums.iter_mut().enumerate() {
                 let a = S::broadcast(*a.add(i * a_row + p * a_column));

@@ -134,7 +134,7 @@ pub enum Algorithm {
     Gemm,
     /// The product first, then the taps: for a few channels of output.
     Thin,
-    /// F(4×4, 3×3): a quarter of the multiplications, for kernels of 3×3 and stride 1.
+    /// A quarter to 0.4 of the multiplications, for kernels of 3×3 with stride 1 and of 4×4 with stride 2.
     Winograd,
 }
 
@@ -151,19 +151,15 @@ fn algorithm<T: Element>(level: Level, map: Map, shape: &ConvShape) -> Algorithm
     if level == Level::Scalar {
         return Algorithm::Naive;
     }
-    let [out, channels] = match map {
-        Map::InputGrad => [shape.input, [shape.out_channels, shape.in_channels]],
-        _ => [shape.output, [shape.in_channels, shape.out_channels]],
+    let channels = match map {
+        Map::InputGrad => [shape.out_channels, shape.in_channels],
+        _ => [shape.in_channels, shape.out_channels],
     };
     if thin::pays(shape, channels) {
         return Algorithm::Thin;
     }
     // f64 checks gradients: exactness before speed.
-    if T::NAME == "f32"
-        && map != Map::WeightGrad
-        && winograd::supports(shape)
-        && winograd::pays(shape.batch, out, channels)
-    {
+    if T::NAME == "f32" && winograd::supports(shape) && winograd::pays(shape, channels) {
         return Algorithm::Winograd;
     }
     Algorithm::Gemm
@@ -204,8 +200,9 @@ pub fn conv2d_weight_grad<T: Element>(shape: &ConvShape, x: &[T], dy: &[T], dw: 
     let level = Level::current();
     match algorithm::<T>(level, Map::WeightGrad, shape) {
         Algorithm::Naive => naive::conv2d_weight_grad(shape, x, dy, dw),
+        Algorithm::Gemm => gemm::conv2d_weight_grad(level, shape, x, dy, dw),
         Algorithm::Thin => thin::conv2d_weight_grad(level, shape, x, dy, dw),
-        _ => gemm::conv2d_weight_grad(level, shape, x, dy, dw),
+        Algorithm::Winograd => winograd::conv2d_weight_grad(level, shape, x, dy, dw),
     }
 }
 
