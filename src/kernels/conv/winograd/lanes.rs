@@ -8,34 +8,38 @@ pub const LANES: usize = 16;
 
 pub type Lanes<T> = [T; LANES];
 
-/// A square of pixels.
-pub type Square<T, const N: usize> = [[Lanes<T>; N]; N];
-
-/// M X Mᵀ (R, R) for M (R, N) and X (N, N).
+/// M X Mᵀ (R, R) for M (R, N) and X (N, N): calls `get(i, j)` for each element of X, then `put(i, j, value)` for each of
+/// the result.
 #[inline(always)]
-pub fn transform<T: Element, M: Matrix<R, N>, const R: usize, const N: usize>(x: &Square<T, N>) -> Square<T, R> {
+pub fn transform<T: Element, M: Matrix<R, N>, const R: usize, const N: usize>(
+    get: impl Fn(usize, usize) -> Lanes<T>,
+    mut put: impl FnMut(usize, usize, Lanes<T>),
+) {
     let mut columns = [[[T::zero(); LANES]; N]; R];
-    for i in 0..R {
-        for j in 0..N {
-            columns[i][j] = combine(&M::VALUES[i], |k| &x[k][j]);
+    for j in 0..N {
+        // Loops instead of `array::from_fn`, which is not always inlined and then lacks the level's instructions.
+        let mut column = [[T::zero(); LANES]; N];
+        for (i, lanes) in column.iter_mut().enumerate() {
+            *lanes = get(i, j);
+        }
+        for i in 0..R {
+            columns[i][j] = combine(&M::VALUES[i], &column);
         }
     }
-    let mut out = [[[T::zero(); LANES]; R]; R];
-    for i in 0..R {
+    for (i, row) in columns.iter().enumerate() {
         for j in 0..R {
-            out[i][j] = combine(&M::VALUES[j], |k| &columns[i][k]);
+            put(i, j, combine(&M::VALUES[j], row));
         }
     }
-    out
 }
 
-/// Σₖ m[k]·x(k)
+/// Σₖ m[k]·x[k]. Zeros of m cost nothing.
 #[inline(always)]
-fn combine<'a, T: Element, const N: usize>(m: &[f64; N], x: impl Fn(usize) -> &'a Lanes<T>) -> Lanes<T> {
+fn combine<T: Element, const N: usize>(m: &[f64; N], x: &[Lanes<T>; N]) -> Lanes<T> {
     let mut sum = [T::zero(); LANES];
-    for (k, &factor) in m.iter().enumerate() {
+    for (&factor, x) in m.iter().zip(x) {
         if factor != 0.0 {
-            let (x, factor) = (x(k), T::of(factor));
+            let factor = T::of(factor);
             for (sum, &x) in sum.iter_mut().zip(x) {
                 *sum = x.mul_add(factor, *sum);
             }
@@ -49,7 +53,11 @@ fn combine<'a, T: Element, const N: usize>(m: &[f64; N], x: impl Fn(usize) -> &'
 pub fn load<T: Element>(values: &[T]) -> Lanes<T> {
     match values.first_chunk() {
         Some(lanes) => *lanes,
-        None => std::array::from_fn(|i| values.get(i).copied().unwrap_or_default()),
+        None => {
+            let mut lanes = [T::zero(); LANES];
+            lanes.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
+            lanes
+        }
     }
 }
 
@@ -65,5 +73,9 @@ pub fn store<T: Element>(lanes: &Lanes<T>, values: &mut [T]) {
 /// a + b
 #[inline(always)]
 pub fn add<T: Element>(a: &Lanes<T>, b: &Lanes<T>) -> Lanes<T> {
-    std::array::from_fn(|i| a[i] + b[i])
+    let mut sum = *a;
+    for (sum, &b) in sum.iter_mut().zip(b) {
+        *sum += b;
+    }
+    sum
 }

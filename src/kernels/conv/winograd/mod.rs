@@ -43,7 +43,7 @@ mod tiles;
 
 use rayon::prelude::*;
 
-use self::lanes::{LANES, Square, load, store, transform};
+use self::lanes::{LANES, load, store, transform};
 use self::matrices::{Input, Matrix, Output, TILE, Transposed, Weight};
 use self::tiles::{BLOCK, Layout, Tiled};
 use super::{ConvShape, Epilogue, gemm};
@@ -202,33 +202,39 @@ impl<T: Element, const N: usize, const R: usize> Weights<'_, T, N, R> {
                 let (rows, columns) = (self.rows.width(), self.columns.columns(block));
                 for row in 0..rows {
                     for column in (0..columns).step_by(LANES) {
-                        let g = self.kernel(row, block * BLOCK + column);
-                        for (f, lanes) in transform::<T, Weight, N, R>(&g).as_flattened().iter().enumerate() {
-                            store(lanes, &mut u[(f * rows + row) * BLOCK + column..]);
-                        }
+                        let (first, starts) = self.kernel(row, block * BLOCK + column);
+                        let channels = first..self.columns.channels.min(first + LANES);
+                        let row_exists = row % self.rows.phase() < self.rows.channels;
+                        let out = &mut u[row * BLOCK + column..];
+                        transform::<T, Weight, N, R>(
+                            #[inline(always)]
+                            |r, s| match row_exists {
+                                true => load(&self.taps[starts[r][s]..][channels.clone()]),
+                                false => [T::zero(); LANES],
+                            },
+                            #[inline(always)]
+                            |i, j, lanes| store(&lanes, &mut out[(i * N + j) * rows * BLOCK..]),
+                        );
                     }
                 }
             },
         );
     }
 
-    /// The kernel from a row to a vector of columns, zeros where the sides are filled up.
+    /// The kernel from a row to a vector of columns: the first column's channel, and where each tap's row begins.
     #[inline(always)]
-    fn kernel(&self, row: usize, column: usize) -> Square<T, R> {
+    fn kernel(&self, row: usize, column: usize) -> (usize, [[usize; R]; R]) {
         let step = self.rows.step.max(self.columns.step);
         let phase = row / self.rows.phase() + column / self.columns.phase();
-        let (row, first) = (row % self.rows.phase(), column % self.columns.phase());
-        let mut kernel = [[[T::zero(); LANES]; R]; R];
-        if row < self.rows.channels {
-            for (r, kernel) in kernel.iter_mut().enumerate() {
-                for (s, lanes) in kernel.iter_mut().enumerate() {
-                    let tap = (step * r + phase / step) * step * R + step * s + phase % step;
-                    let from = (tap * self.rows.channels + row) * self.columns.channels;
-                    *lanes = load(&self.taps[from..][first..self.columns.channels.min(first + LANES)]);
-                }
+        let row = row % self.rows.phase();
+        let mut starts = [[0; R]; R];
+        for (r, starts) in starts.iter_mut().enumerate() {
+            for (s, start) in starts.iter_mut().enumerate() {
+                let tap = (step * r + phase / step) * step * R + step * s + phase % step;
+                *start = (tap * self.rows.channels + row) * self.columns.channels;
             }
         }
-        kernel
+        (column % self.columns.phase(), starts)
     }
 }
 
@@ -378,17 +384,16 @@ fn weights_from<T: Element, const N: usize, const R: usize>(from: Tiled, columns
             continue;
         }
         for column in (0..columns).step_by(LANES) {
-            let mut square: Square<T, N> = [[[T::zero(); LANES]; N]; N];
-            for (f, lanes) in square.as_flattened_mut().iter_mut().enumerate() {
-                *lanes = load(&u[(f * from.width() + row) * BLOCK + column..]);
-            }
-            for (r, taps) in transform::<T, Transposed<Weight>, R, N>(&square).iter().enumerate() {
-                for (s, lanes) in taps.iter().enumerate() {
+            transform::<T, Transposed<Weight>, R, N>(
+                #[inline(always)]
+                |i, j| load(&u[((i * N + j) * from.width() + row) * BLOCK + column..]),
+                #[inline(always)]
+                |r, s, lanes| {
                     let [r, s] = [from.step * r + phase / from.step, from.step * s + phase % from.step];
                     let tap = r * from.step * R + s;
-                    store(lanes, &mut dw[(tap * from.channels + channel) * BLOCK + column..]);
-                }
-            }
+                    store(&lanes, &mut dw[(tap * from.channels + channel) * BLOCK + column..]);
+                },
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The maps as tiles: which pixels a tile has, and how they go to the frequencies and back.
 
-use super::lanes::{LANES, Square, add, load, store, transform};
+use super::lanes::{LANES, add, load, store, transform};
 use super::matrices::{Matrix, TILE};
 use crate::kernels::Element;
 
@@ -21,7 +21,10 @@ pub struct Tiled {
     pub tiles: [usize; 2],
 }
 
-/// Where frequency f of tile t and channel c lies in a buffer.
+/// The place of a pixel that lies outside the map.
+const OUTSIDE: usize = usize::MAX;
+
+/// Where the frequencies of tile t and channel c lie in a buffer.
 #[derive(Clone, Copy)]
 pub struct Layout {
     /// From one frequency to the next.
@@ -33,9 +36,10 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// The first frequency.
     #[inline(always)]
-    pub fn at(&self, frequency: usize, tile: usize, channel: usize) -> usize {
-        channel / BLOCK * self.block + frequency * self.plane + tile * self.tile + channel % BLOCK
+    pub fn at(&self, tile: usize, channel: usize) -> usize {
+        channel / BLOCK * self.block + tile * self.tile + channel % BLOCK
     }
 }
 
@@ -63,20 +67,22 @@ impl Tiled {
         frequencies: &mut [T],
         layout: Layout,
     ) {
-        self.squares(
-            images.len(),
+        self.squares::<P>(
+            images.len() / self.image(),
             #[inline(always)]
-            |image, tile, window, first, channel| {
-                let mut square: Square<T, P> = [[[T::zero(); LANES]; P]; P];
-                for (i, row) in square.iter_mut().enumerate() {
-                    for (j, lanes) in row.iter_mut().enumerate() {
-                        if let Some(pixel) = self.pixel(window, [i, j]) {
-                            *lanes = load(&images[image + pixel..][first..self.channels.min(first + LANES)]);
-                        }
-                    }
-                }
-                for (f, lanes) in transform::<T, M, N, P>(&square).as_flattened().iter().enumerate() {
-                    store(lanes, &mut frequencies[layout.at(f, tile, channel)..]);
+            |tile, phase, pixels| {
+                for first in (0..self.channels).step_by(LANES) {
+                    let channels = first..self.channels.min(first + LANES);
+                    let out = &mut frequencies[layout.at(tile, phase * self.phase() + first)..];
+                    transform::<T, M, N, P>(
+                        #[inline(always)]
+                        |i, j| match pixels[i][j] {
+                            OUTSIDE => [T::zero(); LANES],
+                            pixel => load(&images[pixel..][channels.clone()]),
+                        },
+                        #[inline(always)]
+                        |i, j, lanes| store(&lanes, &mut out[(i * N + j) * layout.plane..]),
+                    );
                 }
             },
         );
@@ -98,55 +104,53 @@ impl Tiled {
                 None => images.fill(T::zero()),
             }
         }
-        self.squares(
-            images.len(),
+        self.squares::<P>(
+            images.len() / self.image(),
             #[inline(always)]
-            |image, tile, window, first, channel| {
-                let mut square: Square<T, N> = [[[T::zero(); LANES]; N]; N];
-                for (f, lanes) in square.as_flattened_mut().iter_mut().enumerate() {
-                    *lanes = load(&frequencies[layout.at(f, tile, channel)..]);
-                }
-                let end = self.channels.min(first + LANES);
-                let bias = bias.map_or([T::zero(); LANES], |bias| load(&bias[first..end]));
-                for (i, row) in transform::<T, M, P, N>(&square).iter().enumerate() {
-                    for (j, lanes) in row.iter().enumerate() {
-                        if let Some(pixel) = self.pixel(window, [i, j]) {
-                            let to = &mut images[image + pixel..][first..end];
-                            let other = if overlap { load(to) } else { bias };
-                            store(&add(lanes, &other), to);
-                        }
-                    }
+            |tile, phase, pixels| {
+                for first in (0..self.channels).step_by(LANES) {
+                    let channels = first..self.channels.min(first + LANES);
+                    let from = &frequencies[layout.at(tile, phase * self.phase() + first)..];
+                    let bias = bias.map_or([T::zero(); LANES], |bias| load(&bias[channels.clone()]));
+                    transform::<T, M, P, N>(
+                        #[inline(always)]
+                        |i, j| load(&from[(i * N + j) * layout.plane..]),
+                        #[inline(always)]
+                        |i, j, lanes| {
+                            if pixels[i][j] != OUTSIDE {
+                                let to = &mut images[pixels[i][j]..][channels.clone()];
+                                let other = if overlap { load(to) } else { bias };
+                                store(&add(&lanes, &other), to);
+                            }
+                        },
+                    );
                 }
             },
         );
     }
 
-    /// Calls `visit(image, tile, window, first, channel)` for every tile, phase and vector of channels: where the
-    /// image begins, the number of the tile, its first pixel, the first channel in the map and in the frequencies.
+    /// Calls `visit(tile, phase, pixels)` for every tile and phase of some images: where the pixels of the square lie,
+    /// or [`OUTSIDE`].
     #[inline(always)]
-    fn squares(&self, elements: usize, mut visit: impl FnMut(usize, usize, [usize; 2], usize, usize)) {
-        let mut tile = 0;
-        for image in (0..elements).step_by(self.image()) {
-            for row in 0..self.tiles[0] {
-                for column in 0..self.tiles[1] {
-                    for phase in 0..self.step * self.step {
-                        // Wraps to something large above and left of the map.
-                        let top = (row * TILE * self.step + phase / self.step).wrapping_sub(self.before[0]);
-                        let left = (column * TILE * self.step + phase % self.step).wrapping_sub(self.before[1]);
-                        for first in (0..self.channels).step_by(LANES) {
-                            visit(image, tile, [top, left], first, phase * self.phase() + first);
+    fn squares<const P: usize>(&self, images: usize, mut visit: impl FnMut(usize, usize, [[usize; P]; P])) {
+        let tiles = self.tiles[0] * self.tiles[1];
+        for tile in 0..images * tiles {
+            let (image, row, column) = (tile / tiles, tile % tiles / self.tiles[1], tile % self.tiles[1]);
+            for phase in 0..self.step * self.step {
+                // Coordinates above and left of the map wrap to something large.
+                let top = (row * TILE * self.step + phase / self.step).wrapping_sub(self.before[0]);
+                let left = (column * TILE * self.step + phase % self.step).wrapping_sub(self.before[1]);
+                let mut pixels = [[OUTSIDE; P]; P];
+                for (i, pixels) in pixels.iter_mut().enumerate() {
+                    for (j, pixel) in pixels.iter_mut().enumerate() {
+                        let (i, j) = (top.wrapping_add(i * self.step), left.wrapping_add(j * self.step));
+                        if i < self.size[0] && j < self.size[1] {
+                            *pixel = ((image * self.size[0] + i) * self.size[1] + j) * self.channels;
                         }
                     }
-                    tile += 1;
                 }
+                visit(tile, phase, pixels);
             }
         }
-    }
-
-    /// Where pixel (i, j) of the square at `window` lies in its image, if it exists.
-    #[inline(always)]
-    fn pixel(&self, window: [usize; 2], [i, j]: [usize; 2]) -> Option<usize> {
-        let (i, j) = (window[0].wrapping_add(i * self.step), window[1].wrapping_add(j * self.step));
-        (i < self.size[0] && j < self.size[1]).then(|| (i * self.size[1] + j) * self.channels)
     }
 }
