@@ -30,7 +30,7 @@
 //! outputs, where the definition takes 256.
 //!
 //! # Blocking
-//! The images are cut into *cells* of some 32 tiles, whose V and P stay in the cache from the transform before the
+//! The images are cut into *cells* of some 64 tiles, whose V and P stay in the cache from the transform before the
 //! product to the transform after it. The weights are transformed once, into blocks of 32 columns in which the product
 //! reads them as they lie. If there are so few tiles that the transformed weights would be the larger part of the
 //! work, the order turns round: a block of columns is transformed and at once multiplied by all tiles.
@@ -50,13 +50,13 @@ use super::{ConvShape, Epilogue, gemm};
 use crate::kernels::{Buffer, Element, Level, matmul};
 
 /// Tiles of a cell, at least, where there are so many.
-const CELL: usize = 32;
+const CELL: usize = 64;
 
 /// Up to how many tiles the weights are transformed block by block.
 const FEW: usize = 128;
 
 /// Tiles of a cell of the weight gradient.
-const GRAD_CELL: usize = 64;
+const GRAD_CELL: usize = 128;
 
 /// Partial weight gradients.
 const RANGES: usize = 8;
@@ -179,6 +179,11 @@ impl Tiled {
     }
 }
 
+/// From one frequency of a block of weights (rows, 32) to the next: a line lies between, as in [`Tiled::as_rows`].
+fn weights_plane(rows: Tiled) -> usize {
+    rows.width() * BLOCK + LANES
+}
+
 /// The weights of all taps (R·step, R·step, rows, columns), where the phases belong to one of the two sides.
 #[derive(Clone, Copy)]
 struct Weights<'a, T, const N: usize, const R: usize> {
@@ -191,7 +196,7 @@ struct Weights<'a, T, const N: usize, const R: usize> {
 impl<T: Element, const N: usize, const R: usize> Weights<'_, T, N, R> {
     /// Elements of a transformed block.
     fn block_len(&self) -> usize {
-        N * N * self.rows.width() * BLOCK
+        N * N * weights_plane(self.rows)
     }
 
     /// U = G g Gᵀ of a block of columns, (N², rows, 32).
@@ -199,8 +204,8 @@ impl<T: Element, const N: usize, const R: usize> Weights<'_, T, N, R> {
         self.level.vectorize(
             #[inline(always)]
             || {
-                let (rows, columns) = (self.rows.width(), self.columns.columns(block));
-                for row in 0..rows {
+                let (plane, columns) = (weights_plane(self.rows), self.columns.columns(block));
+                for row in 0..self.rows.width() {
                     for column in (0..columns).step_by(LANES) {
                         let (first, starts) = self.kernel(row, block * BLOCK + column);
                         let channels = first..self.columns.channels.min(first + LANES);
@@ -213,7 +218,7 @@ impl<T: Element, const N: usize, const R: usize> Weights<'_, T, N, R> {
                                 false => [T::zero(); LANES],
                             },
                             #[inline(always)]
-                            |i, j, lanes| store(&lanes, &mut out[(i * N + j) * rows * BLOCK..]),
+                            |i, j, lanes| store(&lanes, &mut out[(i * N + j) * plane..]),
                         );
                     }
                 }
@@ -277,7 +282,7 @@ fn apply<
     let multiply = |v: &[T], u: &[T], block: usize, f: usize, tiles: usize, p: &mut [T]| {
         let size = [tiles, from.width(), to.columns(block)];
         let v = (&v[f * rows.plane..], [rows.tile, 1]);
-        let u = (&u[f * from.width() * BLOCK..], [BLOCK, 1]);
+        let u = (&u[f * weights_plane(from)..], [BLOCK, 1]);
         matmul::gemm(level, size, v, u, false, &mut p[f * blocks.plane..], BLOCK);
     };
     let inputs = input.par_chunks(images * from.image());
@@ -357,8 +362,8 @@ fn weight_grad<T: Element, const N: usize, const R: usize>(
         });
         partial.par_chunks_mut(block_len).enumerate().for_each(|(block, partial)| {
             let columns = to.columns(block);
-            let mut u = Buffer::stale(N * N * from.width() * BLOCK);
-            for (f, u) in u.chunks_exact_mut(from.width() * BLOCK).enumerate() {
+            let mut u = Buffer::stale(N * N * weights_plane(from));
+            for (f, u) in u.chunks_exact_mut(weights_plane(from)).enumerate() {
                 for (cell, x) in x.chunks(images * from.image()).enumerate() {
                     let size = [from.width(), from.tiles_of(x.len()), columns];
                     let v = (&v[cell * rows_len + f * rows.plane..], [1, rows.tile]);
@@ -378,6 +383,7 @@ fn weight_grad<T: Element, const N: usize, const R: usize>(
 /// Gᵀ U G of a block of columns, (R·step, R·step, C, 32), from U (N², phases and C, 32).
 #[inline(always)]
 fn weights_from<T: Element, const N: usize, const R: usize>(from: Tiled, columns: usize, u: &[T], dw: &mut [T]) {
+    let plane = weights_plane(from);
     for row in 0..from.width() {
         let (phase, channel) = (row / from.phase(), row % from.phase());
         if channel >= from.channels {
@@ -386,7 +392,7 @@ fn weights_from<T: Element, const N: usize, const R: usize>(from: Tiled, columns
         for column in (0..columns).step_by(LANES) {
             transform::<T, Transposed<Weight>, R, N>(
                 #[inline(always)]
-                |i, j| load(&u[((i * N + j) * from.width() + row) * BLOCK + column..]),
+                |i, j| load(&u[(i * N + j) * plane + row * BLOCK + column..]),
                 #[inline(always)]
                 |r, s, lanes| {
                     let [r, s] = [from.step * r + phase / from.step, from.step * s + phase % from.step];
