@@ -302,7 +302,8 @@ fn speed_of_the_layers() {
             let none = Epilogue::NONE;
             let forward = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, none, &mut y));
             let input_grad = speed_of(&shape, || gemm::conv2d_input_grad(level, &shape, &y, &w, none, &mut x));
-            println!("{:13} forward {forward}   input_grad {input_grad}", "     by gemm");
+            let weight_grad = speed_of(&shape, || gemm::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
+            println!("{:13} forward {forward}   input_grad {input_grad}   weight_grad {weight_grad}", "     by gemm");
         }
     }
 }
@@ -311,15 +312,25 @@ fn speed_of_the_layers() {
 #[test]
 #[ignore = "a measurement"]
 fn speed_of_winograd_and_gemm() {
-    for channels in [[16, 16], [32, 16], [16, 32], [32, 32], [16, 64], [64, 64], [64, 128], [256, 512]] {
-        for size in [2, 4, 6, 8, 16, 32] {
-            for batch in [1, 8, 64] {
-                let shape = ConvShape { batch, ..layer(channels, size, 3, 1) };
-                let Values { x, mut y, w, .. } = Values::<f32>::of(&shape);
-                let level = Level::current();
-                let gemm = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, Epilogue::NONE, &mut y));
-                let winograd = speed_of(&shape, || winograd::conv2d(level, &shape, &x, &w, Epilogue::NONE, &mut y));
-                println!("{channels:3?} @{size:2} batch {batch:2}   gemm {gemm}   winograd {winograd} GFLOP/s");
+    for (kernel, stride) in [(3, 1), (4, 2)] {
+        for channels in [8, 16, 32, 64, 128] {
+            for out in [1, 2, 3, 4, 5, 6, 7, 12] {
+                for batch in [2, 16, 64] {
+                    let shape = ConvShape { batch, ..layer([channels; 2], out * stride, kernel, stride) };
+                    let Values { mut x, mut y, mut w, .. } = Values::<f32>::of(&shape);
+                    let (level, none) = (Level::current(), Epilogue::NONE);
+                    println!("{kernel}×{kernel} {channels:3} channels to {out:2}×{out:2} batch {batch:2}");
+                    let gemm = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, none, &mut y));
+                    let winograd = speed_of(&shape, || winograd::conv2d(level, &shape, &x, &w, none, &mut y));
+                    println!("  forward      gemm {gemm}   winograd {winograd} GFLOP/s");
+                    let gemm = speed_of(&shape, || gemm::conv2d_input_grad(level, &shape, &y, &w, none, &mut x));
+                    let winograd =
+                        speed_of(&shape, || winograd::conv2d_input_grad(level, &shape, &y, &w, none, &mut x));
+                    println!("  input grad   gemm {gemm}   winograd {winograd} GFLOP/s");
+                    let gemm = speed_of(&shape, || gemm::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
+                    let winograd = speed_of(&shape, || winograd::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
+                    println!("  weight grad  gemm {gemm}   winograd {winograd} GFLOP/s");
+                }
             }
         }
     }
