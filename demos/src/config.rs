@@ -81,7 +81,7 @@ impl Config {
         width: 0.25,
         z_dim: 128,
         batch: 64,
-        steps: 2000,
+        steps: 2500,
         n_dis: 1,
         loss: Loss::Hinge,
         lr: 2e-4,

@@ -34,7 +34,7 @@ fn help_mentions_every_flag_and_default() {
             ("--data-dir <DIR>", ""),
             ("--width <WIDTH>", "[default: 0.25]"),
             ("--batch <BATCH>", "[default: 64]"),
-            ("--steps <STEPS>", "[default: 2000]"),
+            ("--steps <STEPS>", "[default: 2500]"),
             ("--n-dis <N_DIS>", "[default: 1]"),
             ("--loss <LOSS>", "[default: hinge]"),
             ("--lr <LR>", "[default: 0.0002]"),
