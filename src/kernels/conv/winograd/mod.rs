@@ -219,42 +219,47 @@ impl<T: Element, const N: usize, const R: usize> Weights<'_, T, N, R> {
         self.level.vectorize(
             #[inline(always)]
             || {
-                let (plane, columns) = (weights_plane(self.rows), self.columns.columns(block));
-                for row in 0..self.rows.width() {
-                    for column in (0..columns).step_by(LANES) {
-                        let (first, starts) = self.kernel(row, block * BLOCK + column);
-                        let channels = first..self.columns.channels.min(first + LANES);
-                        let row_exists = row % self.rows.phase() < self.rows.channels;
-                        let out = &mut u[row * BLOCK + column..];
-                        transform::<T, Weight, N, R>(
-                            #[inline(always)]
-                            |r, s| match row_exists {
-                                true => load(&self.taps[starts[r][s]..][channels.clone()]),
-                                false => [T::zero(); LANES],
-                            },
-                            #[inline(always)]
-                            |i, j, lanes| store(&lanes, &mut out[(i * N + j) * plane..]),
-                        );
-                    }
+                for phase in 0..self.rows.step * self.rows.step {
+                    let rows = &mut u[phase * self.rows.phase() * BLOCK..];
+                    self.transform_phase(phase, block, rows);
                 }
             },
         );
     }
 
-    /// The kernel from a row to a vector of columns: the first column's channel, and where each tap's row begins.
+    /// [`Self::transform_block`] for the rows of one phase.
     #[inline(always)]
-    fn kernel(&self, row: usize, column: usize) -> (usize, [[usize; R]; R]) {
-        let step = self.rows.step.max(self.columns.step);
-        let phase = row / self.rows.phase() + column / self.columns.phase();
-        let row = row % self.rows.phase();
-        let mut starts = [[0; R]; R];
-        for (r, starts) in starts.iter_mut().enumerate() {
-            for (s, start) in starts.iter_mut().enumerate() {
-                let tap = (step * r + phase / step) * step * R + step * s + phase % step;
-                *start = (tap * self.rows.channels + row) * self.columns.channels;
+    fn transform_phase(&self, phase: usize, block: usize, u: &mut [T]) {
+        let (step, plane) = (self.rows.step.max(self.columns.step), weights_plane(self.rows));
+        // For each vector of columns: its channels, and where each tap of its kernel begins.
+        let mut vectors = [const { (0..0, [[0; R]; R]) }; BLOCK / LANES];
+        let count = self.columns.columns(block) / LANES;
+        for (i, (channels, taps)) in vectors.iter_mut().enumerate().take(count) {
+            let column = block * BLOCK + i * LANES;
+            let phase = phase + column / self.columns.phase();
+            let first = column % self.columns.phase();
+            *channels = first..self.columns.channels.min(first + LANES);
+            for (r, taps) in taps.iter_mut().enumerate() {
+                for (s, tap) in taps.iter_mut().enumerate() {
+                    let [r, s] = [step * r + phase / step, step * s + phase % step];
+                    *tap = (r * step * R + s) * self.rows.channels * self.columns.channels;
+                }
             }
         }
-        (column % self.columns.phase(), starts)
+        for row in 0..self.rows.phase() {
+            for (i, (channels, taps)) in vectors.iter().enumerate().take(count) {
+                let out = &mut u[row * BLOCK + i * LANES..];
+                transform::<T, Weight, N, R>(
+                    #[inline(always)]
+                    |r, s| match row < self.rows.channels {
+                        true => load(&self.taps[taps[r][s] + row * self.columns.channels..][channels.clone()]),
+                        false => [T::zero(); LANES],
+                    },
+                    #[inline(always)]
+                    |i, j, lanes| store(&lanes, &mut out[(i * N + j) * plane..]),
+                );
+            }
+        }
     }
 }
 
@@ -399,22 +404,21 @@ fn weight_grad<T: Element, const N: usize, const R: usize>(
 #[inline(always)]
 fn weights_from<T: Element, const N: usize, const R: usize>(from: Tiled, columns: usize, u: &[T], dw: &mut [T]) {
     let plane = weights_plane(from);
-    for row in 0..from.width() {
-        let (phase, channel) = (row / from.phase(), row % from.phase());
-        if channel >= from.channels {
-            continue;
-        }
-        for column in (0..columns).step_by(LANES) {
-            transform::<T, Transposed<Weight>, R, N>(
-                #[inline(always)]
-                |i, j| load(&u[(i * N + j) * plane + row * BLOCK + column..]),
-                #[inline(always)]
-                |r, s, lanes| {
-                    let [r, s] = [from.step * r + phase / from.step, from.step * s + phase % from.step];
-                    let tap = r * from.step * R + s;
-                    store(&lanes, &mut dw[(tap * from.channels + channel) * BLOCK + column..]);
-                },
-            );
+    for phase in 0..from.step * from.step {
+        for channel in 0..from.channels {
+            for column in (0..columns).step_by(LANES) {
+                let u = &u[(phase * from.phase() + channel) * BLOCK + column..];
+                transform::<T, Transposed<Weight>, R, N>(
+                    #[inline(always)]
+                    |i, j| load(&u[(i * N + j) * plane..]),
+                    #[inline(always)]
+                    |r, s, lanes| {
+                        let [r, s] = [from.step * r + phase / from.step, from.step * s + phase % from.step];
+                        let tap = r * from.step * R + s;
+                        store(&lanes, &mut dw[(tap * from.channels + channel) * BLOCK + column..]);
+                    },
+                );
+            }
         }
     }
 }
