@@ -37,12 +37,14 @@ pub fn transform<T: Element, M: Matrix<R, N>, const R: usize, const N: usize>(
 #[inline(always)]
 fn combine<T: Element, const N: usize>(m: &[f64; N], x: &[Lanes<T>; N]) -> Lanes<T> {
     let mut sum = [T::zero(); LANES];
+    let mut empty = true;
     for (&factor, x) in m.iter().zip(x) {
         if factor != 0.0 {
             let factor = T::of(factor);
             for (sum, &x) in sum.iter_mut().zip(x) {
-                *sum = x.mul_add(factor, *sum);
+                *sum = if empty { x * factor } else { x.mul_add(factor, *sum) };
             }
+            empty = false;
         }
     }
     sum
