@@ -94,6 +94,7 @@ fn large_shapes() -> Vec<ConvShape> {
         shape(200, [64, 67], 4, 3, 1, 1, 1, 1),
         shape(33, [64, 80], 16, 4, 2, 1, 1, 1), // Winograd, more tiles than few
         shape(65, [70, 64], 7, 4, 2, 1, 1, 1),
+        shape(70, [16, 17], 15, 3, 1, 1, 1, 1), // several cells in a range of its weight gradient
         shape(7, [24, 48], 13, 3, 2, 1, 1, 2),
         shape(3, [20, 3], 33, 3, 1, 1, 1, 1), // thin
         shape(3, [3, 20], 33, 3, 1, 1, 1, 1), // its adjoint is thin

@@ -11,6 +11,7 @@ pub type Lanes<T> = [T; LANES];
 /// M X Mᵀ (R, R) for M (R, N) and X (N, N): calls `get(i, j)` for each element of X, then `put(i, j, value)` for each of
 /// the result.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "the indices run through several small arrays in step")]
 pub fn transform<T: Element, M: Matrix<R, N>, const R: usize, const N: usize>(
     get: impl Fn(usize, usize) -> Lanes<T>,
     mut put: impl FnMut(usize, usize, Lanes<T>),

@@ -137,6 +137,7 @@ mod tests {
     use super::*;
 
     /// Every product dᵢ·gⱼ must reach the output i − j with factor 1 and no other, up to the rounding of 1/Nᵢ.
+    #[allow(clippy::needless_range_loop, reason = "the indices run through several small arrays in step")]
     fn check<const N: usize, const R: usize>() {
         let input = <Input as Matrix<N, N>>::VALUES;
         let weight = <Weight as Matrix<N, R>>::VALUES;
