@@ -16,7 +16,6 @@
 pub mod gemm;
 pub mod naive;
 pub mod thin;
-#[allow(clippy::needless_range_loop, reason = "the index runs through several small matrices in step")]
 pub mod winograd;
 
 use super::{Element, Level};
