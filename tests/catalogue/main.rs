@@ -90,35 +90,57 @@ fn gradients_of_second_order() {
     check_gradient(Check::second(), 7);
 }
 
-/// Compares lists of results by the largest error relative to the root mean square of each.
-fn compare<A: Element, B: Element>(found: &[Tensor<A>], expected: &[Tensor<B>], bound: f64) -> Result<(), String> {
+/// What results may differ by, relative to the root mean square of each.
+#[derive(Clone, Copy)]
+struct Bound {
+    /// The largest difference.
+    largest: f64,
+    /// The root mean square of the differences: the relative Frobenius error.
+    frobenius: f64,
+}
+
+/// 168 roundings of f32: what sums of a few thousand terms lose.
+const F32: Bound = Bound { largest: 2e-5, frobenius: 2e-5 };
+
+/// Winograd's transformations spread the rounding of the largest value of a patch over the tile: single elements lose more
+/// than in a direct sum, which the choice of its points keeps to this for F(4×4, 2×2), and to less for F(4×4, 3×3); all
+/// elements together hardly do.
+const WINOGRAD: Bound = Bound { largest: 5.5e-5, frobenius: 6e-6 };
+
+/// As many roundings of f64 as of f32.
+const F64: Bound = Bound { largest: 4e-14, frobenius: 4e-14 };
+
+/// The bound for an operation in f32. The samples of the convolution grid are too narrow for Winograd.
+fn in_f32(entry: &Entry) -> Bound {
+    if entry.name.starts_with("conv") && !entry.grid { WINOGRAD } else { F32 }
+}
+
+/// Compares lists of results.
+fn compare<A: Element, B: Element>(found: &[Tensor<A>], expected: &[Tensor<B>], bound: Bound) -> Result<(), String> {
     assert_eq!(found.len(), expected.len());
     for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
-        let distance = distance(found, expected);
-        if distance > bound {
-            return Err(format!("result {i} differs by {distance:e} of its root mean square, allowed {bound:e}"));
+        let [largest, frobenius] = distance(found, expected);
+        if largest > bound.largest || frobenius > bound.frobenius {
+            return Err(format!(
+                "result {i} differs by up to {largest:e}, in all by {frobenius:e} of its root mean square, allowed {:e} \
+                 and {:e}",
+                bound.largest, bound.frobenius
+            ));
         }
     }
     Ok(())
 }
 
-/// 168 roundings of f32, relative to the root mean square of the result: what sums of a few thousand terms, and
-/// Winograd's transformations, lose.
-const F32: f64 = 2e-5;
-
-/// As many roundings of f64.
-const F64: f64 = 4e-14;
-
 #[test]
 fn f32_agrees_with_f64() {
     for_all(1, |entry, inputs| {
-        compare(&first::<f32>(entry, inputs, as_it_is), &first::<f64>(entry, inputs, as_it_is), F32)
+        compare(&first::<f32>(entry, inputs, as_it_is), &first::<f64>(entry, inputs, as_it_is), in_f32(entry))
     });
 }
 
 #[test]
 fn every_level_agrees_with_the_scalar_one() {
-    fn check<T: Scalar>(entry: &Entry, inputs: &[Tensor<f64>], bound: f64) -> Result<(), String> {
+    fn check<T: Scalar>(entry: &Entry, inputs: &[Tensor<f64>], bound: Bound) -> Result<(), String> {
         let expected = Level::Scalar.scope(|| first::<T>(entry, inputs, as_it_is));
         for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
             let found = level.scope(|| first::<T>(entry, inputs, as_it_is));
@@ -126,7 +148,9 @@ fn every_level_agrees_with_the_scalar_one() {
         }
         Ok(())
     }
-    for_all(1, |entry, inputs| check::<f32>(entry, inputs, F32).and_then(|()| check::<f64>(entry, inputs, F64)));
+    for_all(1, |entry, inputs| {
+        check::<f32>(entry, inputs, in_f32(entry)).and_then(|()| check::<f64>(entry, inputs, F64))
+    });
 }
 
 #[test]
@@ -156,7 +180,7 @@ fn every_memory_layout_gives_the_same() {
     fn channels_last<T: Element>(x: &Tensor<T>) -> Tensor<T> {
         if x.rank() == 4 { x.channels_last() } else { x.clone() }
     }
-    fn check<T: Scalar>(entry: &Entry, inputs: &[Tensor<f64>], bound: f64) -> Result<(), String> {
+    fn check<T: Scalar>(entry: &Entry, inputs: &[Tensor<f64>], bound: Bound) -> Result<(), String> {
         let both = |layout: Layout<T>| [first(entry, inputs, layout), second(entry, inputs, layout).0].concat();
         let expected = both(as_it_is);
         for (name, layout) in [("reversed", reversed as Layout<T>), ("channels-last", channels_last)] {
@@ -164,7 +188,9 @@ fn every_memory_layout_gives_the_same() {
         }
         Ok(())
     }
-    for_all(7, |entry, inputs| check::<f64>(entry, inputs, F64).and_then(|()| check::<f32>(entry, inputs, F32)));
+    for_all(7, |entry, inputs| {
+        check::<f64>(entry, inputs, F64).and_then(|()| check::<f32>(entry, inputs, in_f32(entry)))
+    });
 }
 
 #[test]

@@ -176,13 +176,16 @@ fn cotangent<T: Element>(y: &Var<T>) -> Var<T> {
     r.into()
 }
 
-/// The largest difference of two elements over the root mean square of `expected`; infinite for NaN against a number.
-pub fn distance<A: Element, B: Element>(found: &Tensor<A>, expected: &Tensor<B>) -> f64 {
+/// The largest difference of two elements, and the root mean square of all differences, over the root mean square of
+/// `expected`; infinite for NaN against a number.
+pub fn distance<A: Element, B: Element>(found: &Tensor<A>, expected: &Tensor<B>) -> [f64; 2] {
     assert_eq!(found.shape(), expected.shape());
     let pairs: Vec<(f64, f64)> =
         found.to_vec().into_iter().map(A::f64).zip(expected.to_vec().into_iter().map(B::f64)).collect();
-    let rms = (pairs.iter().map(|(_, e)| e * e).sum::<f64>() / pairs.len().max(1) as f64).sqrt();
-    let difference = pairs.iter().filter(|(f, e)| f != e && !(f.is_nan() && e.is_nan())).map(|(f, e)| (f - e).abs());
-    let largest = difference.fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });
-    if largest == 0.0 { 0.0 } else { largest / rms }
+    let rms = |squares: f64| (squares / pairs.len().max(1) as f64).sqrt();
+    let size = rms(pairs.iter().map(|(_, e)| e * e).sum());
+    let same = |(f, e): &&(f64, f64)| f == e || (f.is_nan() && e.is_nan());
+    let differences = || pairs.iter().filter(|pair| !same(pair)).map(|(f, e)| (f - e).abs());
+    let largest = differences().fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });
+    if largest == 0.0 { [0.0; 2] } else { [largest / size, rms(differences().map(|d| d * d).sum()) / size] }
 }
