@@ -7,7 +7,7 @@
 //! y = Aᵀ ((G g) ⊙ (Bᵀ d))             Aᵀ (4, N), G (N, R), Bᵀ (N, N)
 //! ```
 //!
-//! for any N − 1 distinct points and infinity (see [`matrices`]). In two dimensions the matrices apply along both axes.
+//! for any N − 1 distinct points and infinity (see `matrices.rs`). In two dimensions the matrices apply along both axes.
 //! Summed over channels, each of the N² *frequencies* f is a matrix product of its own. Since the whole is a bilinear
 //! map of x and w, paired with dy, its adjoints are made of the same matrices, transposed:
 //!
