@@ -2,7 +2,7 @@
 
 use super::init::Role;
 use super::{BufferId, Init, Mode, ParamId, Pass, Scope};
-use crate::ops::power_iteration;
+use crate::ops::{normalised, power_iteration};
 use crate::{Element, Rng, Shape, Tensor, Var};
 
 /// The least norm that a vector of the power iteration is divided by (PyTorch's value).
@@ -65,7 +65,7 @@ impl WeightOptions {
             return Weight { id: scope.parameter("weight", value), shape, spectral: None };
         }
         let mut scope = scope.scope("parametrizations.weight");
-        let u = normalise(rng.normal([shape[out_axis]]));
+        let u = normalised(rng.normal([shape[out_axis]]), EPS);
         let any = Tensor::zeros([shape.size() / shape[out_axis]]);
         let (_, v) = power_iteration(&value, out_axis, &u, &any, 1, EPS);
         let id = scope.parameter("original", value);
@@ -85,12 +85,6 @@ impl WeightOptions {
     ) -> Option<ParamId> {
         self.bias.then(|| scope.parameter("bias", self.init.bias(&weight.shape, len, rng)))
     }
-}
-
-/// x / max(‖x‖₂, ε).
-fn normalise<T: Element>(x: Tensor<T>) -> Tensor<T> {
-    let norm = x.map(|x| x * x).sum().sqrt().max(T::of(EPS));
-    x.map(|x| x / norm)
 }
 
 /// A registered weight.

@@ -22,4 +22,5 @@ mod spectral;
 
 pub use conv::{Conv2dOptions, WEIGHT_ORDER};
 pub use norm::BatchStats;
+pub(crate) use spectral::normalised;
 pub use spectral::power_iteration;

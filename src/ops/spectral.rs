@@ -100,7 +100,7 @@ pub fn power_iteration<T: Element>(
 }
 
 /// x/max(‖x‖₂, eps).
-fn normalised<T: Element>(x: Tensor<T>, eps: f64) -> Tensor<T> {
+pub(crate) fn normalised<T: Element>(x: Tensor<T>, eps: f64) -> Tensor<T> {
     let norm = x.data()[..x.size()].iter().map(|x| x.f64() * x.f64()).sum::<f64>().sqrt();
     let scale = T::of(1.0 / norm.max(eps));
     x.map(|x| x * scale)
