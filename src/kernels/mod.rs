@@ -8,7 +8,7 @@ pub mod around;
 pub mod buffer;
 pub mod conv;
 pub mod element;
-mod gemm;
+pub mod gemm;
 pub mod index;
 pub mod level;
 #[allow(clippy::redundant_locals, reason = "the copy of a function is for the sake of what it captured")]
@@ -20,6 +20,7 @@ pub mod norm;
 pub mod optim;
 pub mod pool;
 pub mod reduce;
+mod shared;
 pub mod softmax;
 pub mod spectral;
 
@@ -38,8 +39,6 @@ pub fn view<'a, T: Element>(slice: &'a [T], shape: &[usize], strides: &[usize]) 
     let steps = shape.iter().zip(strides).map(|(n, s)| n.saturating_sub(1).saturating_mul(*s));
     let last = steps.fold(0, usize::saturating_add);
     assert!(shape.contains(&0) || last < slice.len(), "strides {strides:?} of shape {shape:?} leave the slice");
-    let last = || shape.iter().zip(strides).map(|(n, s)| (n - 1) * s).sum::<usize>();
-    assert!(shape.contains(&0) || last() < slice.len(), "strides {strides:?} of shape {shape:?} leave the slice");
     // SAFETY: every element that the view can reach lies in the slice, by the assertion, for as long as the slice is
     // borrowed. `ArrayView::from_shape` would refuse the stride 0 of a repeated axis, which reading allows.
     unsafe { ArrayViewD::from_shape_ptr(IxDyn(shape).strides(IxDyn(strides)), slice.as_ptr()) }

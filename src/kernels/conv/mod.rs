@@ -103,6 +103,12 @@ impl<T: Element> Epilogue<'_, T> {
     /// Nothing happens.
     pub const NONE: Epilogue<'static, T> = Epilogue { bias: None };
 
+    /// Finishes some values of an output.
+    #[inline(always)]
+    pub(crate) fn finish<const N: usize>(&self, values: [T; N]) -> [T; N] {
+        values
+    }
+
     /// Finishes some whole pixels of the output, which are still in the cache.
     #[inline]
     pub(crate) fn apply(&self, level: Level, pixels: &mut [T]) {

@@ -2,9 +2,7 @@
 
 use super::matrices::Matrix;
 use crate::kernels::Element;
-
-/// Channels that are transformed side by side.
-pub const LANES: usize = 16;
+pub use crate::kernels::gemm::blocks::LANES;
 
 pub type Lanes<T> = [T; LANES];
 

@@ -38,22 +38,37 @@
 //! Accuracy in f32: one to five times the error of the definition, 1e-6 to 4e-6 of the norm.
 
 mod lanes;
+mod layout;
 mod matrices;
 mod tiles;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use self::lanes::{LANES, load, store, transform};
+use self::lanes::{load, store, transform};
+use self::layout::{Layout, PAD};
 use self::matrices::{Input, Matrix, Output, TILE, Transposed, Weight};
-use self::tiles::{BLOCK, Layout, Tiled};
+use self::tiles::Tiled;
 use super::{ConvShape, Epilogue, gemm};
-use crate::kernels::{Buffer, Element, Level, matmul};
+use crate::kernels::gemm::blocks::{COLUMNS, LANES, Order, Product, ROWS};
+use crate::kernels::shared::Shared;
+use crate::kernels::{Buffer, Element, Level};
 
-/// Tiles of a cell, at least, where there are so many.
-const CELL: usize = 64;
+/// Tiles of a cell, where there are so many.
+const CELL: Range<usize> = 16..64;
+
+/// Bytes that the left operand of a cell may take.
+const CELL_BYTES: usize = 1 << 20;
+
+/// Cells are a multiple of this many, so that threads have equal shares.
+const CELLS: usize = 8;
+
+/// Sets of 16 channels that a product sums over at a time: 16 KiB of the right operand, which stay in the L1 cache.
+const DEPTH: usize = 8;
 
 /// Up to how many tiles the weights are transformed block by block.
-const FEW: usize = 128;
+const FEW: usize = 512;
 
 /// Tiles of a cell of the weight gradient.
 const GRAD_CELL: usize = 128;
@@ -103,7 +118,8 @@ pub fn conv2d<T: Element>(level: Level, shape: &ConvShape, x: &[T], w: &[T], epi
     ) {
         let (from, to) = (Tiled::input(shape), Tiled::output(shape));
         let weights = Weights::<T, N, R> { level, taps: w, rows: from, columns: to };
-        apply::<T, Input, Transposed<Output>, N, R, N, TILE>(level, from, x, weights, epilogue, to, y);
+        Apply { level, from, weights, epilogue, to, images: images_of_cell::<T, N>(from, shape.batch) }
+            .run::<Input, Transposed<Output>, N, TILE>(x, y);
     }
     match shape.stride {
         [1, 1] => run::<T, 6, 3>(level, shape, x, w, epilogue, y),
@@ -130,7 +146,8 @@ pub fn conv2d_input_grad<T: Element>(
     ) {
         let (from, to) = (Tiled::output(shape), Tiled::input(shape));
         let weights = Weights::<T, N, R> { level, taps: w, rows: from, columns: to };
-        apply::<T, Output, Transposed<Input>, N, R, TILE, N>(level, from, dy, weights, epilogue, to, dx);
+        Apply { level, from, weights, epilogue, to, images: images_of_cell::<T, N>(from, shape.batch) }
+            .run::<Output, Transposed<Input>, TILE, N>(dy, dx);
     }
     let w = &gemm::exchanged_weights(level, shape, w);
     match shape.stride {
@@ -161,45 +178,34 @@ impl Tiled {
         Tiled { size: shape.output, channels: shape.out_channels, before: [0, 0], step: 1, tiles }
     }
 
-    fn blocks(&self) -> usize {
-        self.width().div_ceil(BLOCK)
+    /// A left operand of a product over channels.
+    fn as_rows<const N: usize>(&self, tiles: usize) -> Layout {
+        Layout { width: self.width(), groups: tiles.div_ceil(ROWS), frequencies: N * N, lanes: LANES, sets: DEPTH }
     }
 
-    /// The columns of each block: [`BLOCK`], or half as many in the last.
-    fn columns(&self, block: usize) -> usize {
-        BLOCK.min(self.width() - block * BLOCK)
+    /// A left operand of a product over tiles.
+    fn as_columns<const N: usize>(&self, tiles: usize) -> Layout {
+        Layout { sets: 1, ..self.as_rows::<N>(tiles) }
     }
 
-    /// Images of a cell of some `tiles` tiles.
-    fn images_for(&self, tiles: usize) -> usize {
-        tiles.div_ceil(self.tiles[0] * self.tiles[1])
-    }
-
-    /// Tiles of some images with so many elements.
-    fn tiles_of(&self, elements: usize) -> usize {
-        elements / self.image() * self.tiles[0] * self.tiles[1]
-    }
-
-    /// The left operand of a product: tile by tile, with a line between tiles and one between planes, so that powers of
-    /// two do not crowd in one set of the cache.
-    fn as_rows(&self, tiles: usize) -> Layout {
-        let tile = self.width() + LANES;
-        Layout { plane: tiles * tile + LANES, tile, block: BLOCK }
-    }
-
-    /// A right operand or a product: block by block.
-    fn in_blocks<const N: usize>(&self, tiles: usize) -> Layout {
-        let plane = tiles * BLOCK + LANES;
-        Layout { plane, tile: BLOCK, block: N * N * plane }
+    /// A right operand of a product over tiles, or a result.
+    fn as_blocks<const N: usize>(&self, tiles: usize) -> Layout {
+        Layout { lanes: COLUMNS, ..self.as_columns::<N>(tiles) }
     }
 }
 
-/// From one frequency of a block of weights (rows, 32) to the next: a line lies between, as in [`Tiled::as_rows`].
-fn weights_plane(rows: Tiled) -> usize {
-    rows.width() * BLOCK + LANES
+/// Images of a cell, so that its left operand stays in the L2 cache.
+fn images_of_cell<T, const N: usize>(from: Tiled, batch: usize) -> usize {
+    let tile = N * N * from.width() * size_of::<T>();
+    let tiles = (CELL_BYTES / tile).clamp(CELL.start, CELL.end);
+    let images = (tiles / from.tiles_of_image()).clamp(1, batch);
+    let cells = batch.div_ceil(images).next_multiple_of(CELLS);
+    batch.div_ceil(cells)
 }
 
-/// The weights of all taps (R·step, R·step, rows, columns), where the phases belong to one of the two sides.
+/// The weights of all taps (R·step, R·step, rows, columns), where the phases belong to one of the two sides, and how they
+/// lie as frequencies U: for each block of 32 columns and each chunk of [`DEPTH`] sets of 16 rows, frequency by frequency,
+/// (rows, 32).
 #[derive(Clone, Copy)]
 struct Weights<'a, T, const N: usize, const R: usize> {
     level: Level,
@@ -209,135 +215,156 @@ struct Weights<'a, T, const N: usize, const R: usize> {
 }
 
 impl<T: Element, const N: usize, const R: usize> Weights<'_, T, N, R> {
-    /// Elements of a transformed block.
-    fn block_len(&self) -> usize {
-        N * N * weights_plane(self.rows)
+    /// Sets of 16 rows.
+    fn sets(&self) -> usize {
+        self.rows.width() / LANES
     }
 
-    /// U = G g Gᵀ of a block of columns, (N², rows, 32).
-    fn transform_block(&self, block: usize, u: &mut [T]) {
+    /// The sets of each chunk.
+    fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<T, N, R> {
+        let sets = self.sets();
+        (0..sets).step_by(DEPTH).map(move |first| first..sets.min(first + DEPTH))
+    }
+
+    /// From one frequency to the next in a chunk of so many sets.
+    fn plane(sets: usize) -> usize {
+        sets * LANES * COLUMNS + PAD
+    }
+
+    /// Elements of a block.
+    fn block_len(&self) -> usize {
+        self.chunks().map(|sets| N * N * Self::plane(sets.len())).sum()
+    }
+
+    /// U = G g Gᵀ of a block of columns and a chunk of rows.
+    fn transform(&self, block: usize, sets: Range<usize>, u: &mut [T]) {
         self.level.vectorize(
             #[inline(always)]
             || {
-                for phase in 0..self.rows.step * self.rows.step {
-                    let rows = &mut u[phase * self.rows.phase() * BLOCK..];
-                    self.transform_phase(phase, block, rows);
+                let plane = Self::plane(sets.len());
+                for (i, set) in sets.enumerate() {
+                    for vector in 0..self.columns.vectors(block) {
+                        let out = &mut u[i * LANES * COLUMNS + vector * LANES..];
+                        self.transform_vectors(set, 2 * block + vector, plane, out);
+                    }
                 }
             },
         );
     }
 
-    /// [`Self::transform_block`] for the rows of one phase.
+    /// [`Self::transform`] for 16 rows and one vector of columns.
     #[inline(always)]
-    fn transform_phase(&self, phase: usize, block: usize, u: &mut [T]) {
-        let (step, plane) = (self.rows.step.max(self.columns.step), weights_plane(self.rows));
-        // For each vector of columns: its channels, and where each tap of its kernel begins.
-        let mut vectors = [const { (0..0, [[0; R]; R]) }; BLOCK / LANES];
-        let count = self.columns.columns(block) / LANES;
-        for (i, (channels, taps)) in vectors.iter_mut().enumerate().take(count) {
-            let column = block * BLOCK + i * LANES;
-            let phase = phase + column / self.columns.phase();
-            let first = column % self.columns.phase();
-            *channels = first..self.columns.channels.min(first + LANES);
-            for (r, taps) in taps.iter_mut().enumerate() {
-                for (s, tap) in taps.iter_mut().enumerate() {
+    fn transform_vectors(&self, set: usize, vector: usize, plane: usize, u: &mut [T]) {
+        let step = self.rows.step.max(self.columns.step);
+        let ((row_phase, first_row), (column_phase, column)) = (self.rows.vector(set), self.columns.vector(vector));
+        let phase = row_phase + column_phase;
+        let lanes = LANES.min(self.columns.channels - column);
+        for i in 0..LANES {
+            let row = first_row + i;
+            transform::<T, Weight, N, R>(
+                #[inline(always)]
+                |r, s| {
                     let [r, s] = [step * r + phase / step, step * s + phase % step];
-                    *tap = (r * step * R + s) * self.rows.channels * self.columns.channels;
-                }
-            }
-        }
-        for row in 0..self.rows.phase() {
-            for (i, (channels, taps)) in vectors.iter().enumerate().take(count) {
-                let out = &mut u[row * BLOCK + i * LANES..];
-                transform::<T, Weight, N, R>(
-                    #[inline(always)]
-                    |r, s| match row < self.rows.channels {
-                        true => load(&self.taps[taps[r][s] + row * self.columns.channels..][channels.clone()]),
+                    let tap = (r * step * R + s) * self.rows.channels * self.columns.channels;
+                    match row < self.rows.channels {
+                        true => load(&self.taps[tap + row * self.columns.channels + column..][..lanes]),
                         false => [T::zero(); LANES],
-                    },
-                    #[inline(always)]
-                    |i, j, lanes| store(&lanes, &mut out[(i * N + j) * plane..]),
-                );
-            }
+                    }
+                },
+                #[inline(always)]
+                |f, g, lanes| store(&lanes, &mut u[i * COLUMNS + (f * N + g) * plane..]),
+            );
         }
     }
 }
 
 /// A map from one side to the other: to the frequencies by M, products with the weights, back by L.
-#[allow(clippy::too_many_arguments)]
-fn apply<
-    T: Element,
-    M: Matrix<N, P>,
-    L: Matrix<Q, N>,
-    const N: usize,
-    const R: usize,
-    const P: usize,
-    const Q: usize,
->(
+struct Apply<'a, T, const N: usize, const R: usize> {
     level: Level,
     from: Tiled,
-    input: &[T],
-    weights: Weights<T, N, R>,
-    epilogue: Epilogue<T>,
+    weights: Weights<'a, T, N, R>,
+    epilogue: Epilogue<'a, T>,
     to: Tiled,
-    output: &mut [T],
-) {
-    let total = from.tiles_of(input.len());
-    let images = from.images_for(CELL).min(input.len() / from.image());
-    let tiles = from.tiles_of(images * from.image());
-    let (rows, blocks) = (from.as_rows(tiles), to.in_blocks::<N>(tiles));
-    let (rows_len, blocks_len) = (N * N * rows.plane, to.blocks() * blocks.block);
-    let analyse = |input: &[T], v: &mut [T]| {
-        level.vectorize(
-            #[inline(always)]
-            || from.analyse::<T, M, N, P>(input, v, rows),
-        )
-    };
-    let synthesise = |p: &[T], layout: Layout, output: &mut [T]| {
-        level.vectorize(
-            #[inline(always)]
-            || to.synthesise::<T, L, N, Q>(p, layout, epilogue.bias, output),
-        )
-    };
-    let multiply = |v: &[T], u: &[T], block: usize, f: usize, tiles: usize, p: &mut [T]| {
-        let size = [tiles, from.width(), to.columns(block)];
-        let v = (&v[f * rows.plane..], [rows.tile, 1]);
-        let u = (&u[f * weights_plane(from)..], [BLOCK, 1]);
-        matmul::gemm(level, size, v, u, false, &mut p[f * blocks.plane..], BLOCK);
-    };
-    let inputs = input.par_chunks(images * from.image());
-    let outputs = output.par_chunks_mut(images * to.image());
-    if total > FEW {
-        let mut u = Buffer::stale(to.blocks() * weights.block_len());
-        u.par_chunks_mut(weights.block_len()).enumerate().for_each(|(block, u)| weights.transform_block(block, u));
-        inputs.zip(outputs).for_each(|(input, output)| {
-            let (mut v, mut p) = (Buffer::stale(rows_len), Buffer::stale(blocks_len));
-            analyse(input, &mut v);
-            for f in 0..N * N {
-                let blocks = u.chunks_exact(weights.block_len()).zip(p.chunks_exact_mut(blocks.block));
-                for (block, (u, p)) in blocks.enumerate() {
-                    multiply(&v, u, block, f, from.tiles_of(input.len()), p);
+    /// Images of a cell.
+    images: usize,
+}
+
+impl<T: Element, const N: usize, const R: usize> Apply<'_, T, N, R> {
+    fn run<M: Matrix<N, P>, L: Matrix<Q, N>, const P: usize, const Q: usize>(&self, input: &[T], output: &mut [T]) {
+        let Apply { level, from, weights, to, images, .. } = self;
+        let batch = input.len() / from.image();
+        let tiles = images * from.tiles_of_image();
+        let (rows, blocks) = (from.as_rows::<N>(tiles), to.as_blocks::<N>(tiles));
+        let plane = blocks.plane(0);
+        let output = Shared::new(output);
+        let cell = |i: usize| i * images..batch.min((i + 1) * images);
+        let cells = batch.div_ceil(*images);
+        let analyse = |i: usize, v: &mut [T]| {
+            let images = cell(i);
+            let input = &input[images.start * from.image()..images.end * from.image()];
+            level.vectorize(
+                #[inline(always)]
+                || from.analyse::<T, M, N, P>(input, v, rows),
+            )
+        };
+        let synthesise = |i: usize, block: usize, p: &[T]| {
+            level.vectorize(
+                #[inline(always)]
+                || to.synthesise::<T, L, N, Q>(block, p, plane, self.epilogue, output, cell(i)),
+            )
+        };
+        let multiply = |i: usize, block: usize, sets: Range<usize>, f: usize, v: &[T], u: &[T], p: &mut [T]| {
+            let product = Product {
+                order: Order::RowMajor,
+                terms: sets.len(),
+                tiles: (cell(i).len() * from.tiles_of_image()).div_ceil(ROWS),
+                vectors: to.vectors(block),
+                term_step: ROWS * LANES,
+                tile_steps: [sets.len() * ROWS * LANES, ROWS * COLUMNS],
+                accumulate: sets.start > 0,
+            };
+            let chunk = sets.start / DEPTH;
+            let v = &v[rows.chunk(chunk) + f * rows.plane(chunk)..];
+            product.run(*level, v, &u[f * Weights::<T, N, R>::plane(sets.len())..], &mut p[f * plane..]);
+        };
+        if batch * from.tiles_of_image() > FEW {
+            let mut u = Buffer::stale(to.blocks() * weights.block_len());
+            u.par_chunks_mut(weights.block_len()).enumerate().for_each(|(block, mut u)| {
+                for sets in weights.chunks() {
+                    let (chunk, rest) = u.split_at_mut(N * N * Weights::<T, N, R>::plane(sets.len()));
+                    weights.transform(block, sets, chunk);
+                    u = rest;
+                }
+            });
+            (0..cells).into_par_iter().for_each(|i| {
+                let (mut v, mut p) = (Buffer::stale(rows.len()), Buffer::stale(N * N * plane));
+                analyse(i, &mut v);
+                for (block, mut u) in u.chunks_exact(weights.block_len()).enumerate() {
+                    for sets in weights.chunks() {
+                        let (chunk, rest) = u.split_at(N * N * Weights::<T, N, R>::plane(sets.len()));
+                        (0..N * N).for_each(|f| multiply(i, block, sets.clone(), f, &v, chunk, &mut p));
+                        u = rest;
+                    }
+                    synthesise(i, block, &p);
+                }
+            });
+            return;
+        }
+        let mut v = Buffer::stale(cells * rows.len());
+        v.par_chunks_mut(rows.len()).enumerate().for_each(|(i, v)| analyse(i, v));
+        (0..to.blocks()).into_par_iter().for_each(|block| {
+            let mut u = Buffer::stale(N * N * Weights::<T, N, R>::plane(DEPTH));
+            let mut p = Buffer::stale(cells * N * N * plane);
+            for sets in weights.chunks() {
+                weights.transform(block, sets.clone(), &mut u);
+                for f in 0..N * N {
+                    let cells = v.chunks_exact(rows.len()).zip(p.chunks_exact_mut(N * N * plane)).enumerate();
+                    cells.for_each(|(i, (v, p))| multiply(i, block, sets.clone(), f, v, &u, p));
                 }
             }
-            synthesise(&p, blocks, output);
+            p.chunks_exact(N * N * plane).enumerate().for_each(|(i, p)| synthesise(i, block, p));
         });
-        return;
     }
-    let cells = inputs.len();
-    let mut v = Buffer::stale(cells * rows_len);
-    v.par_chunks_mut(rows_len).zip(inputs).for_each(|(v, input)| analyse(input, v));
-    let mut p = Buffer::stale(cells * blocks_len);
-    p.par_chunks_mut(cells * blocks.block).enumerate().for_each(|(block, p)| {
-        let mut u = Buffer::stale(weights.block_len());
-        weights.transform_block(block, &mut u);
-        for f in 0..N * N {
-            for (cell, p) in p.chunks_exact_mut(blocks.block).enumerate() {
-                multiply(&v[cell * rows_len..], &u, block, f, tiles.min(total - cell * tiles), p);
-            }
-        }
-    });
-    let layout = Layout { block: cells * blocks.block, ..blocks };
-    outputs.enumerate().for_each(|(cell, output)| synthesise(&p[cell * blocks.block..], layout, output));
 }
 
 /// See [`conv2d_weight_grad`].
@@ -351,71 +378,90 @@ fn weight_grad<T: Element, const N: usize, const R: usize>(
     dw: &mut [T],
 ) {
     let (from, to) = (Tiled::input(shape), Tiled::output(shape));
-    let images = from.images_for(GRAD_CELL).min(shape.batch);
+    let images = GRAD_CELL.div_ceil(from.tiles_of_image()).min(shape.batch);
     let cells_per_range = shape.batch.div_ceil(images).div_ceil(RANGES);
     let per_range = cells_per_range * images;
     let ranges = shape.batch.div_ceil(per_range);
-    let tiles = from.tiles_of(images * from.image());
-    let (rows, blocks) = (from.as_rows(tiles), to.in_blocks::<N>(tiles));
-    let rows_len = N * N * rows.plane;
-    let block_len = shape.taps() * shape.in_channels * BLOCK;
+    let tiles = images * from.tiles_of_image();
+    let (rows, blocks) = (from.as_columns::<N>(tiles), to.as_blocks::<N>(tiles));
+    let block_len = shape.taps() * shape.in_channels * COLUMNS;
     let mut partial = Buffer::stale(ranges * to.blocks() * block_len);
     let x_ranges = x.par_chunks(per_range * from.image());
     let y_ranges = dy.par_chunks(per_range * to.image());
     let partials = partial.par_chunks_mut(to.blocks() * block_len);
     partials.zip(x_ranges.zip(y_ranges)).for_each(|(partial, (x, dy))| {
-        let mut v = Buffer::stale(cells_per_range * rows_len);
-        let mut p = Buffer::stale(cells_per_range * to.blocks() * blocks.block);
-        let cells = v.par_chunks_mut(rows_len).zip(x.par_chunks(images * from.image()));
+        let mut v = Buffer::stale(cells_per_range * rows.len());
+        let mut p = Buffer::stale(cells_per_range * blocks.len());
+        let cells = v.par_chunks_mut(rows.len()).zip(x.par_chunks(images * from.image()));
         cells.for_each(|(v, x)| {
+            rows.clear_after(x.len() / from.image() * from.tiles_of_image(), v);
             level.vectorize(
                 #[inline(always)]
                 || from.analyse::<T, Input, N, N>(x, v, rows),
             )
         });
-        let cells = p.par_chunks_mut(to.blocks() * blocks.block).zip(dy.par_chunks(images * to.image()));
+        let cells = p.par_chunks_mut(blocks.len()).zip(dy.par_chunks(images * to.image()));
         cells.for_each(|(p, dy)| {
+            blocks.clear_after(dy.len() / to.image() * to.tiles_of_image(), p);
             level.vectorize(
                 #[inline(always)]
                 || to.analyse::<T, Output, N, TILE>(dy, p, blocks),
             )
         });
         partial.par_chunks_mut(block_len).enumerate().for_each(|(block, partial)| {
-            let columns = to.columns(block);
-            let mut u = Buffer::stale(N * N * weights_plane(from));
-            for (f, u) in u.chunks_exact_mut(weights_plane(from)).enumerate() {
-                for (cell, x) in x.chunks(images * from.image()).enumerate() {
-                    let size = [from.width(), from.tiles_of(x.len()), columns];
-                    let v = (&v[cell * rows_len + f * rows.plane..], [1, rows.tile]);
-                    let p = &p[(cell * to.blocks() + block) * blocks.block + f * blocks.plane..];
-                    matmul::gemm(level, size, v, (p, [BLOCK, 1]), cell > 0, u, BLOCK);
+            let mut u = Buffer::stale(from.width() / LANES * GradSet::<N>::LEN);
+            for (i, x) in x.chunks(images * from.image()).enumerate() {
+                let tiles = x.len() / from.image() * from.tiles_of_image();
+                let product = Product {
+                    order: Order::ColumnMajor,
+                    terms: tiles.div_ceil(ROWS),
+                    tiles: LANES / ROWS,
+                    vectors: to.vectors(block),
+                    term_step: ROWS * LANES,
+                    tile_steps: [ROWS, ROWS * COLUMNS],
+                    accumulate: i > 0,
+                };
+                let (v, p) = (&v[i * rows.len()..], &p[i * blocks.len() + blocks.chunk(block)..]);
+                for f in 0..N * N {
+                    for (set, u) in u.chunks_exact_mut(GradSet::<N>::LEN).enumerate() {
+                        let v = &v[rows.chunk(set) + f * rows.plane(set)..];
+                        product.run(level, v, &p[f * blocks.plane(block)..], &mut u[f * GradSet::<N>::PLANE..]);
+                    }
                 }
             }
             level.vectorize(
                 #[inline(always)]
-                || weights_from::<T, N, R>(from, columns, &u, partial),
+                || weights_from::<T, N, R>(from, to.vectors(block), &u, partial),
             );
         });
     });
     collect_blocks(level, shape.out_channels, &partial, ranges, dw);
 }
 
-/// Gᵀ U G of a block of columns, (R·step, R·step, C, 32), from U (N², phases and C, 32).
+/// How the gradient of U lies for a block of columns: for each set of 16 rows, frequency by frequency, (16, 32).
+struct GradSet<const N: usize>;
+
+impl<const N: usize> GradSet<N> {
+    const PLANE: usize = LANES * COLUMNS + PAD;
+    const LEN: usize = N * N * Self::PLANE;
+}
+
+/// Gᵀ U G of a block of columns, (R·step, R·step, C, 32).
 #[inline(always)]
-fn weights_from<T: Element, const N: usize, const R: usize>(from: Tiled, columns: usize, u: &[T], dw: &mut [T]) {
-    let plane = weights_plane(from);
-    for phase in 0..from.step * from.step {
-        for channel in 0..from.channels {
-            for column in (0..columns).step_by(LANES) {
-                let u = &u[(phase * from.phase() + channel) * BLOCK + column..];
+fn weights_from<T: Element, const N: usize, const R: usize>(from: Tiled, vectors: usize, u: &[T], dw: &mut [T]) {
+    for (set, u) in u.chunks_exact(GradSet::<N>::LEN).enumerate() {
+        let (phase, first) = from.vector(set);
+        for row in 0..LANES.min(from.channels - first) {
+            for column in (0..vectors * LANES).step_by(LANES) {
+                let u = &u[row * COLUMNS + column..];
                 transform::<T, Transposed<Weight>, R, N>(
                     #[inline(always)]
-                    |i, j| load(&u[(i * N + j) * plane..]),
+                    |i, j| load(&u[(i * N + j) * GradSet::<N>::PLANE..]),
                     #[inline(always)]
                     |r, s, lanes| {
                         let [r, s] = [from.step * r + phase / from.step, from.step * s + phase % from.step];
                         let tap = r * from.step * R + s;
-                        store(&lanes, &mut dw[(tap * from.channels + channel) * BLOCK + column..]);
+                        store(&lanes, &mut dw[(tap * from.channels + first + row) * COLUMNS + column..]);
                     },
                 );
             }
@@ -426,7 +472,7 @@ fn weights_from<T: Element, const N: usize, const R: usize>(from: Tiled, columns
 /// dw (rows, K) ← the sum over the ranges of partial (ranges, blocks, rows, 32).
 fn collect_blocks<T: Element>(level: Level, k: usize, partial: &[T], ranges: usize, dw: &mut [T]) {
     let rows = dw.len() / k;
-    let blocks = k.div_ceil(BLOCK);
+    let blocks = k.div_ceil(COLUMNS);
     let together = (1usize << 14).div_ceil(k);
     dw.par_chunks_mut(together * k).enumerate().for_each(|(i, dw)| {
         level.vectorize(
@@ -434,10 +480,10 @@ fn collect_blocks<T: Element>(level: Level, k: usize, partial: &[T], ranges: usi
             || {
                 for (row, dw) in dw.chunks_exact_mut(k).enumerate() {
                     let row = i * together + row;
-                    for (block, dw) in dw.chunks_mut(BLOCK).enumerate() {
+                    for (block, dw) in dw.chunks_mut(COLUMNS).enumerate() {
                         let part =
-                            |range: usize| &partial[((range * blocks + block) * rows + row) * BLOCK..][..dw.len()];
-                        let mut sum = [T::zero(); BLOCK];
+                            |range: usize| &partial[((range * blocks + block) * rows + row) * COLUMNS..][..dw.len()];
+                        let mut sum = [T::zero(); COLUMNS];
                         sum[..dw.len()].copy_from_slice(part(0));
                         for range in 1..ranges {
                             sum.iter_mut().zip(part(range)).for_each(|(sum, &p)| *sum += p);

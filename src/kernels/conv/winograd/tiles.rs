@@ -1,11 +1,12 @@
 //! The maps as tiles: which pixels a tile has, and how they go to the frequencies and back.
 
-use super::lanes::{LANES, add, load, store, transform};
+use super::lanes::{add, load, store, transform};
+use super::layout::Layout;
 use super::matrices::{Matrix, TILE};
 use crate::kernels::Element;
-
-/// Columns of a block of frequencies: two vectors of AVX-512, the width of the product's tile in registers.
-pub const BLOCK: usize = 32;
+use crate::kernels::conv::Epilogue;
+use crate::kernels::gemm::blocks::{COLUMNS, LANES};
+use crate::kernels::shared::Shared;
 
 /// A map (images, height, width, channels), cut into squares of pixels that are `step` apart and 4·`step` from one
 /// tile to the next. The pixels of one remainder modulo the step are a *phase*; the phases stand side by side as if they were channels.
@@ -21,25 +22,19 @@ pub struct Tiled {
     pub tiles: [usize; 2],
 }
 
-/// The place of a pixel that lies outside the map.
-const OUTSIDE: usize = usize::MAX;
-
-/// Where the frequencies of tile t and channel c lie in a buffer.
-#[derive(Clone, Copy)]
-pub struct Layout {
-    /// From one frequency to the next.
-    pub plane: usize,
-    /// From one tile to the next.
-    pub tile: usize,
-    /// From one [`BLOCK`] of channels to the next.
-    pub block: usize,
+/// Where a tile's pixels of one phase lie: pixel (i, j) at `rows[i] + columns[j]`, unless one is [`OUTSIDE`] the map.
+struct Square<const P: usize> {
+    rows: [usize; P],
+    columns: [usize; P],
 }
 
-impl Layout {
-    /// The first frequency.
+const OUTSIDE: usize = usize::MAX;
+
+impl<const P: usize> Square<P> {
     #[inline(always)]
-    pub fn at(&self, tile: usize, channel: usize) -> usize {
-        channel / BLOCK * self.block + tile * self.tile + channel % BLOCK
+    fn pixel(&self, i: usize, j: usize) -> Option<usize> {
+        let inside = self.rows[i] != OUTSIDE && self.columns[j] != OUTSIDE;
+        inside.then(|| self.rows[i] + self.columns[j])
     }
 }
 
@@ -47,6 +42,11 @@ impl Tiled {
     /// Elements of an image.
     pub fn image(&self) -> usize {
         self.size[0] * self.size[1] * self.channels
+    }
+
+    /// Tiles of an image.
+    pub fn tiles_of_image(&self) -> usize {
+        self.tiles[0] * self.tiles[1]
     }
 
     /// The channels of one phase, filled up to whole vectors.
@@ -59,6 +59,21 @@ impl Tiled {
         self.step * self.step * self.phase()
     }
 
+    /// Blocks of columns of the width.
+    pub fn blocks(&self) -> usize {
+        self.width().div_ceil(COLUMNS)
+    }
+
+    /// The vectors of each block: two, or one in the last.
+    pub fn vectors(&self, block: usize) -> usize {
+        (self.width() / LANES - 2 * block).min(2)
+    }
+
+    /// Phase and first channel of a vector of the width.
+    pub fn vector(&self, index: usize) -> (usize, usize) {
+        (index * LANES / self.phase(), index * LANES % self.phase())
+    }
+
     /// Frequencies ← M (square) Mᵀ for all tiles of some images and all channels; zeros outside the map.
     #[inline(always)]
     pub fn analyse<T: Element, M: Matrix<N, P>, const N: usize, const P: usize>(
@@ -67,95 +82,107 @@ impl Tiled {
         frequencies: &mut [T],
         layout: Layout,
     ) {
-        self.squares::<P>(
-            images.len() / self.image(),
-            #[inline(always)]
-            |tile, phase, pixels| {
-                if phase == 0 && tile % (self.tiles[0] * self.tiles[1]) == 0 {
-                    let image = tile / (self.tiles[0] * self.tiles[1]) * self.image();
-                    fetch(&images[image..][..self.image()]);
-                }
+        let places = layout.places();
+        for tile in 0..images.len() / self.image() * self.tiles_of_image() {
+            if tile % self.tiles_of_image() == 0 {
+                fetch(&images[tile / self.tiles_of_image() * self.image()..][..self.image()]);
+            }
+            for phase in 0..self.step * self.step {
+                let square = self.square::<P>(tile, phase);
                 for first in (0..self.channels).step_by(LANES) {
                     let channels = first..self.channels.min(first + LANES);
-                    let out = &mut frequencies[layout.at(tile, phase * self.phase() + first)..];
+                    let place = places[(phase * self.phase() + first) / LANES];
+                    let out = &mut frequencies[place.of_tile(tile)..];
                     transform::<T, M, N, P>(
                         #[inline(always)]
-                        |i, j| match pixels[i][j] {
-                            OUTSIDE => [T::zero(); LANES],
-                            pixel => load(&images[pixel..][channels.clone()]),
+                        |i, j| match square.pixel(i, j) {
+                            Some(pixel) => load(&images[pixel..][channels.clone()]),
+                            None => [T::zero(); LANES],
                         },
                         #[inline(always)]
-                        |i, j, lanes| store(&lanes, &mut out[(i * N + j) * layout.plane..]),
+                        |i, j, lanes| store(&lanes, &mut out[(i * N + j) * place.plane..]),
                     );
                 }
-            },
-        );
+            }
+        }
     }
 
-    /// Squares of some images ← M (frequencies) Mᵀ, plus `bias`; where squares overlap they are added up.
+    /// Squares of some images ← M (frequencies) Mᵀ for a block of columns, then the epilogue; where squares overlap they are
+    /// added up. `images` begins with image `first`; no other task may hold its channels of this block.
     #[inline(always)]
     pub fn synthesise<T: Element, M: Matrix<P, N>, const N: usize, const P: usize>(
         &self,
+        block: usize,
         frequencies: &[T],
-        layout: Layout,
-        bias: Option<&[T]>,
-        images: &mut [T],
+        plane: usize,
+        epilogue: Epilogue<T>,
+        images: Shared<T>,
+        range: std::ops::Range<usize>,
     ) {
-        let overlap = P > TILE;
-        if overlap {
-            match bias {
-                Some(bias) => images.chunks_exact_mut(self.channels).for_each(|pixel| pixel.copy_from_slice(bias)),
-                None => images.fill(T::zero()),
+        let overlap = P - TILE;
+        for i in 0..self.vectors(block) {
+            let (phase, first) = self.vector(2 * block + i);
+            let channels = first..self.channels.min(first + LANES);
+            let bias = epilogue.bias.map_or([T::zero(); LANES], |bias| load(&bias[channels.clone()]));
+            // SAFETY: the caller's promise; one pixel at a time is held here.
+            let pixel = |at: usize| unsafe { images.part(at + first, channels.len()) };
+            if overlap > 0 && !self.is_covered(overlap) {
+                (range.start * self.image()..range.end * self.image())
+                    .step_by(self.channels)
+                    .for_each(|at| store(&bias, pixel(at)));
+            }
+            for tile in 0..range.len() * self.tiles_of_image() {
+                let square = self.square::<P>(range.start * self.tiles_of_image() + tile, phase);
+                let [row, column] = self.place(tile);
+                let from = &frequencies[tile / 8 * 256 + tile % 8 * COLUMNS + i * LANES..];
+                transform::<T, M, P, N>(
+                    #[inline(always)]
+                    |i, j| load(&from[(i * N + j) * plane..]),
+                    #[inline(always)]
+                    |i, j, lanes| {
+                        if let Some(at) = square.pixel(i, j) {
+                            let to = pixel(at);
+                            // The tiles before, in the order of rows, have been here.
+                            let again = (i < overlap && row > 0) || (j < overlap && column > 0);
+                            store(&epilogue.finish(add(&lanes, &if again { load(to) } else { bias })), to);
+                        }
+                    },
+                );
             }
         }
-        self.squares::<P>(
-            images.len() / self.image(),
-            #[inline(always)]
-            |tile, phase, pixels| {
-                for first in (0..self.channels).step_by(LANES) {
-                    let channels = first..self.channels.min(first + LANES);
-                    let from = &frequencies[layout.at(tile, phase * self.phase() + first)..];
-                    let bias = bias.map_or([T::zero(); LANES], |bias| load(&bias[channels.clone()]));
-                    transform::<T, M, P, N>(
-                        #[inline(always)]
-                        |i, j| load(&from[(i * N + j) * layout.plane..]),
-                        #[inline(always)]
-                        |i, j, lanes| {
-                            if pixels[i][j] != OUTSIDE {
-                                let to = &mut images[pixels[i][j]..][channels.clone()];
-                                let other = if overlap { load(to) } else { bias };
-                                store(&add(&lanes, &other), to);
-                            }
-                        },
-                    );
-                }
-            },
-        );
     }
 
-    /// Calls `visit(tile, phase, pixels)` for every tile and phase of some images: where the pixels of the square lie,
-    /// or [`OUTSIDE`].
+    /// Whether every pixel belongs to a square that reaches `overlap` pixels into the next.
+    fn is_covered(&self, overlap: usize) -> bool {
+        (0..2).all(|axis| (self.tiles[axis] * TILE + overlap) * self.step >= self.size[axis] + self.before[axis])
+    }
+
+    /// The place of a tile in its image.
     #[inline(always)]
-    fn squares<const P: usize>(&self, images: usize, mut visit: impl FnMut(usize, usize, [[usize; P]; P])) {
-        let tiles = self.tiles[0] * self.tiles[1];
-        for tile in 0..images * tiles {
-            let (image, row, column) = (tile / tiles, tile % tiles / self.tiles[1], tile % self.tiles[1]);
-            for phase in 0..self.step * self.step {
-                // Coordinates above and left of the map wrap to something large.
-                let top = (row * TILE * self.step + phase / self.step).wrapping_sub(self.before[0]);
-                let left = (column * TILE * self.step + phase % self.step).wrapping_sub(self.before[1]);
-                let mut pixels = [[OUTSIDE; P]; P];
-                for (i, pixels) in pixels.iter_mut().enumerate() {
-                    for (j, pixel) in pixels.iter_mut().enumerate() {
-                        let (i, j) = (top.wrapping_add(i * self.step), left.wrapping_add(j * self.step));
-                        if i < self.size[0] && j < self.size[1] {
-                            *pixel = ((image * self.size[0] + i) * self.size[1] + j) * self.channels;
-                        }
-                    }
-                }
-                visit(tile, phase, pixels);
+    fn place(&self, tile: usize) -> [usize; 2] {
+        let tile = tile % self.tiles_of_image();
+        [tile / self.tiles[1], tile % self.tiles[1]]
+    }
+
+    /// The pixels of a tile, counted over all images, of one phase.
+    #[inline(always)]
+    fn square<const P: usize>(&self, tile: usize, phase: usize) -> Square<P> {
+        let [row, column] = self.place(tile);
+        let image = tile / self.tiles_of_image() * self.image();
+        // Coordinates above and left of the map wrap to something large.
+        let top = (row * TILE * self.step + phase / self.step).wrapping_sub(self.before[0]);
+        let left = (column * TILE * self.step + phase % self.step).wrapping_sub(self.before[1]);
+        let mut square = Square { rows: [OUTSIDE; P], columns: [OUTSIDE; P] };
+        for i in 0..P {
+            let (y, x) = (top.wrapping_add(i * self.step), left.wrapping_add(i * self.step));
+            if y < self.size[0] {
+                square.rows[i] = image + y * self.size[1] * self.channels;
+            }
+            if x < self.size[1] {
+                square.columns[i] = x * self.channels;
             }
         }
+        square
     }
 }
 

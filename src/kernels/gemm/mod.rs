@@ -21,36 +21,19 @@
 //! matrixmultiply is the path of f64 and of other machines. Measured with it in this place, `gan bench step` spent a
 //! quarter of its time in packing A and B (see notes/performance.md).
 
+pub mod blocks;
+mod simd;
+mod tile;
+
 use std::mem::MaybeUninit;
 
+use self::simd::Simd;
+use self::tile::tile;
 use super::Level;
 
 /// Rows of a panel of B: 192·32 floats are 24 KiB of a 32 KiB L1 cache. Measured on Zen 4, 128 rows were up to 7 % slower,
 /// 256 and 384 within 2 %.
 const DEPTH: usize = 192;
-
-/// The vectors of one CPU level.
-///
-/// # Safety
-/// Every function needs the instructions of the level, and valid pointers to `LANES` floats where it takes a pointer.
-trait Simd {
-    /// Floats in a vector.
-    const LANES: usize;
-    /// Rows of a tile; it is two vectors wide.
-    const ROWS: usize;
-    type Vector: Copy;
-    unsafe fn zero() -> Self::Vector;
-    unsafe fn load(from: *const f32) -> Self::Vector;
-    unsafe fn store(to: *mut f32, value: Self::Vector);
-    /// The first `n` ≤ `LANES` floats, where only so many need to lie, and zeros.
-    unsafe fn load_first(from: *const f32, n: usize) -> Self::Vector;
-    /// Writes the first `n` ≤ `LANES` floats, where only so many need to fit.
-    unsafe fn store_first(to: *mut f32, n: usize, value: Self::Vector);
-    unsafe fn broadcast(value: f32) -> Self::Vector;
-    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// a·b + c, rounded once.
-    unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-}
 
 /// Where an operand lies: its first element, and its (row, column) strides.
 type Place = (*const f32, [usize; 2]);
@@ -182,183 +165,31 @@ unsafe fn pack((b, [b_row, b_column]): Place, [depth, columns]: [usize; 2], pane
 #[inline(always)]
 unsafe fn tile_of_rows<S: Simd, const V: usize>(
     [rows, depth, columns]: [usize; 3],
-    a: Place,
-    panel: (*const f32, usize),
+    (a, [a_row, a_column]): Place,
+    (panel, panel_row): (*const f32, usize),
     c: (*mut f32, usize),
     add: bool,
 ) {
+    let (size, a, b) = ([1, depth], (a, [a_row, a_column, 0]), (panel, [panel_row, 0]));
     // SAFETY: the caller's promise.
     unsafe {
         match rows {
-            1 => tile::<S, 1, V>(depth, columns, a, panel, c, add),
-            2 => tile::<S, 2, V>(depth, columns, a, panel, c, add),
-            3 => tile::<S, 3, V>(depth, columns, a, panel, c, add),
-            4 => tile::<S, 4, V>(depth, columns, a, panel, c, add),
-            5 => tile::<S, 5, V>(depth, columns, a, panel, c, add),
-            6 => tile::<S, 6, V>(depth, columns, a, panel, c, add),
-            7 => tile::<S, 7, V>(depth, columns, a, panel, c, add),
-            _ => tile::<S, 8, V>(depth, columns, a, panel, c, add),
-        }
-    }
-}
-
-/// C (R, columns) ← A (R, depth) · panel (depth, V vectors), or C + A·panel to `add`.
-///
-/// # Safety
-/// The level of S must be available; A, the panel and C must have these sizes, with columns in the last vector.
-#[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const V: usize>(
-    depth: usize,
-    columns: usize,
-    (a, [a_row, a_column]): Place,
-    (panel, panel_row): (*const f32, usize),
-    (c, c_row): (*mut f32, usize),
-    add: bool,
-) {
-    // SAFETY: p stays below depth, i below R, j below V: inside A, the panel and, if it has as many columns, C.
-    unsafe {
-        let mut sums = [[S::zero(); V]; R];
-        for p in 0..depth {
-            let mut b = [S::zero(); V];
-            for (j, b) in b.iter_mut().enumerate() {
-                *b = S::load(panel.add(p * panel_row + j * S::LANES));
-            }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let a = S::broadcast(*a.add(i * a_row + p * a_column));
-                for j in 0..V {
-                    sums[j] = S::multiply_add(a, b[j], sums[j]);
-                }
-            }
-        }
-        for (i, sums) in sums.iter().enumerate() {
-            let row = c.add(i * c_row);
-            if columns == V * S::LANES {
-                for (j, &sum) in sums.iter().enumerate() {
-                    let to = row.add(j * S::LANES);
-                    S::store(to, if add { S::add(sum, S::load(to)) } else { sum });
-                }
-            } else {
-                // The last columns: no other may be touched.
-                for (j, &sum) in sums.iter().enumerate() {
-                    let to = row.add(j * S::LANES);
-                    let n = (columns - j * S::LANES).min(S::LANES);
-                    S::store_first(to, n, if add { S::add(sum, S::load_first(to, n)) } else { sum });
-                }
-            }
+            1 => tile::<S, 1, V>(size, columns, a, b, c, add, |_| {}),
+            2 => tile::<S, 2, V>(size, columns, a, b, c, add, |_| {}),
+            3 => tile::<S, 3, V>(size, columns, a, b, c, add, |_| {}),
+            4 => tile::<S, 4, V>(size, columns, a, b, c, add, |_| {}),
+            5 => tile::<S, 5, V>(size, columns, a, b, c, add, |_| {}),
+            6 => tile::<S, 6, V>(size, columns, a, b, c, add, |_| {}),
+            7 => tile::<S, 7, V>(size, columns, a, b, c, add, |_| {}),
+            _ => tile::<S, 8, V>(size, columns, a, b, c, add, |_| {}),
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Place, Simd, blocked};
-    use std::arch::x86_64::*;
-
-    struct Avx512;
-
-    impl Simd for Avx512 {
-        const LANES: usize = 16;
-        const ROWS: usize = 8;
-        type Vector = __m512;
-        #[inline(always)]
-        unsafe fn zero() -> __m512 {
-            // SAFETY: the caller's promise, here and in the other functions of this trait: the level is available.
-            unsafe { _mm512_setzero_ps() }
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> __m512 {
-            // SAFETY: as above, and 16 floats lie there.
-            unsafe { _mm512_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn store(to: *mut f32, value: __m512) {
-            // SAFETY: as above, and there is room for 16 floats.
-            unsafe { _mm512_storeu_ps(to, value) }
-        }
-        #[inline(always)]
-        unsafe fn load_first(from: *const f32, n: usize) -> __m512 {
-            // SAFETY: as above; what the mask leaves out is not touched.
-            unsafe { _mm512_maskz_loadu_ps(((1u32 << n) - 1) as __mmask16, from) }
-        }
-        #[inline(always)]
-        unsafe fn store_first(to: *mut f32, n: usize, value: __m512) {
-            // SAFETY: as above; what the mask leaves out is not touched.
-            unsafe { _mm512_mask_storeu_ps(to, ((1u32 << n) - 1) as __mmask16, value) }
-        }
-        #[inline(always)]
-        unsafe fn broadcast(value: f32) -> __m512 {
-            // SAFETY: as above.
-            unsafe { _mm512_set1_ps(value) }
-        }
-        #[inline(always)]
-        unsafe fn add(a: __m512, b: __m512) -> __m512 {
-            // SAFETY: as above.
-            unsafe { _mm512_add_ps(a, b) }
-        }
-        #[inline(always)]
-        unsafe fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
-            // SAFETY: as above.
-            unsafe { _mm512_fmadd_ps(a, b, c) }
-        }
-    }
-
-    /// The mask of the first `n` floats of eight.
-    ///
-    /// # Safety
-    /// AVX2 must be available.
-    #[inline(always)]
-    unsafe fn first(n: usize) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
-    }
-
-    struct Avx2;
-
-    impl Simd for Avx2 {
-        const LANES: usize = 8;
-        const ROWS: usize = 6;
-        type Vector = __m256;
-        #[inline(always)]
-        unsafe fn zero() -> __m256 {
-            // SAFETY: the caller's promise, here and in the other functions of this trait: the level is available.
-            unsafe { _mm256_setzero_ps() }
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> __m256 {
-            // SAFETY: as above, and 8 floats lie there.
-            unsafe { _mm256_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn store(to: *mut f32, value: __m256) {
-            // SAFETY: as above, and there is room for 8 floats.
-            unsafe { _mm256_storeu_ps(to, value) }
-        }
-        #[inline(always)]
-        unsafe fn load_first(from: *const f32, n: usize) -> __m256 {
-            // SAFETY: as above; what the mask leaves out is not touched.
-            unsafe { _mm256_maskload_ps(from, first(n)) }
-        }
-        #[inline(always)]
-        unsafe fn store_first(to: *mut f32, n: usize, value: __m256) {
-            // SAFETY: as above; what the mask leaves out is not touched.
-            unsafe { _mm256_maskstore_ps(to, first(n), value) }
-        }
-        #[inline(always)]
-        unsafe fn broadcast(value: f32) -> __m256 {
-            // SAFETY: as above.
-            unsafe { _mm256_set1_ps(value) }
-        }
-        #[inline(always)]
-        unsafe fn add(a: __m256, b: __m256) -> __m256 {
-            // SAFETY: as above.
-            unsafe { _mm256_add_ps(a, b) }
-        }
-        #[inline(always)]
-        unsafe fn multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 {
-            // SAFETY: as above.
-            unsafe { _mm256_fmadd_ps(a, b, c) }
-        }
-    }
+    use super::simd::{Avx2, Avx512};
+    use super::{Place, blocked};
 
     /// [`super::product`] for [`super::Level::Avx512`].
     ///

@@ -1,0 +1,62 @@
+//! The micro-kernel: a tile of C in registers.
+
+use super::simd::Simd;
+
+/// Where A lies: its first element, and its (row, column, block) strides.
+pub type Left = (*const f32, [usize; 3]);
+
+/// Where B lies: its first row, and its (row, block) strides; a row is dense.
+pub type Right = (*const f32, [usize; 2]);
+
+/// C (R, columns) ← Σ A (R, depth) · B (depth, V vectors) over blocks, or C + that to `add`. Calls `ahead` before each
+/// block: the place to fetch what comes next.
+///
+/// Each loaded vector of B serves all rows, each broadcast of A all V vectors. Strides that are constants where this is
+/// called become offsets within the instructions.
+///
+/// # Safety
+/// The level of S must be available; A, B and C must have these sizes, with columns in the last vector.
+#[inline(always)]
+pub unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+    [blocks, depth]: [usize; 2],
+    columns: usize,
+    (a, [a_row, a_column, a_block]): Left,
+    (b, [b_row, b_block]): Right,
+    (c, c_row): (*mut f32, usize),
+    add: bool,
+    ahead: impl Fn(usize),
+) {
+    // SAFETY: p stays below depth, i below R, j below V: inside A, B and, if it has as many columns, C.
+    unsafe {
+        let mut sums = [[S::zero(); V]; R];
+        for block in 0..blocks {
+            let (a, b) = (a.add(block * a_block), b.add(block * b_block));
+            ahead(block);
+            for p in 0..depth {
+                let mut row = [S::zero(); V];
+                for (j, vector) in row.iter_mut().enumerate() {
+                    *vector = S::load(b.add(p * b_row + j * S::LANES));
+                }
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let a = S::broadcast(*a.add(i * a_row + p * a_column));
+                    for j in 0..V {
+                        sums[j] = S::multiply_add(a, row[j], sums[j]);
+                    }
+                }
+            }
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            let row = c.add(i * c_row);
+            for (j, &sum) in sums.iter().enumerate() {
+                let to = row.add(j * S::LANES);
+                if columns == V * S::LANES {
+                    S::store(to, if add { S::add(sum, S::load(to)) } else { sum });
+                } else {
+                    // The last columns: no other may be touched.
+                    let n = (columns - j * S::LANES).min(S::LANES);
+                    S::store_first(to, n, if add { S::add(sum, S::load_first(to, n)) } else { sum });
+                }
+            }
+        }
+    }
+}
