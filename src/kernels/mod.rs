@@ -8,6 +8,7 @@ pub mod around;
 pub mod buffer;
 pub mod conv;
 pub mod element;
+mod fetch;
 pub mod gemm;
 pub mod index;
 pub mod level;

@@ -36,4 +36,10 @@ impl<'a, T> Shared<'a, T> {
         // SAFETY: inside the slice, and no one else's by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
     }
+
+    /// The address of an element, not to be read or written through.
+    #[inline(always)]
+    pub fn at(self, index: usize) -> *const T {
+        self.start.wrapping_add(index)
+    }
 }

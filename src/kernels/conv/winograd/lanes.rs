@@ -4,7 +4,19 @@ use super::matrices::Matrix;
 use crate::kernels::Element;
 pub use crate::kernels::gemm::blocks::LANES;
 
-pub type Lanes<T> = [T; LANES];
+/// Sixteen channels. Aligned like a vector: on the stack of a function, arrays of floats are not, and every second access
+/// to a transform's intermediate values crossed a line of the cache.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub struct Lanes<T>(pub [T; LANES]);
+
+impl<T: Element> Lanes<T> {
+    /// Zeros.
+    #[inline(always)]
+    pub fn zero() -> Self {
+        Lanes([T::zero(); LANES])
+    }
+}
 
 /// M X Mᵀ (R, R) for M (R, N) and X (N, N): calls `get(i, j)` for each element of X, then `put(i, j, value)` for each of
 /// the result.
@@ -14,10 +26,10 @@ pub fn transform<T: Element, M: Matrix<R, N>, const R: usize, const N: usize>(
     get: impl Fn(usize, usize) -> Lanes<T>,
     mut put: impl FnMut(usize, usize, Lanes<T>),
 ) {
-    let mut columns = [[[T::zero(); LANES]; N]; R];
+    let mut columns = [[Lanes::zero(); N]; R];
     for j in 0..N {
         // Loops instead of `array::from_fn`, which is not always inlined and then lacks the level's instructions.
-        let mut column = [[T::zero(); LANES]; N];
+        let mut column = [Lanes::zero(); N];
         for (i, lanes) in column.iter_mut().enumerate() {
             *lanes = get(i, j);
         }
@@ -35,12 +47,12 @@ pub fn transform<T: Element, M: Matrix<R, N>, const R: usize, const N: usize>(
 /// Σₖ m[k]·x[k]. Zeros of m cost nothing.
 #[inline(always)]
 fn combine<T: Element, const N: usize>(m: &[f64; N], x: &[Lanes<T>; N]) -> Lanes<T> {
-    let mut sum = [T::zero(); LANES];
+    let mut sum = Lanes::zero();
     let mut empty = true;
     for (&factor, x) in m.iter().zip(x) {
         if factor != 0.0 {
             let factor = T::of(factor);
-            for (sum, &x) in sum.iter_mut().zip(x) {
+            for (sum, &x) in sum.0.iter_mut().zip(&x.0) {
                 *sum = if empty { x * factor } else { x.mul_add(factor, *sum) };
             }
             empty = false;
@@ -53,12 +65,8 @@ fn combine<T: Element, const N: usize>(m: &[f64; N], x: &[Lanes<T>; N]) -> Lanes
 #[inline(always)]
 pub fn load<T: Element>(values: &[T]) -> Lanes<T> {
     match values.first_chunk() {
-        Some(lanes) => *lanes,
-        None => {
-            let mut lanes = [T::zero(); LANES];
-            lanes.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
-            lanes
-        }
+        Some(lanes) => Lanes(*lanes),
+        None => load_some(values),
     }
 }
 
@@ -66,16 +74,33 @@ pub fn load<T: Element>(values: &[T]) -> Lanes<T> {
 #[inline(always)]
 pub fn store<T: Element>(lanes: &Lanes<T>, values: &mut [T]) {
     match values.first_chunk_mut() {
-        Some(all) => *all = *lanes,
-        None => values.iter_mut().zip(lanes).for_each(|(to, &from)| *to = from),
+        Some(all) => *all = lanes.0,
+        None => store_some(lanes, values),
     }
+}
+
+// Apart, so that the compiler does not make one call of memcpy, of variable length, out of both cases: it took 15 % of
+// some layers' time.
+
+#[cold]
+#[inline(never)]
+fn load_some<T: Element>(values: &[T]) -> Lanes<T> {
+    let mut lanes = Lanes::zero();
+    lanes.0[..values.len()].copy_from_slice(values);
+    lanes
+}
+
+#[cold]
+#[inline(never)]
+fn store_some<T: Element>(lanes: &Lanes<T>, values: &mut [T]) {
+    values.copy_from_slice(&lanes.0[..values.len()]);
 }
 
 /// a + b
 #[inline(always)]
 pub fn add<T: Element>(a: &Lanes<T>, b: &Lanes<T>) -> Lanes<T> {
     let mut sum = *a;
-    for (sum, &b) in sum.iter_mut().zip(b) {
+    for (sum, &b) in sum.0.iter_mut().zip(&b.0) {
         *sum += b;
     }
     sum

@@ -46,7 +46,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use self::lanes::{load, store, transform};
+use self::lanes::{Lanes, load, store, transform};
 use self::layout::{Layout, PAD};
 use self::matrices::{Input, Matrix, Output, TILE, Transposed, Weight};
 use self::tiles::Tiled;
@@ -268,7 +268,7 @@ impl<T: Element, const N: usize, const R: usize> Weights<'_, T, N, R> {
                     let tap = (r * step * R + s) * self.rows.channels * self.columns.channels;
                     match row < self.rows.channels {
                         true => load(&self.taps[tap + row * self.columns.channels + column..][..lanes]),
-                        false => [T::zero(); LANES],
+                        false => Lanes::zero(),
                     }
                 },
                 #[inline(always)]

@@ -1,9 +1,9 @@
 //! The maps as tiles: which pixels a tile has, and how they go to the frequencies and back.
 
-use super::lanes::{add, load, store, transform};
+use super::lanes::{Lanes, add, load, store, transform};
 use super::layout::Layout;
 use super::matrices::{Matrix, TILE};
-use crate::kernels::Element;
+use crate::kernels::{Buffer, Element, fetch};
 use crate::kernels::conv::Epilogue;
 use crate::kernels::gemm::blocks::{COLUMNS, LANES};
 use crate::kernels::shared::Shared;
@@ -29,6 +29,9 @@ struct Square<const P: usize> {
 }
 
 const OUTSIDE: usize = usize::MAX;
+
+/// Tiles ahead whose pixels are brought to the cache.
+const AHEAD: usize = 2;
 
 impl<const P: usize> Square<P> {
     #[inline(always)]
@@ -83,22 +86,29 @@ impl Tiled {
         layout: Layout,
     ) {
         let places = layout.places();
+        let zeros = Buffer::filled(self.channels, T::zero());
+        // What the tile below will read: whoever reads tile by tile is not foreseen by the processor.
+        let below = TILE * self.step * self.size[1] * self.channels;
         for tile in 0..images.len() / self.image() * self.tiles_of_image() {
-            if tile % self.tiles_of_image() == 0 {
-                fetch(&images[tile / self.tiles_of_image() * self.image()..][..self.image()]);
-            }
             for phase in 0..self.step * self.step {
                 let square = self.square::<P>(tile, phase);
+                let mut pixels = [[&zeros[..]; P]; P];
+                for (i, pixels) in pixels.iter_mut().enumerate() {
+                    for (j, channels) in pixels.iter_mut().enumerate() {
+                        if let Some(pixel) = square.pixel(i, j) {
+                            *channels = &images[pixel..][..self.channels];
+                        }
+                    }
+                }
                 for first in (0..self.channels).step_by(LANES) {
-                    let channels = first..self.channels.min(first + LANES);
                     let place = places[(phase * self.phase() + first) / LANES];
                     let out = &mut frequencies[place.of_tile(tile)..];
+                    pixels[..TILE].iter().flat_map(|pixels| &pixels[..TILE]).for_each(|channels| {
+                        fetch::to_read(channels.as_ptr().wrapping_add(below + first));
+                    });
                     transform::<T, M, N, P>(
                         #[inline(always)]
-                        |i, j| match square.pixel(i, j) {
-                            Some(pixel) => load(&images[pixel..][channels.clone()]),
-                            None => [T::zero(); LANES],
-                        },
+                        |i, j| load(&pixels[i][j][first..]),
                         #[inline(always)]
                         |i, j, lanes| store(&lanes, &mut out[(i * N + j) * place.plane..]),
                     );
@@ -123,7 +133,7 @@ impl Tiled {
         for i in 0..self.vectors(block) {
             let (phase, first) = self.vector(2 * block + i);
             let channels = first..self.channels.min(first + LANES);
-            let bias = epilogue.bias.map_or([T::zero(); LANES], |bias| load(&bias[channels.clone()]));
+            let bias = epilogue.bias.map_or(Lanes::zero(), |bias| load(&bias[channels.clone()]));
             // SAFETY: the caller's promise; one pixel at a time is held here.
             let pixel = |at: usize| unsafe { images.part(at + first, channels.len()) };
             if overlap > 0 && !self.is_covered(overlap) {
@@ -134,6 +144,14 @@ impl Tiled {
             for tile in 0..range.len() * self.tiles_of_image() {
                 let square = self.square::<P>(range.start * self.tiles_of_image() + tile, phase);
                 let [row, column] = self.place(tile);
+                let ahead = self.square::<P>(range.start * self.tiles_of_image() + tile + AHEAD, phase);
+                for i in overlap..P {
+                    for j in overlap..P {
+                        if let Some(at) = ahead.pixel(i, j) {
+                            fetch::to_write(images.at(at + first));
+                        }
+                    }
+                }
                 let from = &frequencies[tile / 8 * 256 + tile % 8 * COLUMNS + i * LANES..];
                 transform::<T, M, P, N>(
                     #[inline(always)]
@@ -144,7 +162,7 @@ impl Tiled {
                             let to = pixel(at);
                             // The tiles before, in the order of rows, have been here.
                             let again = (i < overlap && row > 0) || (j < overlap && column > 0);
-                            store(&epilogue.finish(add(&lanes, &if again { load(to) } else { bias })), to);
+                            store(&add(&lanes, &if again { load(to) } else { bias }), to);
                         }
                     },
                 );
@@ -184,12 +202,4 @@ impl Tiled {
         }
         square
     }
-}
-
-/// Reads one value of each line of the cache in the order of memory: the processor foresees these reads, and not those
-/// of tiles.
-#[inline(always)]
-fn fetch<T: Element>(values: &[T]) {
-    let sum = values.iter().step_by(LANES).fold(T::zero(), |sum, &value| sum.max(value));
-    std::hint::black_box(sum);
 }
