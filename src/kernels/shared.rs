@@ -39,7 +39,7 @@ impl<'a, T> Shared<'a, T> {
 
     /// The address of an element, not to be read or written through.
     #[inline(always)]
-    pub fn at(self, index: usize) -> *const T {
+    pub fn address(self, index: usize) -> *const T {
         self.start.wrapping_add(index)
     }
 }

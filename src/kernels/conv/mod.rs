@@ -18,6 +18,10 @@ pub mod naive;
 pub mod thin;
 pub mod winograd;
 
+use std::ops::Range;
+
+use super::element::{cast, cast_mut};
+use super::simd::Simd;
 use super::{Element, Level};
 
 /// The sizes of a convolution from x (N, H, W, C) to y (N, OH, OW, K). Pairs are (vertical, horizontal).
@@ -103,12 +107,6 @@ impl<T: Element> Epilogue<'_, T> {
     /// Nothing happens.
     pub const NONE: Epilogue<'static, T> = Epilogue { bias: None };
 
-    /// Finishes some values of an output.
-    #[inline(always)]
-    pub(crate) fn finish<const N: usize>(&self, values: [T; N]) -> [T; N] {
-        values
-    }
-
     /// Finishes some whole pixels of the output, which are still in the cache.
     #[inline]
     pub(crate) fn apply(&self, level: Level, pixels: &mut [T]) {
@@ -128,6 +126,20 @@ impl<T: Element> Epilogue<'_, T> {
 
     fn check(&self, channels: usize) {
         assert!(self.bias.is_none_or(|b| b.len() == channels), "convolution: one bias value for each of {channels}");
+    }
+}
+
+impl Epilogue<'_, f32> {
+    /// The bias of some channels, as many as a vector has at most.
+    #[inline(always)]
+    pub(crate) fn bias_of<S: Simd>(&self, simd: S, channels: Range<usize>) -> S::Vector {
+        self.bias.map_or(simd.zero(), |bias| simd.load(&bias[channels]))
+    }
+
+    /// The activation.
+    #[inline(always)]
+    pub(crate) fn activate<S: Simd>(&self, _simd: S, value: S::Vector) -> S::Vector {
+        value
     }
 }
 
@@ -171,6 +183,18 @@ fn algorithm<T: Element>(level: Level, map: Map, shape: &ConvShape) -> Algorithm
     Algorithm::Gemm
 }
 
+/// The arguments of a map as f32, if they are.
+#[expect(clippy::type_complexity, reason = "two operands, an epilogue and an output, as in the three maps")]
+fn in_f32<'a, T: Element>(
+    a: &'a [T],
+    b: &'a [T],
+    epilogue: Epilogue<'a, T>,
+    out: &'a mut [T],
+) -> Option<(&'a [f32], &'a [f32], Epilogue<'a, f32>, &'a mut [f32])> {
+    let epilogue = Epilogue { bias: epilogue.bias.and_then(cast) };
+    Some((cast(a)?, cast(b)?, epilogue, cast_mut(out)?))
+}
+
 /// y (N, OH, OW, K) ← x (N, H, W, C) ∗ w (R, S, C/G, K), then the epilogue with K channels.
 pub fn conv2d<T: Element>(shape: &ConvShape, x: &[T], w: &[T], epilogue: Epilogue<T>, y: &mut [T]) {
     shape.check(x.len(), w.len(), y.len());
@@ -180,7 +204,10 @@ pub fn conv2d<T: Element>(shape: &ConvShape, x: &[T], w: &[T], epilogue: Epilogu
         Algorithm::Naive => naive::conv2d(shape, x, w, epilogue, y),
         Algorithm::Gemm => gemm::conv2d(level, shape, x, w, epilogue, y),
         Algorithm::Thin => thin::conv2d(level, shape, x, w, epilogue, y),
-        Algorithm::Winograd => winograd::conv2d(level, shape, x, w, epilogue, y),
+        Algorithm::Winograd => {
+            let Some((x, w, epilogue, y)) = in_f32(x, w, epilogue, y) else { unreachable!("f32 only") };
+            winograd::conv2d(level, shape, x, w, epilogue, y)
+        }
     }
 }
 
@@ -195,7 +222,10 @@ pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], epilo
         Algorithm::Naive => naive::conv2d_input_grad(shape, dy, w, epilogue, dx),
         Algorithm::Gemm => gemm::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
         Algorithm::Thin => thin::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
-        Algorithm::Winograd => winograd::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
+        Algorithm::Winograd => {
+            let Some((dy, w, epilogue, dx)) = in_f32(dy, w, epilogue, dx) else { unreachable!("f32 only") };
+            winograd::conv2d_input_grad(level, shape, dy, w, epilogue, dx)
+        }
     }
 }
 
@@ -208,7 +238,10 @@ pub fn conv2d_weight_grad<T: Element>(shape: &ConvShape, x: &[T], dy: &[T], dw: 
         Algorithm::Naive => naive::conv2d_weight_grad(shape, x, dy, dw),
         Algorithm::Gemm => gemm::conv2d_weight_grad(level, shape, x, dy, dw),
         Algorithm::Thin => thin::conv2d_weight_grad(level, shape, x, dy, dw),
-        Algorithm::Winograd => winograd::conv2d_weight_grad(level, shape, x, dy, dw),
+        Algorithm::Winograd => {
+            let Some((x, dy, _, dw)) = in_f32(x, dy, Epilogue::NONE, dw) else { unreachable!("f32 only") };
+            winograd::conv2d_weight_grad(level, shape, x, dy, dw)
+        }
     }
 }
 

@@ -22,14 +22,13 @@
 //! quarter of its time in packing A and B (see notes/performance.md).
 
 pub mod blocks;
-mod simd;
 mod tile;
 
 use std::mem::MaybeUninit;
 
-use self::simd::Simd;
 use self::tile::tile;
 use super::Level;
+use super::simd::{self, Kernel, Simd};
 
 /// Rows of a panel of B: 192·32 floats are 24 KiB of a 32 KiB L1 cache. Measured on Zen 4, 128 rows were up to 7 % slower,
 /// 256 and 384 within 2 %.
@@ -42,7 +41,7 @@ type Place = (*const f32, [usize; 2]);
 /// C is written with the first panel.
 ///
 /// # Safety
-/// `level` must be available; A (m, k) and B (k, n) must lie in memory that may be read; the m rows of n floats from
+/// A (m, k) and B (k, n) must lie in memory that may be read; the m rows of n floats from
 /// `c`, `c_row` apart, must overlap neither each other nor A or B, must lie in one allocation, and be touched by no other
 /// thread meanwhile.
 pub unsafe fn product(
@@ -54,24 +53,41 @@ pub unsafe fn product(
     c: *mut f32,
     c_row: usize,
 ) -> bool {
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the caller's promise, which includes that the level is available.
-        Level::Avx512 => unsafe { x86::avx512(size, a, b, accumulate, c, c_row) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        Level::Avx2 => unsafe { x86::avx2(size, a, b, accumulate, c, c_row) },
-        _ => return false,
+    if level == Level::Scalar {
+        return false;
     }
+    simd::run(level, Blocked { size, a, b, accumulate, c, c_row });
     true
+}
+
+/// What [`product`] was given, with its promise.
+struct Blocked {
+    size: [usize; 3],
+    a: Place,
+    b: Place,
+    accumulate: bool,
+    c: *mut f32,
+    c_row: usize,
+}
+
+impl Kernel for Blocked {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Blocked { size, a, b, accumulate, c, c_row } = self;
+        // SAFETY: only `product` makes a `Blocked`, and its caller has promised.
+        unsafe { blocked(simd, size, a, b, accumulate, c, c_row) }
+    }
 }
 
 /// The loops around the tile.
 ///
 /// # Safety
-/// As [`product`], for the level of S.
+/// As [`product`].
 #[inline(always)]
 unsafe fn blocked<S: Simd>(
+    simd: S,
     [m, k, n]: [usize; 3],
     (a, [a_row, a_column]): Place,
     b: Place,
@@ -112,9 +128,9 @@ unsafe fn blocked<S: Simd>(
                     let a = (a.add(row * a_row + first * a_column), [a_row, a_column]);
                     let c = (c.add(row * c_row + column), c_row);
                     if vectors == 1 {
-                        tile_of_rows::<S, 1>([rows, depth, columns], a, packed, c, add);
+                        tile_of_rows::<S, 1>(simd, [rows, depth, columns], a, packed, c, add);
                     } else {
-                        tile_of_rows::<S, 2>([rows, depth, columns], a, packed, c, add);
+                        tile_of_rows::<S, 2>(simd, [rows, depth, columns], a, packed, c, add);
                     }
                 }
             }
@@ -164,6 +180,7 @@ unsafe fn pack((b, [b_row, b_column]): Place, [depth, columns]: [usize; 2], pane
 /// As [`tile`].
 #[inline(always)]
 unsafe fn tile_of_rows<S: Simd, const V: usize>(
+    simd: S,
     [rows, depth, columns]: [usize; 3],
     (a, [a_row, a_column]): Place,
     (panel, panel_row): (*const f32, usize),
@@ -174,41 +191,15 @@ unsafe fn tile_of_rows<S: Simd, const V: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         match rows {
-            1 => tile::<S, 1, V>(size, columns, a, b, c, add, |_| {}),
-            2 => tile::<S, 2, V>(size, columns, a, b, c, add, |_| {}),
-            3 => tile::<S, 3, V>(size, columns, a, b, c, add, |_| {}),
-            4 => tile::<S, 4, V>(size, columns, a, b, c, add, |_| {}),
-            5 => tile::<S, 5, V>(size, columns, a, b, c, add, |_| {}),
-            6 => tile::<S, 6, V>(size, columns, a, b, c, add, |_| {}),
-            7 => tile::<S, 7, V>(size, columns, a, b, c, add, |_| {}),
-            _ => tile::<S, 8, V>(size, columns, a, b, c, add, |_| {}),
+            1 => tile::<S, 1, V>(simd, size, columns, a, b, c, add, |_| {}),
+            2 => tile::<S, 2, V>(simd, size, columns, a, b, c, add, |_| {}),
+            3 => tile::<S, 3, V>(simd, size, columns, a, b, c, add, |_| {}),
+            4 => tile::<S, 4, V>(simd, size, columns, a, b, c, add, |_| {}),
+            5 => tile::<S, 5, V>(simd, size, columns, a, b, c, add, |_| {}),
+            6 => tile::<S, 6, V>(simd, size, columns, a, b, c, add, |_| {}),
+            7 => tile::<S, 7, V>(simd, size, columns, a, b, c, add, |_| {}),
+            _ => tile::<S, 8, V>(simd, size, columns, a, b, c, add, |_| {}),
         }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::simd::{Avx2, Avx512};
-    use super::{Place, blocked};
-
-    /// [`super::product`] for [`super::Level::Avx512`].
-    ///
-    /// # Safety
-    /// As there.
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-    pub unsafe fn avx512(size: [usize; 3], a: Place, b: Place, accumulate: bool, c: *mut f32, c_row: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { blocked::<Avx512>(size, a, b, accumulate, c, c_row) }
-    }
-
-    /// [`super::product`] for [`super::Level::Avx2`].
-    ///
-    /// # Safety
-    /// As there.
-    #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn avx2(size: [usize; 3], a: Place, b: Place, accumulate: bool, c: *mut f32, c_row: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { blocked::<Avx2>(size, a, b, accumulate, c, c_row) }
     }
 }
 

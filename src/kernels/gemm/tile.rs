@@ -1,6 +1,6 @@
 //! The micro-kernel: a tile of C in registers.
 
-use super::simd::Simd;
+use crate::kernels::simd::Simd;
 
 /// Where A lies: its first element, and its (row, column, block) strides.
 pub type Left = (*const f32, [usize; 3]);
@@ -15,9 +15,11 @@ pub type Right = (*const f32, [usize; 2]);
 /// called become offsets within the instructions.
 ///
 /// # Safety
-/// The level of S must be available; A, B and C must have these sizes, with columns in the last vector.
+/// A, B and C must have these sizes, with columns in the last vector.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 pub unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+    simd: S,
     [blocks, depth]: [usize; 2],
     columns: usize,
     (a, [a_row, a_column, a_block]): Left,
@@ -28,19 +30,19 @@ pub unsafe fn tile<S: Simd, const R: usize, const V: usize>(
 ) {
     // SAFETY: p stays below depth, i below R, j below V: inside A, B and, if it has as many columns, C.
     unsafe {
-        let mut sums = [[S::zero(); V]; R];
+        let mut sums = [[simd.zero(); V]; R];
         for block in 0..blocks {
             let (a, b) = (a.add(block * a_block), b.add(block * b_block));
             ahead(block);
             for p in 0..depth {
-                let mut row = [S::zero(); V];
+                let mut row = [simd.zero(); V];
                 for (j, vector) in row.iter_mut().enumerate() {
-                    *vector = S::load(b.add(p * b_row + j * S::LANES));
+                    *vector = simd.load_all(b.add(p * b_row + j * S::LANES));
                 }
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let a = S::broadcast(*a.add(i * a_row + p * a_column));
+                    let a = simd.splat(*a.add(i * a_row + p * a_column));
                     for j in 0..V {
-                        sums[j] = S::multiply_add(a, row[j], sums[j]);
+                        sums[j] = simd.mul_add(a, row[j], sums[j]);
                     }
                 }
             }
@@ -50,11 +52,11 @@ pub unsafe fn tile<S: Simd, const R: usize, const V: usize>(
             for (j, &sum) in sums.iter().enumerate() {
                 let to = row.add(j * S::LANES);
                 if columns == V * S::LANES {
-                    S::store(to, if add { S::add(sum, S::load(to)) } else { sum });
+                    simd.store_all(if add { simd.add(sum, simd.load_all(to)) } else { sum }, to);
                 } else {
                     // The last columns: no other may be touched.
                     let n = (columns - j * S::LANES).min(S::LANES);
-                    S::store_first(to, n, if add { S::add(sum, S::load_first(to, n)) } else { sum });
+                    simd.store_first(if add { simd.add(sum, simd.load_first(to, n)) } else { sum }, to, n);
                 }
             }
         }

@@ -1,107 +1,58 @@
-//! Small matrices applied along both axes of a tile, to sixteen channels side by side.
+//! Small matrices applied along both axes of a tile, to the channels of a vector side by side.
 
 use super::matrices::Matrix;
-use crate::kernels::Element;
-pub use crate::kernels::gemm::blocks::LANES;
+use crate::kernels::simd::Simd;
 
-/// Sixteen channels. Aligned like a vector: on the stack of a function, arrays of floats are not, and every second access
-/// to a transform's intermediate values crossed a line of the cache.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-pub struct Lanes<T>(pub [T; LANES]);
-
-impl<T: Element> Lanes<T> {
-    /// Zeros.
-    #[inline(always)]
-    pub fn zero() -> Self {
-        Lanes([T::zero(); LANES])
-    }
+/// The block for each index from 0 to 5 that is below the bound, with the index as a constant. A loop would do if the
+/// compiler unrolled it; where it did not, the factors were read from memory and tested one by one (twice as slow).
+macro_rules! unrolled {
+    ($index:ident < $bound:expr, $block:block) => {
+        unrolled!($index < $bound, $block, 0 1 2 3 4 5);
+    };
+    ($index:ident < $bound:expr, $block:block, $($value:literal)*) => {
+        $({
+            const $index: usize = $value;
+            if $index < $bound $block
+        })*
+    };
 }
 
-/// M X Mᵀ (R, R) for M (R, N) and X (N, N): calls `get(i, j)` for each element of X, then `put(i, j, value)` for each of
-/// the result.
+/// M X Mᵀ (R, R) for M (R, N) and X (N, N), R and N at most 6: calls `get(i, j)` for each element of X, then
+/// `put(i, j, value)` for each of the result.
 #[inline(always)]
-#[allow(clippy::needless_range_loop, reason = "the indices run through several small arrays in step")]
-pub fn transform<T: Element, M: Matrix<R, N>, const R: usize, const N: usize>(
-    get: impl Fn(usize, usize) -> Lanes<T>,
-    mut put: impl FnMut(usize, usize, Lanes<T>),
+pub fn transform<S: Simd, M: Matrix<R, N>, const R: usize, const N: usize>(
+    simd: S,
+    get: impl Fn(usize, usize) -> S::Vector,
+    mut put: impl FnMut(usize, usize, S::Vector),
 ) {
-    let mut columns = [[Lanes::zero(); N]; R];
+    let mut columns = [[simd.zero(); N]; R];
     for j in 0..N {
-        // Loops instead of `array::from_fn`, which is not always inlined and then lacks the level's instructions.
-        let mut column = [Lanes::zero(); N];
-        for (i, lanes) in column.iter_mut().enumerate() {
-            *lanes = get(i, j);
-        }
-        for i in 0..R {
-            columns[i][j] = combine(&M::VALUES[i], &column);
-        }
+        let mut column = [simd.zero(); N];
+        unrolled!(I < N, { column[I] = get(I, j) });
+        unrolled!(I < R, { columns[I][j] = combine::<S, M, R, N, I>(simd, &column) });
     }
     for (i, row) in columns.iter().enumerate() {
-        for j in 0..R {
-            put(i, j, combine(&M::VALUES[j], row));
-        }
+        unrolled!(J < R, { put(i, J, combine::<S, M, R, N, J>(simd, row)) });
     }
 }
 
-/// Σₖ m[k]·x[k]. Zeros of m cost nothing.
+/// Σₖ M[I, k]·x[k]. Zeros of M cost nothing, ones no multiplication.
 #[inline(always)]
-fn combine<T: Element, const N: usize>(m: &[f64; N], x: &[Lanes<T>; N]) -> Lanes<T> {
-    let mut sum = Lanes::zero();
-    let mut empty = true;
-    for (&factor, x) in m.iter().zip(x) {
-        if factor != 0.0 {
-            let factor = T::of(factor);
-            for (sum, &x) in sum.0.iter_mut().zip(&x.0) {
-                *sum = if empty { x * factor } else { x.mul_add(factor, *sum) };
-            }
-            empty = false;
-        }
-    }
-    sum
-}
-
-/// Up to [`LANES`] values, zeros after the last.
-#[inline(always)]
-pub fn load<T: Element>(values: &[T]) -> Lanes<T> {
-    match values.first_chunk() {
-        Some(lanes) => Lanes(*lanes),
-        None => load_some(values),
-    }
-}
-
-/// As many values as there are, up to [`LANES`].
-#[inline(always)]
-pub fn store<T: Element>(lanes: &Lanes<T>, values: &mut [T]) {
-    match values.first_chunk_mut() {
-        Some(all) => *all = lanes.0,
-        None => store_some(lanes, values),
-    }
-}
-
-// Apart, so that the compiler does not make one call of memcpy, of variable length, out of both cases: it took 15 % of
-// some layers' time.
-
-#[cold]
-#[inline(never)]
-fn load_some<T: Element>(values: &[T]) -> Lanes<T> {
-    let mut lanes = Lanes::zero();
-    lanes.0[..values.len()].copy_from_slice(values);
-    lanes
-}
-
-#[cold]
-#[inline(never)]
-fn store_some<T: Element>(lanes: &Lanes<T>, values: &mut [T]) {
-    values.copy_from_slice(&lanes.0[..values.len()]);
-}
-
-/// a + b
-#[inline(always)]
-pub fn add<T: Element>(a: &Lanes<T>, b: &Lanes<T>) -> Lanes<T> {
-    let mut sum = *a;
-    for (sum, &b) in sum.0.iter_mut().zip(&b.0) {
-        *sum += b;
-    }
-    sum
+fn combine<S: Simd, M: Matrix<R, N>, const R: usize, const N: usize, const I: usize>(
+    simd: S,
+    x: &[S::Vector; N],
+) -> S::Vector {
+    let mut sum = None;
+    unrolled!(K < N, {
+        let factor = M::VALUES[I][K] as f32;
+        sum = match sum {
+            _ if factor == 0.0 => sum,
+            None if factor == 1.0 => Some(x[K]),
+            None => Some(simd.mul(x[K], simd.splat(factor))),
+            Some(sum) if factor == 1.0 => Some(simd.add(sum, x[K])),
+            Some(sum) if factor == -1.0 => Some(simd.sub(sum, x[K])),
+            Some(sum) => Some(simd.mul_add(x[K], simd.splat(factor), sum)),
+        };
+    });
+    sum.unwrap_or(simd.zero())
 }

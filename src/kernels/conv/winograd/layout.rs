@@ -1,6 +1,5 @@
 //! Where the frequencies lie, so that the products read memory in its order.
 
-use crate::kernels::Element;
 use crate::kernels::gemm::blocks::{LANES, ROWS};
 
 /// A line of the cache between two planes: at distances that are powers of two they would crowd in one set of the cache.
@@ -76,14 +75,14 @@ impl Layout {
     }
 
     /// Zeros in the rest of the last group, from this tile on: terms of a sum over tiles.
-    pub fn clear_after<T: Element>(&self, tile: usize, frequencies: &mut [T]) {
+    pub fn clear_after(&self, tile: usize, frequencies: &mut [f32]) {
         if tile % ROWS == 0 {
             return;
         }
         for place in self.places() {
             for f in 0..self.frequencies {
                 for tile in tile..tile.next_multiple_of(ROWS) {
-                    frequencies[place.of_tile(tile) + f * place.plane..][..LANES].fill(T::zero());
+                    frequencies[place.of_tile(tile) + f * place.plane..][..LANES].fill(0.0);
                 }
             }
         }

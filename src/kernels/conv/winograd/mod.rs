@@ -30,35 +30,39 @@
 //! outputs, where the definition takes 256.
 //!
 //! # Blocking
-//! The images are cut into *cells* of some 64 tiles, whose V and P stay in the cache from the transform before the
-//! product to the transform after it. The weights are transformed once, into blocks of 32 columns in which the product
-//! reads them as they lie. If there are so few tiles that the transformed weights would be the larger part of the
-//! work, the order turns round: a block of columns is transformed and at once multiplied by all tiles.
+//! The images are cut into *cells* of up to 64 tiles, whose V stays in the L2 cache from its transform to the products.
+//! P is computed for 32 channels at a time, and goes back to pixels at once. The weights are transformed first; where
+//! there are so few tiles that this would be the larger part of the work, a block of them is transformed and at once
+//! multiplied by all tiles. The weight gradient takes some 128 tiles at a time, and of these 64 channels of x, with all
+//! of dy. All operands lie as the register tile reads them (`layout.rs`, `kernels/gemm/blocks.rs`).
 //!
-//! Accuracy in f32: one to five times the error of the definition, 1e-6 to 4e-6 of the norm.
+//! Accuracy: one to five times the error of the definition in f32, 1e-6 to 4e-6 of the norm. f64, which checks gradients,
+//! never comes here.
 
 mod lanes;
 mod layout;
 mod matrices;
 mod tiles;
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use self::lanes::{Lanes, load, store, transform};
+use self::lanes::transform;
 use self::layout::{Layout, PAD};
 use self::matrices::{Input, Matrix, Output, TILE, Transposed, Weight};
-use self::tiles::Tiled;
+use self::tiles::{Analyse, Synthesise, Tiled};
 use super::{ConvShape, Epilogue, gemm};
 use crate::kernels::gemm::blocks::{COLUMNS, LANES, Order, Product, ROWS};
 use crate::kernels::shared::Shared;
-use crate::kernels::{Buffer, Element, Level};
+use crate::kernels::simd::{self, Kernel, Simd};
+use crate::kernels::{Buffer, Level};
 
 /// Tiles of a cell, where there are so many.
 const CELL: Range<usize> = 16..64;
 
-/// Bytes that the left operand of a cell may take.
+/// Bytes that V may take in a cell.
 const CELL_BYTES: usize = 1 << 20;
 
 /// Cells are a multiple of this many, so that threads have equal shares.
@@ -70,11 +74,11 @@ const DEPTH: usize = 8;
 /// Up to how many tiles the weights are transformed block by block.
 const FEW: usize = 512;
 
-/// Tiles of a cell of the weight gradient.
-const GRAD_CELL: usize = 128;
+/// Tiles that a product of the weight gradient sums over at a time.
+const GRAD_TILES: usize = 128;
 
-/// Partial weight gradients.
-const RANGES: usize = 8;
+/// Sets of 16 channels whose weight gradient a task computes.
+const GRAD_SETS: usize = 4;
 
 /// Whether the algorithm can compute this convolution.
 pub fn supports(shape: &ConvShape) -> bool {
@@ -107,60 +111,37 @@ pub fn pays(shape: &ConvShape, channels: [usize; 2]) -> bool {
 }
 
 /// See [`super::conv2d`]; `shape` is one that [`supports`] admits.
-pub fn conv2d<T: Element>(level: Level, shape: &ConvShape, x: &[T], w: &[T], epilogue: Epilogue<T>, y: &mut [T]) {
-    fn run<T: Element, const N: usize, const R: usize>(
-        level: Level,
-        shape: &ConvShape,
-        x: &[T],
-        w: &[T],
-        epilogue: Epilogue<T>,
-        y: &mut [T],
-    ) {
-        let (from, to) = (Tiled::input(shape), Tiled::output(shape));
-        let weights = Weights::<T, N, R> { level, taps: w, rows: from, columns: to };
-        Apply { level, from, weights, epilogue, to, images: images_of_cell::<T, N>(from, shape.batch) }
-            .run::<Input, Transposed<Output>, N, TILE>(x, y);
-    }
+pub fn conv2d(level: Level, shape: &ConvShape, x: &[f32], w: &[f32], epilogue: Epilogue<f32>, y: &mut [f32]) {
+    let (from, to) = (Tiled::input(shape), Tiled::output(shape));
     match shape.stride {
-        [1, 1] => run::<T, 6, 3>(level, shape, x, w, epilogue, y),
-        _ => run::<T, 5, 2>(level, shape, x, w, epilogue, y),
+        [1, 1] => Apply::<6, 3>::new(level, from, w, epilogue, to).run::<Input, Transposed<Output>, 6, TILE>(x, y),
+        _ => Apply::<5, 2>::new(level, from, w, epilogue, to).run::<Input, Transposed<Output>, 5, TILE>(x, y),
     }
 }
 
 /// See [`super::conv2d_input_grad`]; `shape` is one that [`supports`] admits.
-pub fn conv2d_input_grad<T: Element>(
+pub fn conv2d_input_grad(
     level: Level,
     shape: &ConvShape,
-    dy: &[T],
-    w: &[T],
-    epilogue: Epilogue<T>,
-    dx: &mut [T],
+    dy: &[f32],
+    w: &[f32],
+    epilogue: Epilogue<f32>,
+    dx: &mut [f32],
 ) {
-    fn run<T: Element, const N: usize, const R: usize>(
-        level: Level,
-        shape: &ConvShape,
-        dy: &[T],
-        w: &[T],
-        epilogue: Epilogue<T>,
-        dx: &mut [T],
-    ) {
-        let (from, to) = (Tiled::output(shape), Tiled::input(shape));
-        let weights = Weights::<T, N, R> { level, taps: w, rows: from, columns: to };
-        Apply { level, from, weights, epilogue, to, images: images_of_cell::<T, N>(from, shape.batch) }
-            .run::<Output, Transposed<Input>, TILE, N>(dy, dx);
-    }
+    let (from, to) = (Tiled::output(shape), Tiled::input(shape));
     let w = &gemm::exchanged_weights(level, shape, w);
     match shape.stride {
-        [1, 1] => run::<T, 6, 3>(level, shape, dy, w, epilogue, dx),
-        _ => run::<T, 5, 2>(level, shape, dy, w, epilogue, dx),
+        [1, 1] => Apply::<6, 3>::new(level, from, w, epilogue, to).run::<Output, Transposed<Input>, TILE, 6>(dy, dx),
+        _ => Apply::<5, 2>::new(level, from, w, epilogue, to).run::<Output, Transposed<Input>, TILE, 5>(dy, dx),
     }
 }
 
 /// See [`super::conv2d_weight_grad`]; `shape` is one that [`supports`] admits.
-pub fn conv2d_weight_grad<T: Element>(level: Level, shape: &ConvShape, x: &[T], dy: &[T], dw: &mut [T]) {
+pub fn conv2d_weight_grad(level: Level, shape: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let (from, to) = (Tiled::input(shape), Tiled::output(shape));
     match shape.stride {
-        [1, 1] => weight_grad::<T, 6, 3>(level, shape, x, dy, dw),
-        _ => weight_grad::<T, 5, 2>(level, shape, x, dy, dw),
+        [1, 1] => WeightGrad::<6, 3> { level, from, to }.run(x, dy, dw),
+        _ => WeightGrad::<5, 2> { level, from, to }.run(x, dy, dw),
     }
 }
 
@@ -177,53 +158,24 @@ impl Tiled {
         let tiles = shape.output.map(|n| n.div_ceil(TILE));
         Tiled { size: shape.output, channels: shape.out_channels, before: [0, 0], step: 1, tiles }
     }
-
-    /// A left operand of a product over channels.
-    fn as_rows<const N: usize>(&self, tiles: usize) -> Layout {
-        Layout { width: self.width(), groups: tiles.div_ceil(ROWS), frequencies: N * N, lanes: LANES, sets: DEPTH }
-    }
-
-    /// A left operand of a product over tiles.
-    fn as_columns<const N: usize>(&self, tiles: usize) -> Layout {
-        Layout { sets: 1, ..self.as_rows::<N>(tiles) }
-    }
-
-    /// A right operand of a product over tiles, or a result.
-    fn as_blocks<const N: usize>(&self, tiles: usize) -> Layout {
-        Layout { lanes: COLUMNS, ..self.as_columns::<N>(tiles) }
-    }
-}
-
-/// Images of a cell, so that its left operand stays in the L2 cache.
-fn images_of_cell<T, const N: usize>(from: Tiled, batch: usize) -> usize {
-    let tile = N * N * from.width() * size_of::<T>();
-    let tiles = (CELL_BYTES / tile).clamp(CELL.start, CELL.end);
-    let images = (tiles / from.tiles_of_image()).clamp(1, batch);
-    let cells = batch.div_ceil(images).next_multiple_of(CELLS);
-    batch.div_ceil(cells)
 }
 
 /// The weights of all taps (R·step, R·step, rows, columns), where the phases belong to one of the two sides, and how they
 /// lie as frequencies U: for each block of 32 columns and each chunk of [`DEPTH`] sets of 16 rows, frequency by frequency,
 /// (rows, 32).
 #[derive(Clone, Copy)]
-struct Weights<'a, T, const N: usize, const R: usize> {
-    level: Level,
-    taps: &'a [T],
+struct Weights<'a, const N: usize, const R: usize> {
+    taps: &'a [f32],
     rows: Tiled,
     columns: Tiled,
 }
 
-impl<T: Element, const N: usize, const R: usize> Weights<'_, T, N, R> {
-    /// Sets of 16 rows.
-    fn sets(&self) -> usize {
-        self.rows.width() / LANES
-    }
-
-    /// The sets of each chunk.
-    fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<T, N, R> {
-        let sets = self.sets();
-        (0..sets).step_by(DEPTH).map(move |first| first..sets.min(first + DEPTH))
+impl<const N: usize, const R: usize> Weights<'_, N, R> {
+    /// The sets of each chunk, and where it begins in a block.
+    fn chunks(&self) -> impl Iterator<Item = (Range<usize>, usize)> + use<N, R> {
+        let sets = self.rows.vectors();
+        let starts = (0..sets).step_by(DEPTH);
+        starts.map(move |first| (first..sets.min(first + DEPTH), first / DEPTH * N * N * Self::plane(DEPTH)))
     }
 
     /// From one frequency to the next in a chunk of so many sets.
@@ -233,265 +185,375 @@ impl<T: Element, const N: usize, const R: usize> Weights<'_, T, N, R> {
 
     /// Elements of a block.
     fn block_len(&self) -> usize {
-        self.chunks().map(|sets| N * N * Self::plane(sets.len())).sum()
+        self.chunks().map(|(sets, _)| N * N * Self::plane(sets.len())).sum()
     }
+}
 
-    /// U = G g Gᵀ of a block of columns and a chunk of rows.
-    fn transform(&self, block: usize, sets: Range<usize>, u: &mut [T]) {
-        self.level.vectorize(
-            #[inline(always)]
-            || {
-                let plane = Self::plane(sets.len());
-                for (i, set) in sets.enumerate() {
-                    for vector in 0..self.columns.vectors(block) {
-                        let out = &mut u[i * LANES * COLUMNS + vector * LANES..];
-                        self.transform_vectors(set, 2 * block + vector, plane, out);
+/// U = G g Gᵀ of a block of columns and a chunk of rows.
+struct TransformWeights<'a, const N: usize, const R: usize> {
+    weights: Weights<'a, N, R>,
+    block: usize,
+    sets: Range<usize>,
+    u: &'a mut [f32],
+}
+
+impl<const N: usize, const R: usize> Kernel for TransformWeights<'_, N, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let TransformWeights { weights: Weights { taps, rows, columns }, block, sets, u } = self;
+        let (plane, step) = (Weights::<N, R>::plane(sets.len()), rows.step.max(columns.step));
+        for (i, set) in sets.enumerate() {
+            let row = rows.vector(set);
+            for (j, index) in columns.vectors_of(block).enumerate() {
+                let column = columns.vector(index);
+                let phase = row.phase + column.phase;
+                // Where each tap of this phase begins.
+                let mut places = [[0; R]; R];
+                for (r, places) in places.iter_mut().enumerate() {
+                    for (s, place) in places.iter_mut().enumerate() {
+                        let [r, s] = [step * r + phase / step, step * s + phase % step];
+                        *place = ((r * step * R + s) * rows.channels + row.first) * columns.channels + column.first;
                     }
                 }
-            },
-        );
-    }
-
-    /// [`Self::transform`] for 16 rows and one vector of columns.
-    #[inline(always)]
-    fn transform_vectors(&self, set: usize, vector: usize, plane: usize, u: &mut [T]) {
-        let step = self.rows.step.max(self.columns.step);
-        let ((row_phase, first_row), (column_phase, column)) = (self.rows.vector(set), self.columns.vector(vector));
-        let phase = row_phase + column_phase;
-        let lanes = LANES.min(self.columns.channels - column);
-        for i in 0..LANES {
-            let row = first_row + i;
-            transform::<T, Weight, N, R>(
-                #[inline(always)]
-                |r, s| {
-                    let [r, s] = [step * r + phase / step, step * s + phase % step];
-                    let tap = (r * step * R + s) * self.rows.channels * self.columns.channels;
-                    match row < self.rows.channels {
-                        true => load(&self.taps[tap + row * self.columns.channels + column..][..lanes]),
-                        false => Lanes::zero(),
+                for k in 0..LANES {
+                    for part in (0..LANES).step_by(S::LANES) {
+                        let out = &mut u[(i * LANES + k) * COLUMNS + j * LANES + part..];
+                        let lanes = if k < row.count { column.count.saturating_sub(part).min(S::LANES) } else { 0 };
+                        let from = if lanes > 0 { k * columns.channels + part } else { 0 };
+                        transform::<S, Weight, N, R>(
+                            simd,
+                            #[inline(always)]
+                            |r, s| simd.load(&taps[places[r][s] + from..][..lanes]),
+                            #[inline(always)]
+                            |f, g, value| simd.store(value, &mut out[(f * N + g) * plane..]),
+                        );
                     }
-                },
-                #[inline(always)]
-                |f, g, lanes| store(&lanes, &mut u[i * COLUMNS + (f * N + g) * plane..]),
-            );
+                }
+            }
         }
     }
 }
 
 /// A map from one side to the other: to the frequencies by M, products with the weights, back by L.
-struct Apply<'a, T, const N: usize, const R: usize> {
+struct Apply<'a, const N: usize, const R: usize> {
     level: Level,
     from: Tiled,
-    weights: Weights<'a, T, N, R>,
-    epilogue: Epilogue<'a, T>,
+    weights: Weights<'a, N, R>,
+    epilogue: Epilogue<'a, f32>,
     to: Tiled,
-    /// Images of a cell.
-    images: usize,
 }
 
-impl<T: Element, const N: usize, const R: usize> Apply<'_, T, N, R> {
-    fn run<M: Matrix<N, P>, L: Matrix<Q, N>, const P: usize, const Q: usize>(&self, input: &[T], output: &mut [T]) {
-        let Apply { level, from, weights, to, images, .. } = self;
-        let batch = input.len() / from.image();
-        let tiles = images * from.tiles_of_image();
-        let (rows, blocks) = (from.as_rows::<N>(tiles), to.as_blocks::<N>(tiles));
-        let plane = blocks.plane(0);
+/// How the images of [`Apply`] are cut into cells, and where the frequencies of a cell lie.
+#[derive(Clone, Copy)]
+struct Cells {
+    batch: usize,
+    /// Images of a cell.
+    images: usize,
+    v: Layout,
+    /// From one frequency to the next in a block of P.
+    p_plane: usize,
+}
+
+impl Cells {
+    fn number(&self) -> usize {
+        self.batch.div_ceil(self.images)
+    }
+
+    fn images_of(&self, cell: usize) -> Range<usize> {
+        cell * self.images..self.batch.min((cell + 1) * self.images)
+    }
+}
+
+impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
+    fn new(level: Level, from: Tiled, w: &'a [f32], epilogue: Epilogue<'a, f32>, to: Tiled) -> Self {
+        Apply { level, from, weights: Weights { taps: w, rows: from, columns: to }, epilogue, to }
+    }
+
+    fn run<M: Matrix<N, P>, L: Matrix<Q, N>, const P: usize, const Q: usize>(&self, input: &[f32], output: &mut [f32]) {
+        let cells = self.cells(input.len() / self.from.image());
         let output = Shared::new(output);
-        let cell = |i: usize| i * images..batch.min((i + 1) * images);
-        let cells = batch.div_ceil(*images);
-        let analyse = |i: usize, v: &mut [T]| {
-            let images = cell(i);
-            let input = &input[images.start * from.image()..images.end * from.image()];
-            level.vectorize(
-                #[inline(always)]
-                || from.analyse::<T, M, N, P>(input, v, rows),
-            )
-        };
-        let synthesise = |i: usize, block: usize, p: &[T]| {
-            level.vectorize(
-                #[inline(always)]
-                || to.synthesise::<T, L, N, Q>(block, p, plane, self.epilogue, output, cell(i)),
-            )
-        };
-        let multiply = |i: usize, block: usize, sets: Range<usize>, f: usize, v: &[T], u: &[T], p: &mut [T]| {
-            let product = Product {
-                order: Order::RowMajor,
-                terms: sets.len(),
-                tiles: (cell(i).len() * from.tiles_of_image()).div_ceil(ROWS),
-                vectors: to.vectors(block),
-                term_step: ROWS * LANES,
-                tile_steps: [sets.len() * ROWS * LANES, ROWS * COLUMNS],
-                accumulate: sets.start > 0,
-            };
-            let chunk = sets.start / DEPTH;
-            let v = &v[rows.chunk(chunk) + f * rows.plane(chunk)..];
-            product.run(*level, v, &u[f * Weights::<T, N, R>::plane(sets.len())..], &mut p[f * plane..]);
-        };
-        if batch * from.tiles_of_image() > FEW {
-            let mut u = Buffer::stale(to.blocks() * weights.block_len());
-            u.par_chunks_mut(weights.block_len()).enumerate().for_each(|(block, mut u)| {
-                for sets in weights.chunks() {
-                    let (chunk, rest) = u.split_at_mut(N * N * Weights::<T, N, R>::plane(sets.len()));
-                    weights.transform(block, sets, chunk);
-                    u = rest;
-                }
-            });
-            (0..cells).into_par_iter().for_each(|i| {
-                let (mut v, mut p) = (Buffer::stale(rows.len()), Buffer::stale(N * N * plane));
-                analyse(i, &mut v);
-                for (block, mut u) in u.chunks_exact(weights.block_len()).enumerate() {
-                    for sets in weights.chunks() {
-                        let (chunk, rest) = u.split_at(N * N * Weights::<T, N, R>::plane(sets.len()));
-                        (0..N * N).for_each(|f| multiply(i, block, sets.clone(), f, &v, chunk, &mut p));
-                        u = rest;
-                    }
-                    synthesise(i, block, &p);
-                }
-            });
-            return;
+        if cells.batch * self.from.tiles_of_image() > FEW {
+            self.run_by_cells::<M, L, P, Q>(cells, input, output);
+        } else {
+            self.run_by_blocks::<M, L, P, Q>(cells, input, output);
         }
-        let mut v = Buffer::stale(cells * rows.len());
-        v.par_chunks_mut(rows.len()).enumerate().for_each(|(i, v)| analyse(i, v));
-        (0..to.blocks()).into_par_iter().for_each(|block| {
-            let mut u = Buffer::stale(N * N * Weights::<T, N, R>::plane(DEPTH));
-            let mut p = Buffer::stale(cells * N * N * plane);
-            for sets in weights.chunks() {
-                weights.transform(block, sets.clone(), &mut u);
-                for f in 0..N * N {
-                    let cells = v.chunks_exact(rows.len()).zip(p.chunks_exact_mut(N * N * plane)).enumerate();
-                    cells.for_each(|(i, (v, p))| multiply(i, block, sets.clone(), f, v, &u, p));
+    }
+
+    fn cells(&self, batch: usize) -> Cells {
+        let (of_image, width) = (self.from.tiles_of_image(), self.from.width());
+        let tiles = (CELL_BYTES / (N * N * width * size_of::<f32>())).clamp(CELL.start, CELL.end);
+        let cells = batch.div_ceil((tiles / of_image).max(1)).next_multiple_of(CELLS);
+        let images = batch.div_ceil(cells);
+        let groups = (images * of_image).div_ceil(ROWS);
+        let v = Layout { width, groups, frequencies: N * N, lanes: LANES, sets: DEPTH };
+        Cells { batch, images, v, p_plane: groups * ROWS * COLUMNS + PAD }
+    }
+
+    /// The weights are transformed first; then each cell is computed as a whole.
+    fn run_by_cells<M: Matrix<N, P>, L: Matrix<Q, N>, const P: usize, const Q: usize>(
+        &self,
+        cells: Cells,
+        input: &[f32],
+        output: Shared<f32>,
+    ) {
+        let weights = &self.weights;
+        let mut u = Buffer::stale(self.to.blocks() * weights.block_len());
+        u.par_chunks_mut(weights.block_len()).enumerate().for_each(|(block, u)| {
+            for (sets, start) in weights.chunks() {
+                simd::run(self.level, TransformWeights { weights: *weights, block, sets, u: &mut u[start..] });
+            }
+        });
+        (0..cells.number()).into_par_iter().for_each(|cell| {
+            let (mut v, mut p) = (Buffer::stale(cells.v.len()), Buffer::stale(N * N * cells.p_plane));
+            self.analyse::<M, P>(cells, cell, input, &mut v);
+            for (block, u) in u.chunks_exact(weights.block_len()).enumerate() {
+                for (sets, start) in weights.chunks() {
+                    let (v, p) = (&v, &mut p[..]);
+                    simd::run(self.level, Multiply { apply: self, cells, cell, block, sets, v, u: &u[start..], p });
+                }
+                self.synthesise::<L, Q>(cells, cell, block, &p, output);
+            }
+        });
+    }
+
+    /// The frequencies of the input come first; then each block of columns is computed as a whole.
+    fn run_by_blocks<M: Matrix<N, P>, L: Matrix<Q, N>, const P: usize, const Q: usize>(
+        &self,
+        cells: Cells,
+        input: &[f32],
+        output: Shared<f32>,
+    ) {
+        let (v_len, p_len) = (cells.v.len(), N * N * cells.p_plane);
+        let mut v = Buffer::stale(cells.number() * v_len);
+        v.par_chunks_mut(v_len).enumerate().for_each(|(cell, v)| self.analyse::<M, P>(cells, cell, input, v));
+        (0..self.to.blocks()).into_par_iter().for_each(|block| {
+            let mut u = Buffer::stale(N * N * Weights::<N, R>::plane(DEPTH));
+            let mut p = Buffer::stale(cells.number() * p_len);
+            for (sets, _) in self.weights.chunks() {
+                let weights = self.weights;
+                simd::run(self.level, TransformWeights { weights, block, sets: sets.clone(), u: &mut u });
+                for (cell, p) in p.chunks_exact_mut(p_len).enumerate() {
+                    let (v, u, sets) = (&v[cell * v_len..], &u[..], sets.clone());
+                    simd::run(self.level, Multiply { apply: self, cells, cell, block, sets, v, u, p });
                 }
             }
-            p.chunks_exact(N * N * plane).enumerate().for_each(|(i, p)| synthesise(i, block, p));
+            for (cell, p) in p.chunks_exact(p_len).enumerate() {
+                self.synthesise::<L, Q>(cells, cell, block, p, output);
+            }
         });
+    }
+
+    fn analyse<M: Matrix<N, P>, const P: usize>(&self, cells: Cells, cell: usize, input: &[f32], v: &mut [f32]) {
+        let (map, range) = (self.from, cells.images_of(cell));
+        let images = &input[range.start * map.image()..range.end * map.image()];
+        let vectors = 0..map.vectors();
+        let matrix = PhantomData::<M>;
+        simd::run(self.level, Analyse { map, images, vectors, layout: cells.v, frequencies: v, matrix });
+    }
+
+    fn synthesise<L: Matrix<Q, N>, const Q: usize>(
+        &self,
+        cells: Cells,
+        cell: usize,
+        block: usize,
+        p: &[f32],
+        output: Shared<f32>,
+    ) {
+        let synthesise = Synthesise {
+            map: self.to,
+            block,
+            frequencies: p,
+            plane: cells.p_plane,
+            epilogue: self.epilogue,
+            images: output,
+            range: cells.images_of(cell),
+            matrix: PhantomData::<L>,
+        };
+        simd::run(self.level, synthesise);
+    }
+}
+
+/// P[f] ← V[f] · U[f], or P[f] + that after the first sets, for the tiles of a cell and a block of columns.
+struct Multiply<'a, const N: usize, const R: usize> {
+    apply: &'a Apply<'a, N, R>,
+    cells: Cells,
+    cell: usize,
+    block: usize,
+    sets: Range<usize>,
+    v: &'a [f32],
+    u: &'a [f32],
+    p: &'a mut [f32],
+}
+
+impl<const N: usize, const R: usize> Kernel for Multiply<'_, N, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Multiply { apply, cells, cell, block, sets, v, u, p } = self;
+        let product = Product {
+            order: Order::RowMajor,
+            terms: sets.len(),
+            tiles: [1, (cells.images_of(cell).len() * apply.from.tiles_of_image()).div_ceil(ROWS)],
+            vectors: apply.to.vectors_of(block).len(),
+            term_step: ROWS * LANES,
+            a_steps: [0, sets.len() * ROWS * LANES],
+            c_steps: [0, ROWS * COLUMNS],
+            accumulate: sets.start > 0,
+        };
+        let chunk = sets.start / DEPTH;
+        for f in 0..N * N {
+            let v = &v[cells.v.chunk(chunk) + f * cells.v.plane(chunk)..];
+            product.run(simd, v, &u[f * Weights::<N, R>::plane(sets.len())..], &mut p[f * cells.p_plane..]);
+        }
     }
 }
 
 /// See [`conv2d_weight_grad`].
 ///
-/// The cells are dealt out to ranges of images, whose partial sums are added up at the end in their order.
-fn weight_grad<T: Element, const N: usize, const R: usize>(
+/// The images are dealt out to ranges, whose partial sums are added up at the end in their order.
+struct WeightGrad<const N: usize, const R: usize> {
     level: Level,
-    shape: &ConvShape,
-    x: &[T],
-    dy: &[T],
-    dw: &mut [T],
-) {
-    let (from, to) = (Tiled::input(shape), Tiled::output(shape));
-    let images = GRAD_CELL.div_ceil(from.tiles_of_image()).min(shape.batch);
-    let cells_per_range = shape.batch.div_ceil(images).div_ceil(RANGES);
-    let per_range = cells_per_range * images;
-    let ranges = shape.batch.div_ceil(per_range);
-    let tiles = images * from.tiles_of_image();
-    let (rows, blocks) = (from.as_columns::<N>(tiles), to.as_blocks::<N>(tiles));
-    let block_len = shape.taps() * shape.in_channels * COLUMNS;
-    let mut partial = Buffer::stale(ranges * to.blocks() * block_len);
-    let x_ranges = x.par_chunks(per_range * from.image());
-    let y_ranges = dy.par_chunks(per_range * to.image());
-    let partials = partial.par_chunks_mut(to.blocks() * block_len);
-    partials.zip(x_ranges.zip(y_ranges)).for_each(|(partial, (x, dy))| {
-        let mut v = Buffer::stale(cells_per_range * rows.len());
-        let mut p = Buffer::stale(cells_per_range * blocks.len());
-        let cells = v.par_chunks_mut(rows.len()).zip(x.par_chunks(images * from.image()));
-        cells.for_each(|(v, x)| {
-            rows.clear_after(x.len() / from.image() * from.tiles_of_image(), v);
-            level.vectorize(
-                #[inline(always)]
-                || from.analyse::<T, Input, N, N>(x, v, rows),
-            )
+    from: Tiled,
+    to: Tiled,
+}
+
+impl<const N: usize, const R: usize> WeightGrad<N, R> {
+    /// From one frequency to the next in U: (16, 32).
+    const PLANE: usize = LANES * COLUMNS + PAD;
+
+    /// Elements of U for a set of 16 channels.
+    const SET: usize = N * N * Self::PLANE;
+
+    fn run(&self, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+        let WeightGrad { from, to, .. } = self;
+        let batch = x.len() / from.image();
+        let images = (GRAD_TILES / from.tiles_of_image()).clamp(1, batch);
+        // For each range and set of channels: the taps of its phase, (R·R, 16, K).
+        let set_len = R * R * LANES * to.channels;
+        let mut partial = Buffer::stale(batch.div_ceil(images) * from.vectors() * set_len);
+        let ranges = x.par_chunks(images * from.image()).zip(dy.par_chunks(images * to.image()));
+        partial.par_chunks_mut(from.vectors() * set_len).zip(ranges).for_each(|(partial, (x, dy))| {
+            let p_layout = self.layout(to.width(), COLUMNS, x.len() / from.image());
+            let mut p = Buffer::stale(p_layout.len());
+            p.par_chunks_mut(p_layout.chunk(1)).enumerate().for_each(|(block, p)| {
+                let vectors = to.vectors_of(block);
+                let layout = Layout { width: vectors.len() * LANES, ..p_layout };
+                self.analyse::<Output, TILE>(*to, dy, vectors, layout, p);
+            });
+            partial.par_chunks_mut(GRAD_SETS * set_len).enumerate().for_each(|(i, partial)| {
+                let sets = i * GRAD_SETS..i * GRAD_SETS + partial.len() / set_len;
+                let layout = self.layout(sets.len() * LANES, LANES, x.len() / from.image());
+                let mut v = Buffer::stale(layout.len());
+                self.analyse::<Input, N>(*from, x, sets.clone(), layout, &mut v);
+                let mut u = Buffer::stale(sets.len() * Self::SET);
+                for block in 0..to.blocks() {
+                    let (p, u, partial) = (&p[p_layout.chunk(block)..], &mut u[..], &mut *partial);
+                    simd::run(self.level, GradBlock { grad: self, sets: sets.clone(), block, layout, v: &v, p, u, partial });
+                }
+            });
         });
-        let cells = p.par_chunks_mut(blocks.len()).zip(dy.par_chunks(images * to.image()));
-        cells.for_each(|(p, dy)| {
-            blocks.clear_after(dy.len() / to.image() * to.tiles_of_image(), p);
-            level.vectorize(
-                #[inline(always)]
-                || to.analyse::<T, Output, N, TILE>(dy, p, blocks),
-            )
-        });
-        partial.par_chunks_mut(block_len).enumerate().for_each(|(block, partial)| {
-            let mut u = Buffer::stale(from.width() / LANES * GradSet::<N>::LEN);
-            for (i, x) in x.chunks(images * from.image()).enumerate() {
-                let tiles = x.len() / from.image() * from.tiles_of_image();
-                let product = Product {
-                    order: Order::ColumnMajor,
-                    terms: tiles.div_ceil(ROWS),
-                    tiles: LANES / ROWS,
-                    vectors: to.vectors(block),
-                    term_step: ROWS * LANES,
-                    tile_steps: [ROWS, ROWS * COLUMNS],
-                    accumulate: i > 0,
-                };
-                let (v, p) = (&v[i * rows.len()..], &p[i * blocks.len() + blocks.chunk(block)..]);
-                for f in 0..N * N {
-                    for (set, u) in u.chunks_exact_mut(GradSet::<N>::LEN).enumerate() {
-                        let v = &v[rows.chunk(set) + f * rows.plane(set)..];
-                        product.run(level, v, &p[f * blocks.plane(block)..], &mut u[f * GradSet::<N>::PLANE..]);
-                    }
+        self.collect(&partial, dw);
+    }
+
+    /// Operands of a product over the tiles of some images.
+    fn layout(&self, width: usize, lanes: usize, images: usize) -> Layout {
+        let groups = (images * self.from.tiles_of_image()).div_ceil(ROWS);
+        Layout { width, groups, frequencies: N * N, lanes, sets: 1 }
+    }
+
+    fn analyse<M: Matrix<N, P>, const P: usize>(
+        &self,
+        map: Tiled,
+        images: &[f32],
+        vectors: Range<usize>,
+        layout: Layout,
+        frequencies: &mut [f32],
+    ) {
+        layout.clear_after(images.len() / map.image() * map.tiles_of_image(), frequencies);
+        simd::run(self.level, Analyse { map, images, vectors, layout, frequencies, matrix: PhantomData::<M> });
+    }
+
+    /// dw (R·step, R·step, C, K) ← the sum over the ranges of partial (ranges, sets, R·R, 16, K).
+    fn collect(&self, partial: &[f32], dw: &mut [f32]) {
+        let WeightGrad { from, to, level } = self;
+        let (step, k) = (from.step, to.channels);
+        let range = from.vectors() * R * R * LANES * k;
+        dw.par_chunks_mut(from.channels * k).enumerate().for_each(|(tap, dw)| {
+            let [r, s] = [tap / (R * step), tap % (R * step)];
+            let phase = r % step * step + s % step;
+            let first_set = phase * from.channels.div_ceil(LANES);
+            for (c, dw) in dw.chunks_exact_mut(k).enumerate() {
+                let set = (first_set + c / LANES) * R * R + r / step * R + s / step;
+                let row = (set * LANES + c % LANES) * k;
+                dw.copy_from_slice(&partial[row..row + k]);
+                for partial in partial.chunks_exact(range).skip(1) {
+                    level.vectorize(
+                        #[inline(always)]
+                        || dw.iter_mut().zip(&partial[row..row + k]).for_each(|(dw, &p)| *dw += p),
+                    );
                 }
             }
-            level.vectorize(
-                #[inline(always)]
-                || weights_from::<T, N, R>(from, to.vectors(block), &u, partial),
-            );
         });
-    });
-    collect_blocks(level, shape.out_channels, &partial, ranges, dw);
-}
-
-/// How the gradient of U lies for a block of columns: for each set of 16 rows, frequency by frequency, (16, 32).
-struct GradSet<const N: usize>;
-
-impl<const N: usize> GradSet<N> {
-    const PLANE: usize = LANES * COLUMNS + PAD;
-    const LEN: usize = N * N * Self::PLANE;
-}
-
-/// Gᵀ U G of a block of columns, (R·step, R·step, C, 32).
-#[inline(always)]
-fn weights_from<T: Element, const N: usize, const R: usize>(from: Tiled, vectors: usize, u: &[T], dw: &mut [T]) {
-    for (set, u) in u.chunks_exact(GradSet::<N>::LEN).enumerate() {
-        let (phase, first) = from.vector(set);
-        for row in 0..LANES.min(from.channels - first) {
-            for column in (0..vectors * LANES).step_by(LANES) {
-                let u = &u[row * COLUMNS + column..];
-                transform::<T, Transposed<Weight>, R, N>(
-                    #[inline(always)]
-                    |i, j| load(&u[(i * N + j) * GradSet::<N>::PLANE..]),
-                    #[inline(always)]
-                    |r, s, lanes| {
-                        let [r, s] = [from.step * r + phase / from.step, from.step * s + phase % from.step];
-                        let tap = r * from.step * R + s;
-                        store(&lanes, &mut dw[(tap * from.channels + first + row) * COLUMNS + column..]);
-                    },
-                );
-            }
-        }
     }
 }
 
-/// dw (rows, K) ← the sum over the ranges of partial (ranges, blocks, rows, 32).
-fn collect_blocks<T: Element>(level: Level, k: usize, partial: &[T], ranges: usize, dw: &mut [T]) {
-    let rows = dw.len() / k;
-    let blocks = k.div_ceil(COLUMNS);
-    let together = (1usize << 14).div_ceil(k);
-    dw.par_chunks_mut(together * k).enumerate().for_each(|(i, dw)| {
-        level.vectorize(
-            #[inline(always)]
-            || {
-                for (row, dw) in dw.chunks_exact_mut(k).enumerate() {
-                    let row = i * together + row;
-                    for (block, dw) in dw.chunks_mut(COLUMNS).enumerate() {
-                        let part =
-                            |range: usize| &partial[((range * blocks + block) * rows + row) * COLUMNS..][..dw.len()];
-                        let mut sum = [T::zero(); COLUMNS];
-                        sum[..dw.len()].copy_from_slice(part(0));
-                        for range in 1..ranges {
-                            sum.iter_mut().zip(part(range)).for_each(|(sum, &p)| *sum += p);
-                        }
-                        dw.copy_from_slice(&sum[..dw.len()]);
+/// For some sets of channels and a block of columns: U[f] ← V[f]ᵀ · P[f], then Gᵀ U G.
+struct GradBlock<'a, const N: usize, const R: usize> {
+    grad: &'a WeightGrad<N, R>,
+    sets: Range<usize>,
+    block: usize,
+    layout: Layout,
+    v: &'a [f32],
+    p: &'a [f32],
+    u: &'a mut [f32],
+    partial: &'a mut [f32],
+}
+
+impl<const N: usize, const R: usize> Kernel for GradBlock<'_, N, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let GradBlock { grad: WeightGrad { from, to, .. }, sets, block, layout, v, p, u, partial } = self;
+        let (set_len, plane) = (WeightGrad::<N, R>::SET, WeightGrad::<N, R>::PLANE);
+        let columns = to.vectors_of(block);
+        let product = Product {
+            order: Order::ColumnMajor,
+            terms: layout.groups,
+            tiles: [sets.len(), LANES / ROWS],
+            vectors: columns.len(),
+            term_step: ROWS * LANES,
+            a_steps: [layout.chunk(1), ROWS],
+            c_steps: [set_len, ROWS * COLUMNS],
+            accumulate: false,
+        };
+        let p_plane = layout.groups * ROWS * COLUMNS + PAD;
+        for f in 0..N * N {
+            product.run(simd, &v[f * layout.plane(0)..], &p[f * p_plane..], &mut u[f * plane..]);
+        }
+        let k = to.channels;
+        for ((set, u), partial) in sets.zip(u.chunks_exact(set_len)).zip(partial.chunks_exact_mut(R * R * LANES * k)) {
+            for row in 0..from.vector(set).count {
+                for (j, index) in columns.clone().enumerate() {
+                    let vector = to.vector(index);
+                    for part in (0..vector.count).step_by(S::LANES) {
+                        let (column, lanes) = (vector.first + part, (vector.count - part).min(S::LANES));
+                        transform::<S, Transposed<Weight>, R, N>(
+                            simd,
+                            #[inline(always)]
+                            |f, g| simd.load(&u[(f * N + g) * plane + row * COLUMNS + j * LANES + part..]),
+                            #[inline(always)]
+                            |r, s, value| {
+                                let to = ((r * R + s) * LANES + row) * k + column;
+                                simd.store(value, &mut partial[to..to + lanes]);
+                            },
+                        );
                     }
                 }
-            },
-        )
-    });
+            }
+        }
+    }
 }

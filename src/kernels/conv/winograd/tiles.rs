@@ -1,15 +1,20 @@
 //! The maps as tiles: which pixels a tile has, and how they go to the frequencies and back.
 
-use super::lanes::{Lanes, add, load, store, transform};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::lanes::transform;
 use super::layout::Layout;
 use super::matrices::{Matrix, TILE};
-use crate::kernels::{Buffer, Element, fetch};
 use crate::kernels::conv::Epilogue;
-use crate::kernels::gemm::blocks::{COLUMNS, LANES};
+use crate::kernels::fetch;
+use crate::kernels::gemm::blocks::{COLUMNS, LANES, ROWS};
 use crate::kernels::shared::Shared;
+use crate::kernels::simd::{Kernel, Simd};
 
 /// A map (images, height, width, channels), cut into squares of pixels that are `step` apart and 4·`step` from one
-/// tile to the next. The pixels of one remainder modulo the step are a *phase*; the phases stand side by side as if they were channels.
+/// tile to the next. The pixels of one remainder modulo the step are a *phase*; the phases stand side by side as if they
+/// were channels, each filled up to whole vectors of 16.
 #[derive(Clone, Copy)]
 pub struct Tiled {
     /// (height, width)
@@ -30,7 +35,7 @@ struct Square<const P: usize> {
 
 const OUTSIDE: usize = usize::MAX;
 
-/// Tiles ahead whose pixels are brought to the cache.
+/// Tiles ahead whose pixels are brought to the cache before they are written.
 const AHEAD: usize = 2;
 
 impl<const P: usize> Square<P> {
@@ -38,6 +43,23 @@ impl<const P: usize> Square<P> {
     fn pixel(&self, i: usize, j: usize) -> Option<usize> {
         let inside = self.rows[i] != OUTSIDE && self.columns[j] != OUTSIDE;
         inside.then(|| self.rows[i] + self.columns[j])
+    }
+}
+
+/// A vector of 16 channels: `count` of them exist, from `first` on.
+#[derive(Clone, Copy)]
+pub struct Vector {
+    pub phase: usize,
+    pub first: usize,
+    pub count: usize,
+}
+
+impl Vector {
+    /// The channels from `part` on of a vector of `lanes`.
+    #[inline(always)]
+    fn part(&self, part: usize, lanes: usize) -> Range<usize> {
+        let first = self.first + part.min(self.count);
+        first..first + self.count.saturating_sub(part).min(lanes)
     }
 }
 
@@ -52,122 +74,32 @@ impl Tiled {
         self.tiles[0] * self.tiles[1]
     }
 
-    /// The channels of one phase, filled up to whole vectors.
-    pub fn phase(&self) -> usize {
-        self.channels.next_multiple_of(LANES)
-    }
-
     /// The channels of all phases.
     pub fn width(&self) -> usize {
-        self.step * self.step * self.phase()
+        self.step * self.step * self.channels.next_multiple_of(LANES)
     }
 
-    /// Blocks of columns of the width.
+    /// Vectors of the width.
+    pub fn vectors(&self) -> usize {
+        self.width() / LANES
+    }
+
+    /// A vector of the width.
+    #[inline(always)]
+    pub fn vector(&self, index: usize) -> Vector {
+        let of_phase = self.channels.div_ceil(LANES);
+        let (phase, first) = (index / of_phase, index % of_phase * LANES);
+        Vector { phase, first, count: LANES.min(self.channels - first) }
+    }
+
+    /// Blocks of 32 columns.
     pub fn blocks(&self) -> usize {
         self.width().div_ceil(COLUMNS)
     }
 
-    /// The vectors of each block: two, or one in the last.
-    pub fn vectors(&self, block: usize) -> usize {
-        (self.width() / LANES - 2 * block).min(2)
-    }
-
-    /// Phase and first channel of a vector of the width.
-    pub fn vector(&self, index: usize) -> (usize, usize) {
-        (index * LANES / self.phase(), index * LANES % self.phase())
-    }
-
-    /// Frequencies ← M (square) Mᵀ for all tiles of some images and all channels; zeros outside the map.
-    #[inline(always)]
-    pub fn analyse<T: Element, M: Matrix<N, P>, const N: usize, const P: usize>(
-        &self,
-        images: &[T],
-        frequencies: &mut [T],
-        layout: Layout,
-    ) {
-        let places = layout.places();
-        let zeros = Buffer::filled(self.channels, T::zero());
-        // What the tile below will read: whoever reads tile by tile is not foreseen by the processor.
-        let below = TILE * self.step * self.size[1] * self.channels;
-        for tile in 0..images.len() / self.image() * self.tiles_of_image() {
-            for phase in 0..self.step * self.step {
-                let square = self.square::<P>(tile, phase);
-                let mut pixels = [[&zeros[..]; P]; P];
-                for (i, pixels) in pixels.iter_mut().enumerate() {
-                    for (j, channels) in pixels.iter_mut().enumerate() {
-                        if let Some(pixel) = square.pixel(i, j) {
-                            *channels = &images[pixel..][..self.channels];
-                        }
-                    }
-                }
-                for first in (0..self.channels).step_by(LANES) {
-                    let place = places[(phase * self.phase() + first) / LANES];
-                    let out = &mut frequencies[place.of_tile(tile)..];
-                    pixels[..TILE].iter().flat_map(|pixels| &pixels[..TILE]).for_each(|channels| {
-                        fetch::to_read(channels.as_ptr().wrapping_add(below + first));
-                    });
-                    transform::<T, M, N, P>(
-                        #[inline(always)]
-                        |i, j| load(&pixels[i][j][first..]),
-                        #[inline(always)]
-                        |i, j, lanes| store(&lanes, &mut out[(i * N + j) * place.plane..]),
-                    );
-                }
-            }
-        }
-    }
-
-    /// Squares of some images ← M (frequencies) Mᵀ for a block of columns, then the epilogue; where squares overlap they are
-    /// added up. `images` begins with image `first`; no other task may hold its channels of this block.
-    #[inline(always)]
-    pub fn synthesise<T: Element, M: Matrix<P, N>, const N: usize, const P: usize>(
-        &self,
-        block: usize,
-        frequencies: &[T],
-        plane: usize,
-        epilogue: Epilogue<T>,
-        images: Shared<T>,
-        range: std::ops::Range<usize>,
-    ) {
-        let overlap = P - TILE;
-        for i in 0..self.vectors(block) {
-            let (phase, first) = self.vector(2 * block + i);
-            let channels = first..self.channels.min(first + LANES);
-            let bias = epilogue.bias.map_or(Lanes::zero(), |bias| load(&bias[channels.clone()]));
-            // SAFETY: the caller's promise; one pixel at a time is held here.
-            let pixel = |at: usize| unsafe { images.part(at + first, channels.len()) };
-            if overlap > 0 && !self.is_covered(overlap) {
-                (range.start * self.image()..range.end * self.image())
-                    .step_by(self.channels)
-                    .for_each(|at| store(&bias, pixel(at)));
-            }
-            for tile in 0..range.len() * self.tiles_of_image() {
-                let square = self.square::<P>(range.start * self.tiles_of_image() + tile, phase);
-                let [row, column] = self.place(tile);
-                let ahead = self.square::<P>(range.start * self.tiles_of_image() + tile + AHEAD, phase);
-                for i in overlap..P {
-                    for j in overlap..P {
-                        if let Some(at) = ahead.pixel(i, j) {
-                            fetch::to_write(images.at(at + first));
-                        }
-                    }
-                }
-                let from = &frequencies[tile / 8 * 256 + tile % 8 * COLUMNS + i * LANES..];
-                transform::<T, M, P, N>(
-                    #[inline(always)]
-                    |i, j| load(&from[(i * N + j) * plane..]),
-                    #[inline(always)]
-                    |i, j, lanes| {
-                        if let Some(at) = square.pixel(i, j) {
-                            let to = pixel(at);
-                            // The tiles before, in the order of rows, have been here.
-                            let again = (i < overlap && row > 0) || (j < overlap && column > 0);
-                            store(&add(&lanes, &if again { load(to) } else { bias }), to);
-                        }
-                    },
-                );
-            }
-        }
+    /// The vectors of a block: two, or one in the last.
+    pub fn vectors_of(&self, block: usize) -> Range<usize> {
+        2 * block..self.vectors().min(2 * block + 2)
     }
 
     /// Whether every pixel belongs to a square that reaches `overlap` pixels into the next.
@@ -201,5 +133,155 @@ impl Tiled {
             }
         }
         square
+    }
+}
+
+/// Frequencies ← M (square) Mᵀ for all tiles of some images and some vectors of channels; zeros outside the map.
+pub struct Analyse<'a, M, const N: usize, const P: usize> {
+    pub map: Tiled,
+    pub images: &'a [f32],
+    pub vectors: Range<usize>,
+    /// Of these vectors only.
+    pub layout: Layout,
+    pub frequencies: &'a mut [f32],
+    pub matrix: PhantomData<M>,
+}
+
+impl<M: Matrix<N, P>, const N: usize, const P: usize> Kernel for Analyse<'_, M, N, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Analyse { map, images, vectors, layout, frequencies, .. } = self;
+        let places = layout.places();
+        // What the tile below will read: whoever reads tile by tile is not foreseen by the processor.
+        let below = TILE * map.step * map.size[1] * map.channels;
+        for tile in 0..images.len() / map.image() * map.tiles_of_image() {
+            let mut last = None;
+            for (index, place) in vectors.clone().zip(&places) {
+                let vector = map.vector(index);
+                let square = match last.take() {
+                    Some((phase, square)) if phase == vector.phase => square,
+                    _ => map.square::<P>(tile, vector.phase),
+                };
+                for i in 0..TILE {
+                    for j in 0..TILE {
+                        if let Some(pixel) = square.pixel(i, j) {
+                            fetch::to_read(images.as_ptr().wrapping_add(pixel + below + vector.first));
+                        }
+                    }
+                }
+                for part in (0..LANES).step_by(S::LANES) {
+                    let channels = vector.part(part, S::LANES);
+                    let out = &mut frequencies[place.of_tile(tile) + part..];
+                    transform::<S, M, N, P>(
+                        simd,
+                        #[inline(always)]
+                        |i, j| match square.pixel(i, j) {
+                            Some(pixel) => simd.load(&images[pixel + channels.start..][..channels.len()]),
+                            None => simd.zero(),
+                        },
+                        #[inline(always)]
+                        |i, j, value| simd.store(value, &mut out[(i * N + j) * place.plane..]),
+                    );
+                }
+                last = Some((vector.phase, square));
+            }
+        }
+    }
+}
+
+/// Squares of some images ← M (frequencies) Mᵀ for a block of columns, then the epilogue; where squares overlap they are
+/// added up.
+pub struct Synthesise<'a, M, const N: usize, const P: usize> {
+    pub map: Tiled,
+    pub block: usize,
+    pub frequencies: &'a [f32],
+    /// From one frequency to the next.
+    pub plane: usize,
+    pub epilogue: Epilogue<'a, f32>,
+    /// No other task may hold the channels of the block in the images of the range.
+    pub images: Shared<'a, f32>,
+    pub range: Range<usize>,
+    pub matrix: PhantomData<M>,
+}
+
+impl<M: Matrix<P, N>, const N: usize, const P: usize> Kernel for Synthesise<'_, M, N, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Synthesise { map, block, range, images, .. } = &self;
+        let overlap = P - TILE;
+        let tiles = range.start * map.tiles_of_image()..range.end * map.tiles_of_image();
+        for (i, index) in map.vectors_of(*block).enumerate() {
+            let vector = map.vector(index);
+            if overlap > 0 && !map.is_covered(overlap) {
+                self.fill(simd, vector);
+            }
+            for tile in tiles.clone() {
+                let square = map.square::<P>(tile, vector.phase);
+                let ahead = map.square::<P>(tile + AHEAD, vector.phase);
+                for i in overlap..P {
+                    for j in overlap..P {
+                        if let Some(pixel) = ahead.pixel(i, j) {
+                            fetch::to_write(images.address(pixel + vector.first));
+                        }
+                    }
+                }
+                let at = tile - tiles.start;
+                let from = at / ROWS * ROWS * COLUMNS + at % ROWS * COLUMNS + i * LANES;
+                for part in (0..LANES).step_by(S::LANES) {
+                    self.square(simd, &square, map.place(tile), vector.part(part, S::LANES), from + part);
+                }
+            }
+        }
+    }
+}
+
+impl<M: Matrix<P, N>, const N: usize, const P: usize> Synthesise<'_, M, N, P> {
+    /// One square, for the channels of a vector.
+    #[inline(always)]
+    fn square<S: Simd>(
+        &self,
+        simd: S,
+        square: &Square<P>,
+        [row, column]: [usize; 2],
+        channels: Range<usize>,
+        from: usize,
+    ) {
+        let overlap = P - TILE;
+        let from = &self.frequencies[from..];
+        let bias = self.epilogue.bias_of(simd, channels.clone());
+        transform::<S, M, P, N>(
+            simd,
+            #[inline(always)]
+            |i, j| simd.load(&from[(i * N + j) * self.plane..]),
+            #[inline(always)]
+            |i, j, value| {
+                if let Some(pixel) = square.pixel(i, j) {
+                    // SAFETY: no other task holds these channels, and here one pixel is held at a time.
+                    let to = unsafe { self.images.part(pixel + channels.start, channels.len()) };
+                    // The tiles before, in the order of rows, have been here.
+                    let again = (i < overlap && row > 0) || (j < overlap && column > 0);
+                    let value = simd.add(value, if again { simd.load(to) } else { bias });
+                    simd.store(if overlap == 0 { self.epilogue.activate(simd, value) } else { value }, to);
+                }
+            },
+        );
+    }
+
+    /// The bias in all pixels, for those that no square reaches.
+    #[inline(always)]
+    fn fill<S: Simd>(&self, simd: S, vector: Vector) {
+        for part in (0..LANES).step_by(S::LANES) {
+            let channels = vector.part(part, S::LANES);
+            let bias = self.epilogue.bias_of(simd, channels.clone());
+            let pixels = self.range.start * self.map.image()..self.range.end * self.map.image();
+            for pixel in pixels.step_by(self.map.channels) {
+                // SAFETY: no other task holds these channels, and here one pixel is held at a time.
+                simd.store(bias, unsafe { self.images.part(pixel + channels.start, channels.len()) });
+            }
+        }
     }
 }

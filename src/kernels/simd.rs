@@ -1,0 +1,312 @@
+//! The vectors of the CPU levels.
+//!
+//! A value of a type that is [`Simd`] exists only where its instructions are available: [`run`] makes it, inside a function
+//! that is compiled for them. So arithmetic on vectors is safe. All of it must be inlined there: a function or closure that
+//! is not `#[inline(always)]` would be compiled without the instructions.
+
+use super::Level;
+
+/// The vectors of one CPU level.
+pub trait Simd: Copy {
+    /// Floats in a vector.
+    const LANES: usize;
+    /// Rows of a register tile that is two vectors wide: with the vectors of a row of B, they fill the registers.
+    const ROWS: usize;
+    /// A vector.
+    type Vector: Copy;
+
+    /// `value` in every lane.
+    fn splat(self, value: f32) -> Self::Vector;
+    /// a + b
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a − b
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a·b
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a·b + c, rounded once.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// Where a > 0 b, elsewhere (NaN included) c.
+    fn if_positive(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+
+    /// `LANES` floats.
+    ///
+    /// # Safety
+    /// They must lie there.
+    unsafe fn load_all(self, from: *const f32) -> Self::Vector;
+    /// The first `n` ≤ `LANES` floats, and zeros.
+    ///
+    /// # Safety
+    /// So many must lie there.
+    unsafe fn load_first(self, from: *const f32, n: usize) -> Self::Vector;
+    /// Writes `LANES` floats.
+    ///
+    /// # Safety
+    /// They must have room there.
+    unsafe fn store_all(self, value: Self::Vector, to: *mut f32);
+    /// Writes the first `n` ≤ `LANES` floats.
+    ///
+    /// # Safety
+    /// So many must have room there.
+    unsafe fn store_first(self, value: Self::Vector, to: *mut f32, n: usize);
+
+    /// Zeros.
+    #[inline(always)]
+    fn zero(self) -> Self::Vector {
+        self.splat(0.0)
+    }
+
+    /// The first `LANES` floats of a slice, zeros after its end.
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> Self::Vector {
+        // SAFETY: so many lie in the slice.
+        unsafe {
+            match from.len() >= Self::LANES {
+                true => self.load_all(from.as_ptr()),
+                false => self.load_first(from.as_ptr(), from.len()),
+            }
+        }
+    }
+
+    /// Writes the first lanes of a vector, as many as the slice has room for.
+    #[inline(always)]
+    fn store(self, value: Self::Vector, to: &mut [f32]) {
+        // SAFETY: so many have room in the slice.
+        unsafe {
+            match to.len() >= Self::LANES {
+                true => self.store_all(value, to.as_mut_ptr()),
+                false => self.store_first(value, to.as_mut_ptr(), to.len()),
+            }
+        }
+    }
+}
+
+/// Something to be computed with the vectors of any level.
+pub trait Kernel {
+    /// What it gives.
+    type Output;
+    /// Computes it; `#[inline(always)]`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Runs a kernel with the vectors of a level.
+pub fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a `Level` in force was checked to be available.
+        Level::Avx512 => unsafe { x86::avx512(kernel) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx2 => unsafe { x86::avx2(kernel) },
+        _ => kernel.run(Plain),
+    }
+}
+
+/// Arrays for any machine.
+#[derive(Clone, Copy)]
+struct Plain;
+
+/// The lanes of [`Plain`].
+type Array = [f32; 8];
+
+#[inline(always)]
+fn lanes(f: impl Fn(usize) -> f32) -> Array {
+    std::array::from_fn(f)
+}
+
+impl Simd for Plain {
+    const LANES: usize = 8;
+    const ROWS: usize = 4;
+    type Vector = Array;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Array {
+        [value; 8]
+    }
+    #[inline(always)]
+    fn add(self, a: Array, b: Array) -> Array {
+        lanes(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    fn sub(self, a: Array, b: Array) -> Array {
+        lanes(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    fn mul(self, a: Array, b: Array) -> Array {
+        lanes(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Array, b: Array, c: Array) -> Array {
+        lanes(|i| a[i] * b[i] + c[i]) // Rounded twice: once would call a function where there is no such instruction.
+    }
+    #[inline(always)]
+    fn if_positive(self, a: Array, b: Array, c: Array) -> Array {
+        lanes(|i| if a[i] > 0.0 { b[i] } else { c[i] })
+    }
+    #[inline(always)]
+    unsafe fn load_all(self, from: *const f32) -> Array {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<Array>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, n: usize) -> Array {
+        // SAFETY: the caller's promise.
+        lanes(|i| if i < n { unsafe { *from.add(i) } } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn store_all(self, value: Array, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { to.cast::<Array>().write_unaligned(value) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, value: Array, to: *mut f32, n: usize) {
+        // SAFETY: the caller's promise.
+        value.iter().enumerate().take(n).for_each(|(i, &x)| unsafe { *to.add(i) = x });
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Kernel, Simd};
+    use std::arch::x86_64::*;
+
+    /// Proof that AVX-512 is available. All `unsafe` calls below rest on it, and on the caller's promise about pointers.
+    #[derive(Clone, Copy)]
+    pub struct Avx512(());
+
+    /// Proof that AVX2 and FMA are available, likewise.
+    #[derive(Clone, Copy)]
+    pub struct Avx2(());
+
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    pub fn avx512<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run(Avx512(()))
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub fn avx2<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run(Avx2(()))
+    }
+
+    impl Simd for Avx512 {
+        const LANES: usize = 16;
+        const ROWS: usize = 8;
+        type Vector = __m512;
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> __m512 {
+            // SAFETY: `self` is the proof, here and below.
+            unsafe { _mm512_set1_ps(value) }
+        }
+        #[inline(always)]
+        fn add(self, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: as above.
+            unsafe { _mm512_add_ps(a, b) }
+        }
+        #[inline(always)]
+        fn sub(self, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: as above.
+            unsafe { _mm512_sub_ps(a, b) }
+        }
+        #[inline(always)]
+        fn mul(self, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: as above.
+            unsafe { _mm512_mul_ps(a, b) }
+        }
+        #[inline(always)]
+        fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+            // SAFETY: as above.
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        fn if_positive(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+            // SAFETY: as above.
+            unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, _mm512_setzero_ps()), c, b) }
+        }
+        #[inline(always)]
+        unsafe fn load_all(self, from: *const f32) -> __m512 {
+            // SAFETY: as above.
+            unsafe { _mm512_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn load_first(self, from: *const f32, n: usize) -> __m512 {
+            // SAFETY: as above; what the mask leaves out is not touched.
+            unsafe { _mm512_maskz_loadu_ps(((1u32 << n) - 1) as __mmask16, from) }
+        }
+        #[inline(always)]
+        unsafe fn store_all(self, value: __m512, to: *mut f32) {
+            // SAFETY: as above.
+            unsafe { _mm512_storeu_ps(to, value) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(self, value: __m512, to: *mut f32, n: usize) {
+            // SAFETY: as above; what the mask leaves out is not touched.
+            unsafe { _mm512_mask_storeu_ps(to, ((1u32 << n) - 1) as __mmask16, value) }
+        }
+    }
+
+    impl Avx2 {
+        /// The mask of the first `n` floats of eight.
+        #[inline(always)]
+        fn first(self, n: usize) -> __m256i {
+            // SAFETY: `self` is the proof, here and below.
+            unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+        }
+    }
+
+    impl Simd for Avx2 {
+        const LANES: usize = 8;
+        const ROWS: usize = 6;
+        type Vector = __m256;
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> __m256 {
+            // SAFETY: as above.
+            unsafe { _mm256_set1_ps(value) }
+        }
+        #[inline(always)]
+        fn add(self, a: __m256, b: __m256) -> __m256 {
+            // SAFETY: as above.
+            unsafe { _mm256_add_ps(a, b) }
+        }
+        #[inline(always)]
+        fn sub(self, a: __m256, b: __m256) -> __m256 {
+            // SAFETY: as above.
+            unsafe { _mm256_sub_ps(a, b) }
+        }
+        #[inline(always)]
+        fn mul(self, a: __m256, b: __m256) -> __m256 {
+            // SAFETY: as above.
+            unsafe { _mm256_mul_ps(a, b) }
+        }
+        #[inline(always)]
+        fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+            // SAFETY: as above.
+            unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        fn if_positive(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+            // SAFETY: as above.
+            unsafe { _mm256_blendv_ps(c, b, _mm256_cmp_ps::<_CMP_GT_OQ>(a, _mm256_setzero_ps())) }
+        }
+        #[inline(always)]
+        unsafe fn load_all(self, from: *const f32) -> __m256 {
+            // SAFETY: as above.
+            unsafe { _mm256_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn load_first(self, from: *const f32, n: usize) -> __m256 {
+            // SAFETY: as above; what the mask leaves out is not touched.
+            unsafe { _mm256_maskload_ps(from, self.first(n)) }
+        }
+        #[inline(always)]
+        unsafe fn store_all(self, value: __m256, to: *mut f32) {
+            // SAFETY: as above.
+            unsafe { _mm256_storeu_ps(to, value) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(self, value: __m256, to: *mut f32, n: usize) {
+            // SAFETY: as above; what the mask leaves out is not touched.
+            unsafe { _mm256_maskstore_ps(to, self.first(n), value) }
+        }
+    }
+}
