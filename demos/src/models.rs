@@ -74,7 +74,7 @@ impl Generator {
         let [channels, side] = self.start;
         let mut x = self.dense.forward(pass, z).reshape([z.shape()[0], channels, side, side]);
         for (deconv, norm) in &self.ups {
-            x = norm.forward(pass, &deconv.forward(pass, &x)).relu();
+            x = norm.forward_relu(pass, &deconv.forward(pass, &x));
         }
         self.to_image.forward(pass, &x).tanh()
     }
@@ -112,7 +112,7 @@ impl Discriminator {
     pub fn forward<T: Element>(&self, pass: &Pass<T>, x: &Var<T>) -> Var<T> {
         let mut x = x.clone();
         for conv in &self.convs {
-            x = conv.forward(pass, &x).leaky_relu(SLOPE);
+            x = conv.forward_leaky_relu(pass, &x, SLOPE);
         }
         self.dense.forward(pass, &x.flatten())
     }

@@ -90,15 +90,56 @@ impl Running {
     }
 }
 
-/// `out = (x − mean)·scale + shift` by columns.
-pub fn normalize<T: Element>(out: &mut [T], x: &[T], mean: &[T], scale: &[T], shift: &[T]) {
-    by_rows(out, mean.len(), |start, y| {
-        for (y, x) in y.chunks_exact_mut(mean.len()).zip(x[start..].chunks_exact(mean.len())) {
-            for ((y, &x), ((&mean, &scale), &shift)) in y.iter_mut().zip(x).zip(mean.iter().zip(scale).zip(shift)) {
-                *y = (x - mean) * scale + shift;
+/// y = (x − mean)·scale + shift, with one of each for every column.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine<'a, T> {
+    /// What is taken off.
+    pub mean: &'a [T],
+    /// The factor.
+    pub scale: &'a [T],
+    /// What is added.
+    pub shift: &'a [T],
+}
+
+impl<T: Element> Affine<'_, T> {
+    #[inline(always)]
+    fn of(&self, column: usize, x: T) -> T {
+        (x - self.mean[column]) * self.scale[column] + self.shift[column]
+    }
+
+    /// The gradient that reaches y: `g`, or with a ReLU behind y only where y is positive.
+    #[inline(always)]
+    fn gated(&self, column: usize, x: T, g: T, relu: bool) -> T {
+        if relu && self.of(column, x) <= T::zero() { T::zero() } else { g }
+    }
+
+    /// The same as slices of one length, which the compiler then knows.
+    #[inline(always)]
+    fn columns(&self) -> Self {
+        let n = self.mean.len();
+        Affine { mean: &self.mean[..n], scale: &self.scale[..n], shift: &self.shift[..n] }
+    }
+}
+
+/// `out = y`, or max(y, 0), by columns.
+pub fn normalize<T: Element>(out: &mut [T], x: &[T], affine: &Affine<T>, relu: bool) {
+    let n = affine.mean.len();
+    by_rows(
+        out,
+        n,
+        #[inline(always)]
+        |start, y| {
+            let affine = affine.columns();
+            // Not `max`, which would turn NaN to 0.
+            let floor = if relu { T::zero() } else { T::neg_infinity() };
+            for (y, x) in y.chunks_exact_mut(n).zip(x[start..].chunks_exact(n)) {
+                for (i, (y, &x)) in y.iter_mut().zip(x).enumerate() {
+                    let value = affine.of(i, x);
+                    *y = if value <= floor { floor } else { value };
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Σ x of each column, every element added in `f64`: where terms cancel, the sum is 0 and not what rounding leaves.
@@ -119,28 +160,35 @@ pub fn sums<T: Element>(x: &[T], channels: usize) -> Vec<f64> {
     all
 }
 
-/// `(Σ g, Σ g·(x − mean))` of each column.
-pub fn gradient_sums<T: Element>(x: &[T], g: &[T], mean: &[T]) -> (Vec<f64>, Vec<f64>) {
-    let channels = mean.len();
+/// `(Σ g, Σ g·(x − mean))` of each column, where with a ReLU behind y only the g of positive y count.
+pub fn gradient_sums<T: Element>(x: &[T], g: &[T], affine: &Affine<T>, relu: bool) -> (Vec<f64>, Vec<f64>) {
+    let channels = affine.mean.len();
     let start = || (vec![0.0; channels], vec![0.0; channels]);
-    let parts = over_blocks(x.len(), channels, |range, chunk| {
-        let mut all = start();
-        let (mut sum, mut dot) = (vec![T::zero(); channels], vec![T::zero(); channels]);
-        for (x, g) in x[range.clone()].chunks(chunk).zip(g[range].chunks(chunk)) {
-            sum.fill(T::zero());
-            dot.fill(T::zero());
-            for (x, g) in x.chunks_exact(channels).zip(g.chunks_exact(channels)) {
-                let sums = sum.iter_mut().zip(&mut dot);
-                for (((sum, dot), &mean), (&x, &g)) in sums.zip(mean).zip(x.iter().zip(g)) {
-                    *sum += g;
-                    *dot += g * (x - mean);
+    let parts = over_blocks(
+        x.len(),
+        channels,
+        #[inline(always)]
+        |range, chunk| {
+            let affine = affine.columns();
+            let mut all = start();
+            let (mut sum, mut dot) = (vec![T::zero(); channels], vec![T::zero(); channels]);
+            for (x, g) in x[range.clone()].chunks(chunk).zip(g[range].chunks(chunk)) {
+                sum.fill(T::zero());
+                dot.fill(T::zero());
+                for (x, g) in x.chunks_exact(channels).zip(g.chunks_exact(channels)) {
+                    let (sum, dot) = (&mut sum[..channels], &mut dot[..channels]);
+                    for i in 0..channels {
+                        let g = affine.gated(i, x[i], g[i], relu);
+                        sum[i] += g;
+                        dot[i] += g * (x[i] - affine.mean[i]);
+                    }
                 }
+                all.0.iter_mut().zip(&sum).for_each(|(all, sum)| *all += sum.f64());
+                all.1.iter_mut().zip(&dot).for_each(|(all, dot)| *all += dot.f64());
             }
-            all.0.iter_mut().zip(&sum).for_each(|(all, sum)| *all += sum.f64());
-            all.1.iter_mut().zip(&dot).for_each(|(all, dot)| *all += dot.f64());
-        }
-        all
-    });
+            all
+        },
+    );
     parts.into_iter().fold(start(), |mut all, part| {
         all.0.iter_mut().zip(&part.0).for_each(|(all, part)| *all += part);
         all.1.iter_mut().zip(&part.1).for_each(|(all, part)| *all += part);
@@ -148,18 +196,31 @@ pub fn gradient_sums<T: Element>(x: &[T], g: &[T], mean: &[T]) -> (Vec<f64>, Vec
     })
 }
 
-/// `out = a·g + b·(x − mean) + c` by columns.
-pub fn input_gradient<T: Element>(out: &mut [T], x: &[T], g: &[T], mean: &[T], [a, b, c]: [&[T]; 3]) {
-    let n = mean.len();
-    by_rows(out, n, |start, out| {
-        let inputs = x[start..].chunks_exact(n).zip(g[start..].chunks_exact(n));
-        for (out, (x, g)) in out.chunks_exact_mut(n).zip(inputs) {
-            let (x, g, mean, a, b, c) = (&x[..n], &g[..n], &mean[..n], &a[..n], &b[..n], &c[..n]);
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = a[i] * g[i] + (b[i] * (x[i] - mean[i]) + c[i]);
+/// `out = a·g + b·(x − mean) + c` by columns, with g as in [`gradient_sums`].
+pub fn input_gradient<T: Element>(
+    out: &mut [T],
+    x: &[T],
+    g: &[T],
+    affine: &Affine<T>,
+    relu: bool,
+    [a, b, c]: [&[T]; 3],
+) {
+    let n = affine.mean.len();
+    by_rows(
+        out,
+        n,
+        #[inline(always)]
+        |start, out| {
+            let affine = affine.columns();
+            let inputs = x[start..].chunks_exact(n).zip(g[start..].chunks_exact(n));
+            for (out, (x, g)) in out.chunks_exact_mut(n).zip(inputs) {
+                let (x, g, a, b, c) = (&x[..n], &g[..n], &a[..n], &b[..n], &c[..n]);
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out = a[i] * affine.gated(i, x[i], g[i], relu) + (b[i] * (x[i] - affine.mean[i]) + c[i]);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Runs `f(range of elements, chunk)` on fixed blocks of whole rows; the results are in the order of the blocks.

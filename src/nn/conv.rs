@@ -47,6 +47,17 @@ impl Conv2d {
         let bias = self.bias.map(|bias| pass.param(bias));
         x.conv2d(&self.weight.var(pass), bias.as_ref(), &self.options)
     }
+
+    /// [`forward`](Conv2d::forward), then the leaky ReLU of this slope, in one pass over memory; see
+    /// [`Var::conv2d_leaky_relu`].
+    ///
+    /// # Panics
+    /// As [`forward`](Conv2d::forward), and if the slope is not above 0.
+    #[track_caller]
+    pub fn forward_leaky_relu<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>, slope: f64) -> Var<T> {
+        let bias = self.bias.map(|bias| pass.param(bias));
+        x.conv2d_leaky_relu(&self.weight.var(pass), bias.as_ref(), &self.options, slope)
+    }
 }
 
 /// A transposed convolution: (N, in, H, W) to (N, out, H', W'), with `weight` (in, out/groups, kh, kw) and `bias`

@@ -2,6 +2,7 @@
 
 use super::init::Role;
 use super::{BufferId, CounterId, Init, Mode, ParamId, Pass, Scope};
+use crate::ops::BatchStats;
 use crate::{Element, Rng, Shape, Tensor, Var};
 
 /// What is added to a variance before its root is taken (PyTorch's value).
@@ -60,33 +61,62 @@ impl BatchNorm {
     /// store than the pass.
     #[track_caller]
     pub fn forward<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>) -> Var<T> {
-        let (shape, channels) = (x.shape(), self.channels);
-        let fits = matches!(shape.len(), 2 | 4) && shape[1] == channels;
-        assert!(fits, "BatchNorm: input {shape}: expected (N, {channels}) or (N, {channels}, H, W)");
-        let (gamma, beta) = match self.affine {
-            Some((gamma, beta)) => (pass.param(gamma), pass.param(beta)),
-            None => (Tensor::ones([channels]).into(), Tensor::zeros([channels]).into()),
-        };
+        let (gamma, beta) = self.gamma_and_beta(pass, x);
         if pass.mode() == Mode::Eval {
-            return x.batch_norm_eval(&gamma, &beta, &pass.buffer(self.mean), &pass.buffer(self.var), EPS);
+            return self.evaluate(pass, x, &gamma, &beta);
         }
-        let count = shape.size() / channels.max(1);
-        assert!(count > 1, "BatchNorm: input {shape}: expected more than one value per channel in training");
         let (y, stats) = x.batch_norm_train(&gamma, &beta, EPS);
-        if pass.mode() == Mode::Train {
-            let unbias = count as f64 / (count - 1) as f64;
-            self.track(pass, self.mean, &stats.mean, 1.0);
-            self.track(pass, self.var, &stats.var, unbias);
-            pass.increment(self.batches);
-        }
+        self.track(pass, &stats);
         y
     }
 
-    /// Moves a running statistic towards `scale` times that of the batch.
-    fn track<T: Element>(&self, pass: &Pass<'_, T>, id: BufferId, batch: &Tensor<T>, scale: f64) {
-        let (keep, scale) = (T::of(1.0 - MOMENTUM), T::of(MOMENTUM * scale));
-        let old = pass.buffer(id);
-        pass.set_buffer(id, old.zip(batch, *old.shape(), |old, new| keep * old + scale * new));
+    /// [`forward`](BatchNorm::forward), then the ReLU, in training without a pass over memory of its own; see
+    /// [`Var::batch_norm_relu_train`].
+    ///
+    /// # Panics
+    /// As [`forward`](BatchNorm::forward).
+    #[track_caller]
+    pub fn forward_relu<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        let (gamma, beta) = self.gamma_and_beta(pass, x);
+        if pass.mode() == Mode::Eval {
+            return self.evaluate(pass, x, &gamma, &beta).relu();
+        }
+        let (y, stats) = x.batch_norm_relu_train(&gamma, &beta, EPS);
+        self.track(pass, &stats);
+        y
+    }
+
+    /// γ and β for an input that fits.
+    #[track_caller]
+    fn gamma_and_beta<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>) -> (Var<T>, Var<T>) {
+        let (shape, channels) = (x.shape(), self.channels);
+        let fits = matches!(shape.len(), 2 | 4) && shape[1] == channels;
+        assert!(fits, "BatchNorm: input {shape}: expected (N, {channels}) or (N, {channels}, H, W)");
+        let enough = pass.mode() == Mode::Eval || shape.size() / channels.max(1) > 1;
+        assert!(enough, "BatchNorm: input {shape}: expected more than one value per channel in training");
+        match self.affine {
+            Some((gamma, beta)) => (pass.param(gamma), pass.param(beta)),
+            None => (Tensor::ones([channels]).into(), Tensor::zeros([channels]).into()),
+        }
+    }
+
+    #[track_caller]
+    fn evaluate<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>, gamma: &Var<T>, beta: &Var<T>) -> Var<T> {
+        x.batch_norm_eval(gamma, beta, &pass.buffer(self.mean), &pass.buffer(self.var), EPS)
+    }
+
+    /// In [`Mode::Train`], moves the running statistics a tenth towards those of the batch.
+    fn track<T: Element>(&self, pass: &Pass<'_, T>, stats: &BatchStats<T>) {
+        if pass.mode() != Mode::Train {
+            return;
+        }
+        let unbias = stats.count as f64 / (stats.count - 1) as f64;
+        for (id, batch, scale) in [(self.mean, &stats.mean, 1.0), (self.var, &stats.var, unbias)] {
+            let (keep, scale) = (T::of(1.0 - MOMENTUM), T::of(MOMENTUM * scale));
+            let old = pass.buffer(id);
+            pass.set_buffer(id, old.zip(batch, *old.shape(), |old, new| keep * old + scale * new));
+        }
+        pass.increment(self.batches);
     }
 }
 

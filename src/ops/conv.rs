@@ -8,6 +8,7 @@
 //! Maps are (N, C, H, W), in memory channels-last. Weights are (K, C/groups, R, S), in memory R, S, C, K: both have
 //! the channels innermost, where the kernels vectorise. What lies otherwise is copied.
 
+use super::elementwise::Gate;
 use crate::kernels::conv::{self, ConvShape, Epilogue};
 use crate::kernels::{Buffer, norm};
 use crate::{Backward, Element, Shape, Tensor, Var};
@@ -70,17 +71,59 @@ impl<T: Element> Var<T> {
     /// If shapes and options do not fit each other, or the kernel is larger than the padded map.
     #[track_caller]
     pub fn conv2d(&self, weight: &Var<T>, bias: Option<&Var<T>>, options: &Conv2dOptions) -> Var<T> {
+        self.convolve(weight, bias, self.forward_geometry("conv2d", weight, bias, options))
+    }
+
+    /// [`conv2d`](Var::conv2d), then [`leaky_relu`](Var::leaky_relu), without a pass over memory for the latter: with
+    /// p = w ∗ x + b, y = p where p > 0, else slope·p. Since y has the sign of p, p̄ = ȳ times 1 or slope can be read off
+    /// y, and then the gradients are those of [`conv2d`](Var::conv2d).
+    ///
+    /// # Panics
+    /// As [`conv2d`](Var::conv2d), and if the slope is not above 0.
+    #[track_caller]
+    pub fn conv2d_leaky_relu(
+        &self,
+        weight: &Var<T>,
+        bias: Option<&Var<T>>,
+        options: &Conv2dOptions,
+        slope: f64,
+    ) -> Var<T> {
+        let (x, w) = (self.shape(), weight.shape());
+        assert!(slope > 0.0, "conv2d_leaky_relu: x {x}, weight {w}: expected a slope above 0, found {slope}");
+        let shape = self.forward_geometry("conv2d_leaky_relu", weight, bias, options);
+        let value = self.convolved(weight, bias, shape, slope);
+        let (x, w, y) = (self.saved_for(weight), weight.saved_for(self), value.clone());
+        let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
+            let grad = &grad.gate(&y, Gate::Positive { slope });
+            back.give(0, |back| grad.convolve_transposed(&back.var(&w), None, shape));
+            back.give(1, |back| back.var(&x).correlate(grad, shape));
+            give_bias(grad, back);
+        };
+        match bias {
+            None => Var::record("conv2d_leaky_relu", &[self, weight], value, rule),
+            Some(bias) => Var::record("conv2d_leaky_relu", &[self, weight, bias], value, rule),
+        }
+    }
+
+    /// The sizes of a convolution of this map, checked.
+    #[track_caller]
+    fn forward_geometry(
+        &self,
+        name: &str,
+        weight: &Var<T>,
+        bias: Option<&Var<T>>,
+        options: &Conv2dOptions,
+    ) -> ConvShape {
         let (x, w) = (*self.shape(), *weight.shape());
-        check("conv2d", &x, &w, bias, options, "(N, C, H, W) and (K, C/groups, R, S)", |x, w| {
+        check(name, &x, &w, bias, options, "(N, C, H, W) and (K, C/groups, R, S)", |x, w| {
             (x[1] == w[1] * options.groups && w[0].is_multiple_of(options.groups)).then_some(w[0])
         });
         let reach: [usize; 2] = std::array::from_fn(|i| options.dilation[i] * (w[2 + i].max(1) - 1) + 1);
         let padded: [usize; 2] = std::array::from_fn(|i| x[2 + i] + 2 * options.padding[i]);
         let fits = w[2] > 0 && w[3] > 0 && (0..2).all(|i| padded[i] >= reach[i]);
-        assert!(fits, "conv2d: x {x}, weight {w}, {options:?}: the kernel reaches over {reach:?} of {padded:?} pixels");
+        assert!(fits, "{name}: x {x}, weight {w}, {options:?}: the kernel reaches over {reach:?} of {padded:?} pixels");
         let output = std::array::from_fn(|i| (padded[i] - reach[i]) / options.stride[i] + 1);
-        let shape = geometry(options, [x[0], x[1], w[0]], [x[2], x[3]], output, [w[2], w[3]]);
-        self.convolve(weight, bias, shape)
+        geometry(options, [x[0], x[1], w[0]], [x[2], x[3]], output, [w[2], w[3]])
     }
 
     /// The transposed convolution of maps (N, C, H, W) with a weight (C, K/groups, R, S), plus a bias (K) if given:
@@ -152,12 +195,7 @@ impl<T: Element> Var<T> {
     /// y = w ∗ x + b; x̄ = convᵀ(ȳ, w), w̄ = corr(x, ȳ), b̄ = Σ ȳ over images and pixels.
     #[track_caller]
     fn convolve(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape) -> Var<T> {
-        let y_shape = Shape::from([shape.batch, shape.out_channels, shape.output[0], shape.output[1]]);
-        let value = by_kernel(y_shape, y_shape.channels_last(), |out| {
-            let bias = bias.map(|b| b.value().contiguous());
-            let epilogue = Epilogue { bias: bias.as_ref().map(|b| b.data()) };
-            conv::conv2d(&shape, maps(self).data(), weights(weight).data(), epilogue, out)
-        });
+        let value = self.convolved(weight, bias, shape, 1.0);
         let (x, w) = (self.saved_for(weight), weight.saved_for(self));
         let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
             back.give(0, |back| grad.convolve_transposed(&back.var(&w), None, shape));
@@ -170,14 +208,24 @@ impl<T: Element> Var<T> {
         }
     }
 
+    /// The value of w ∗ x + b, with what is not above 0 times `slope`.
+    fn convolved(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape, slope: f64) -> Tensor<T> {
+        let y_shape = Shape::from([shape.batch, shape.out_channels, shape.output[0], shape.output[1]]);
+        by_kernel(y_shape, y_shape.channels_last(), |out| {
+            let bias = bias.map(|b| b.value().contiguous());
+            let epilogue = Epilogue { bias: bias.as_ref().map(|b| b.data()), slope: T::of(slope) };
+            conv::conv2d(&shape, maps(self).data(), weights(weight).data(), epilogue, out)
+        })
+    }
+
     /// y = convᵀ(x, w) + b; x̄ = w ∗ ȳ, w̄ = corr(ȳ, x), b̄ = Σ ȳ over images and pixels.
     #[track_caller]
     fn convolve_transposed(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape) -> Var<T> {
         let y_shape = Shape::from([shape.batch, shape.in_channels, shape.input[0], shape.input[1]]);
         let value = by_kernel(y_shape, y_shape.channels_last(), |out| {
             let bias = bias.map(|b| b.value().contiguous());
-            let epilogue = Epilogue { bias: bias.as_ref().map(|b| b.data()) };
-            conv::conv2d_input_grad(&shape, maps(self).data(), weights(weight).data(), epilogue, out)
+            let bias = bias.as_ref().map(|b| b.data());
+            conv::conv2d_input_grad(&shape, maps(self).data(), weights(weight).data(), bias, out)
         });
         let (x, w) = (self.saved_for(weight), weight.saved_for(self));
         let rule = move |grad: &Var<T>, back: &mut Backward<T>| {

@@ -4,7 +4,7 @@ use crate::{Backward, Element, Tensor, Var};
 
 /// Where [`Var::gate`] lets a gradient through.
 #[derive(Clone, Copy, Debug)]
-enum Gate {
+pub(super) enum Gate {
     /// x > 0 passes whole, the rest times a slope.
     Positive { slope: f64 },
     /// The sign of x: −1, 0 or 1.
@@ -168,7 +168,7 @@ impl<T: Element> Var<T> {
     /// y = x ⊙ m(by), the factor m being a [`Gate`] that is locally constant, so that x̄ = ȳ ⊙ m(by) and no gradient
     /// goes to `by`: the rule of every piecewise linear function, and its own rule.
     #[track_caller]
-    fn gate(&self, by: &Tensor<T>, gate: Gate) -> Var<T> {
+    pub(super) fn gate(&self, by: &Tensor<T>, gate: Gate) -> Var<T> {
         let (zero, x) = (T::zero(), self.value());
         let value = match gate {
             Gate::Positive { slope } => {

@@ -1,8 +1,9 @@
 //! Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167) and layer normalisation (Ba, Kiros and Hinton 2016,
 //! arXiv:1607.06450).
 
+use super::elementwise::Gate;
 use crate::kernels::{Buffer, norm};
-use crate::{Backward, Element, Shape, Tensor, Var};
+use crate::{Backward, Element, Rule, Shape, Tensor, Var};
 
 /// What a batch says about its channels: the state that the caller may fold into running statistics.
 #[derive(Clone, Debug)]
@@ -32,32 +33,65 @@ impl<T: Element> Var<T> {
     /// nothing about a variance, and its y would be β whatever x is.
     #[track_caller]
     pub fn batch_norm_train(&self, gamma: &Var<T>, beta: &Var<T>, eps: f64) -> (Var<T>, BatchStats<T>) {
-        let channels = check_channels("batch_norm_train", self, &[("gamma", gamma.value()), ("beta", beta.value())]);
+        let (value, stats, rule) = self.normalise_batch("batch_norm_train", gamma, beta, eps, false);
+        (Var::record("batch_norm_train", &[self, gamma, beta], value, rule), stats)
+    }
+
+    /// [`batch_norm_train`](Var::batch_norm_train), then [`relu`](Var::relu), without passes over memory for the latter:
+    /// the gradient passes where γ ⊙ x̂ + β > 0, which the way back computes again from x.
+    ///
+    /// # Panics
+    /// As [`batch_norm_train`](Var::batch_norm_train).
+    #[track_caller]
+    pub fn batch_norm_relu_train(&self, gamma: &Var<T>, beta: &Var<T>, eps: f64) -> (Var<T>, BatchStats<T>) {
+        let (value, stats, rule) = self.normalise_batch("batch_norm_relu_train", gamma, beta, eps, true);
+        (Var::record("batch_norm_relu_train", &[self, gamma, beta], value, rule), stats)
+    }
+
+    /// Value, statistics and rule of batch normalisation in training, with or without the ReLU.
+    #[track_caller]
+    fn normalise_batch(
+        &self,
+        name: &str,
+        gamma: &Var<T>,
+        beta: &Var<T>,
+        eps: f64,
+        relu: bool,
+    ) -> (Tensor<T>, BatchStats<T>, impl Rule<T> + use<T>) {
+        let channels = check_channels(name, self, &[("gamma", gamma.value()), ("beta", beta.value())]);
         let shape = *self.shape();
         let count: usize = shape[0] * shape[2..].iter().product::<usize>();
         assert!(
             count > 1,
-            "batch_norm_train: {count} value(s) per channel in shape {shape}: expected more than 1, to have a variance"
+            "{name}: {count} value(s) per channel in shape {shape}: expected more than 1, to have a variance"
         );
         let x = channels_innermost(self.value());
         let moments = norm::moments(elements(&x), channels);
         let mean = vector(&moments.mean);
         let inverse = vector(&moments.var.iter().map(|var| (var + eps).sqrt().recip()).collect::<Vec<_>>());
-        let value = normalize(&x, &mean, &inverse, gamma.value(), beta.value());
-        let stats = BatchStats { mean: mean.clone(), var: vector(&moments.var), count };
+        let affine = Affine::new(&mean, &inverse, gamma.value(), beta.value());
+        let value = affine.apply(&x, relu);
+        let stats = BatchStats { mean, var: vector(&moments.var), count };
 
         let (x, gamma_saved) = (Var { value: x, ..self.clone() }.saved(), gamma.saved());
+        let y = relu.then(|| value.clone());
         let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
             let (x, gamma) = (back.var(&x), back.var(&gamma_saved));
-            let [dx, dgamma, dbeta] = match back.records() {
-                true => differentiable_rule(&x, &gamma, grad, eps, |i| back.needs(i)),
-                false => fused_rule(x.value(), gamma.value(), grad.value(), &mean, &inverse, back.needs(0)),
+            let [dx, dgamma, dbeta] = match (back.records(), &y) {
+                (true, None) => differentiable_rule(&x, &gamma, grad, eps, |i| back.needs(i)),
+                (true, Some(y)) => {
+                    let grad = &grad.gate(y, Gate::Positive { slope: 0.0 });
+                    differentiable_rule(&x, &gamma, grad, eps, |i| back.needs(i))
+                }
+                (false, _) => {
+                    affine.fused_rule(x.value(), gamma.value(), grad.value(), &inverse, relu, back.needs(0))
+                }
             };
             for (i, gradient) in [dx, dgamma, dbeta].into_iter().enumerate() {
                 back.give(i, |_| gradient.expect("a gradient that is needed was computed"));
             }
         };
-        (Var::record("batch_norm_train", &[self, gamma, beta], value, rule), stats)
+        (value, stats, rule)
     }
 
     /// Batch normalisation in evaluation: y = γ ⊙ x̂ + β, x̂ = (x − m)/√(s + eps), with the running mean m and the
@@ -88,7 +122,7 @@ impl<T: Element> Var<T> {
         let (mean, eps) = (running_mean.contiguous(), T::of(eps));
         let inverse = running_var.map(|var| (var + eps).sqrt().recip()).contiguous();
         let x = channels_innermost(self.value());
-        let value = normalize(&x, &mean, &inverse, gamma.value(), beta.value());
+        let value = Affine::new(&mean, &inverse, gamma.value(), beta.value()).apply(&x, false);
 
         let (x, gamma_saved) = (self.saved_for(gamma), gamma.saved());
         let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
@@ -172,47 +206,62 @@ fn per_channel<T: Element>(vector: &Var<T>, rank: usize) -> Var<T> {
     vector.reshape([channels].into_iter().chain((2..rank).map(|_| 1)).collect::<Shape>())
 }
 
-/// (x − mean)·inverse·γ + β, x having its channels innermost.
-fn normalize<T: Element>(
-    x: &Tensor<T>,
-    mean: &Tensor<T>,
-    inverse: &Tensor<T>,
-    gamma: &Tensor<T>,
-    beta: &Tensor<T>,
-) -> Tensor<T> {
-    let scale = inverse.zip(gamma, *inverse.shape(), |a, b| a * b);
-    let mut out = Buffer::stale(x.size());
-    norm::normalize(&mut out, elements(x), elements(mean), elements(&scale), elements(&beta.contiguous()));
-    Tensor::from_buffer(out, *x.shape(), *x.strides())
+/// y = (x − mean)·scale + shift for each channel.
+struct Affine<T: Element> {
+    mean: Tensor<T>,
+    scale: Tensor<T>,
+    shift: Tensor<T>,
 }
 
-/// The rule of batch normalisation in two passes over memory: the sums, then x̄ = a·ȳ + b·(x − μ) + c with
-/// a = γ/√(σ² + eps), b = −a·γ̄/(n·√(σ² + eps)), c = −a·β̄/n for each channel.
-fn fused_rule<T: Element>(
-    x: &Tensor<T>,
-    gamma: &Tensor<T>,
-    grad: &Tensor<T>,
-    mean: &Tensor<T>,
-    inverse: &Tensor<T>,
-    needs_x: bool,
-) -> [Option<Var<T>>; 3] {
-    let grad = channels_innermost(grad);
-    let (sum, dot) = norm::gradient_sums(elements(x), elements(&grad), elements(mean));
-    let inverse: Vec<f64> = elements(inverse).iter().map(|x| x.f64()).collect();
-    let dgamma: Vec<f64> = dot.iter().zip(&inverse).map(|(dot, inverse)| dot * inverse).collect();
-    let dx = needs_x.then(|| {
-        let n = x.size() as f64 / sum.len() as f64;
-        let gamma = gamma.contiguous();
-        let a: Vec<f64> = elements(&gamma).iter().zip(&inverse).map(|(gamma, inverse)| gamma.f64() * inverse).collect();
-        let each = |f: &dyn Fn(usize) -> f64| (0..a.len()).map(|i| T::of(f(i))).collect::<Vec<T>>();
-        let b = each(&|i| -a[i] * inverse[i] * dgamma[i] / n);
-        let c = each(&|i| -a[i] * sum[i] / n);
-        let a = each(&|i| a[i]);
+impl<T: Element> Affine<T> {
+    /// (x − mean)·inverse·γ + β.
+    fn new(mean: &Tensor<T>, inverse: &Tensor<T>, gamma: &Tensor<T>, beta: &Tensor<T>) -> Self {
+        let scale = inverse.zip(gamma, *inverse.shape(), |a, b| a * b);
+        Affine { mean: mean.contiguous(), scale: scale.contiguous(), shift: beta.contiguous() }
+    }
+
+    fn of_channels(&self) -> norm::Affine<'_, T> {
+        norm::Affine { mean: elements(&self.mean), scale: elements(&self.scale), shift: elements(&self.shift) }
+    }
+
+    /// y, or max(y, 0), of x that has its channels innermost.
+    fn apply(&self, x: &Tensor<T>, relu: bool) -> Tensor<T> {
         let mut out = Buffer::stale(x.size());
-        norm::input_gradient(&mut out, elements(x), elements(&grad), elements(mean), [&a, &b, &c]);
-        Tensor::from_buffer(out, *x.shape(), *x.strides()).into()
-    });
-    [dx, Some(vector(&dgamma).into()), Some(vector(&sum).into())]
+        norm::normalize(&mut out, elements(x), &self.of_channels(), relu);
+        Tensor::from_buffer(out, *x.shape(), *x.strides())
+    }
+
+    /// The rule of batch normalisation in two passes over memory: the sums, then x̄ = a·ȳ + b·(x − μ) + c with
+    /// a = γ/√(σ² + eps), b = −a·γ̄/(n·√(σ² + eps)), c = −a·β̄/n for each channel. With the ReLU, ȳ counts where y > 0.
+    fn fused_rule(
+        &self,
+        x: &Tensor<T>,
+        gamma: &Tensor<T>,
+        grad: &Tensor<T>,
+        inverse: &Tensor<T>,
+        relu: bool,
+        needs_x: bool,
+    ) -> [Option<Var<T>>; 3] {
+        let grad = channels_innermost(grad);
+        let affine = self.of_channels();
+        let (sum, dot) = norm::gradient_sums(elements(x), elements(&grad), &affine, relu);
+        let inverse: Vec<f64> = elements(inverse).iter().map(|x| x.f64()).collect();
+        let dgamma: Vec<f64> = dot.iter().zip(&inverse).map(|(dot, inverse)| dot * inverse).collect();
+        let dx = needs_x.then(|| {
+            let n = x.size() as f64 / sum.len() as f64;
+            let gamma = gamma.contiguous();
+            let a: Vec<f64> =
+                elements(&gamma).iter().zip(&inverse).map(|(gamma, inverse)| gamma.f64() * inverse).collect();
+            let each = |f: &dyn Fn(usize) -> f64| (0..a.len()).map(|i| T::of(f(i))).collect::<Vec<T>>();
+            let b = each(&|i| -a[i] * inverse[i] * dgamma[i] / n);
+            let c = each(&|i| -a[i] * sum[i] / n);
+            let a = each(&|i| a[i]);
+            let mut out = Buffer::stale(x.size());
+            norm::input_gradient(&mut out, elements(x), elements(&grad), &affine, relu, [&a, &b, &c]);
+            Tensor::from_buffer(out, *x.shape(), *x.strides()).into()
+        });
+        [dx, Some(vector(&dgamma).into()), Some(vector(&sum).into())]
+    }
 }
 
 /// The rule of batch normalisation in differentiable operations, for the derivatives of higher order.

@@ -22,10 +22,11 @@ use wengert::{Element, Level, Tensor};
 
 /// All operations.
 fn catalogue() -> Vec<Entry> {
-    let mut s = Sampler::new(1);
     let families =
         [elements::entries, shapes::entries, products::entries, maps::entries, norms::entries, losses::entries];
-    families.into_iter().flat_map(|family| family(&mut s)).collect()
+    // A sampler for each, so that an entry more does not give every later one other samples.
+    let samplers = (1..).map(Sampler::new);
+    families.into_iter().zip(samplers).flat_map(|(family, mut sampler)| family(&mut sampler)).collect()
 }
 
 /// All wrong calls.

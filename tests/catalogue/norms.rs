@@ -60,6 +60,7 @@ fn batch_and_layer(s: &mut Sampler) -> Vec<Entry> {
     let mut entries = vec![
         entry!("batch_norm_train", batches(), |x| x[0].batch_norm_train(&x[1], &x[2], EPS).0),
         entry!("batch_norm_train", batches(), |x| x[0].batch_norm_train(&x[1], &x[2], 0.5).0).with("eps 0.5"),
+        entry!("batch_norm_relu_train", batches(), |x| x[0].batch_norm_relu_train(&x[1], &x[2], EPS).0),
         entry!("batch_norm_eval", batches(), |x| {
             let channels = x[0].shape()[1];
             x[0].batch_norm_eval(&x[1], &x[2], &statistics(channels, 1), &statistics(channels, 2), EPS)
@@ -121,6 +122,12 @@ pub fn bad_calls() -> Vec<Bad> {
         bad!("logsumexp", [[2, 3]], |x| x[0].logsumexp([0, 0], false), "named twice"),
         bad!("batch_norm_train", [[4, 3], [2], [3]], |x| x[0].batch_norm_train(&x[1], &x[2], EPS), "gamma"),
         bad!("batch_norm_train", [[4, 3], [3], [4]], |x| x[0].batch_norm_train(&x[1], &x[2], EPS), "beta"),
+        bad!(
+            "batch_norm_relu_train",
+            [[4, 3], [2], [3]],
+            |x| x[0].batch_norm_relu_train(&x[1], &x[2], EPS),
+            "gamma"
+        ),
         bad!("batch_norm_train", [[3], [3], [3]], |x| x[0].batch_norm_train(&x[1], &x[2], EPS), "expected (N, C)"),
         bad!(
             "batch_norm_train",

@@ -96,37 +96,51 @@ impl ConvShape {
     }
 }
 
-/// What happens to an output on its way to memory: the place where activations and statistics are fused.
-#[derive(Clone, Copy, Debug, Default)]
+/// What happens to the output of [`conv2d`] on its way to memory, instead of a pass of its own: y + bias, then the leaky
+/// ReLU.
+#[derive(Clone, Copy, Debug)]
 pub struct Epilogue<'a, T> {
     /// Added to every pixel, one value per channel of the output.
     pub bias: Option<&'a [T]>,
+    /// The factor of what is not above 0; 1 leaves everything as it is.
+    pub slope: T,
 }
 
-impl<T: Element> Epilogue<'_, T> {
-    /// Nothing happens.
-    pub const NONE: Epilogue<'static, T> = Epilogue { bias: None };
+impl<'a, T: Element> Epilogue<'a, T> {
+    /// A bias, or nothing at all.
+    pub fn bias(bias: Option<&'a [T]>) -> Epilogue<'a, T> {
+        Epilogue { bias, slope: T::one() }
+    }
 
     /// Finishes some whole pixels of the output, which are still in the cache.
     #[inline]
     pub(crate) fn apply(&self, level: Level, pixels: &mut [T]) {
-        let Some(bias) = self.bias else { return };
-        if bias.is_empty() {
-            return;
+        let slope = self.slope;
+        if let Some(bias) = self.bias.filter(|bias| !bias.is_empty()) {
+            level.vectorize(
+                #[inline(always)]
+                || {
+                    for pixel in pixels.chunks_exact_mut(bias.len()) {
+                        pixel.iter_mut().zip(bias).for_each(|(y, &b)| *y = leaky(*y + b, slope));
+                    }
+                },
+            )
+        } else if slope != T::one() {
+            level.vectorize(
+                #[inline(always)]
+                || pixels.iter_mut().for_each(|y| *y = leaky(*y, slope)),
+            )
         }
-        level.vectorize(
-            #[inline(always)]
-            || {
-                for pixel in pixels.chunks_exact_mut(bias.len()) {
-                    pixel.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
-                }
-            },
-        )
     }
 
     fn check(&self, channels: usize) {
         assert!(self.bias.is_none_or(|b| b.len() == channels), "convolution: one bias value for each of {channels}");
     }
+}
+
+#[inline(always)]
+fn leaky<T: Element>(y: T, slope: T) -> T {
+    if y > T::zero() { y } else { y * slope }
 }
 
 impl Epilogue<'_, f32> {
@@ -136,10 +150,10 @@ impl Epilogue<'_, f32> {
         self.bias.map_or(simd.zero(), |bias| simd.load(&bias[channels]))
     }
 
-    /// The activation.
+    /// The leaky ReLU.
     #[inline(always)]
-    pub(crate) fn activate<S: Simd>(&self, _simd: S, value: S::Vector) -> S::Vector {
-        value
+    pub(crate) fn activate<S: Simd>(&self, simd: S, value: S::Vector) -> S::Vector {
+        simd.if_positive(value, value, simd.mul(value, simd.splat(self.slope)))
     }
 }
 
@@ -191,7 +205,7 @@ fn in_f32<'a, T: Element>(
     epilogue: Epilogue<'a, T>,
     out: &'a mut [T],
 ) -> Option<(&'a [f32], &'a [f32], Epilogue<'a, f32>, &'a mut [f32])> {
-    let epilogue = Epilogue { bias: epilogue.bias.and_then(cast) };
+    let epilogue = Epilogue { bias: epilogue.bias.and_then(cast), slope: epilogue.slope.f64() as f32 };
     Some((cast(a)?, cast(b)?, epilogue, cast_mut(out)?))
 }
 
@@ -211,11 +225,13 @@ pub fn conv2d<T: Element>(shape: &ConvShape, x: &[T], w: &[T], epilogue: Epilogu
     }
 }
 
-/// dx (N, H, W, C) ← the adjoint of [`conv2d`] in x, applied to dy (N, OH, OW, K); then the epilogue with C channels.
+/// dx (N, H, W, C) ← the adjoint of [`conv2d`] in x, applied to dy (N, OH, OW, K), plus a bias (C).
 ///
 /// This is the transposed convolution of an input dy.
-pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], epilogue: Epilogue<T>, dx: &mut [T]) {
+pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], bias: Option<&[T]>, dx: &mut [T]) {
     shape.check(dx.len(), w.len(), dy.len());
+    // No activation: where an algorithm adds up what overlaps, it would come too early.
+    let epilogue = Epilogue::bias(bias);
     epilogue.check(shape.in_channels);
     let level = Level::current();
     match algorithm::<T>(level, Map::InputGrad, shape) {
@@ -239,7 +255,7 @@ pub fn conv2d_weight_grad<T: Element>(shape: &ConvShape, x: &[T], dy: &[T], dw: 
         Algorithm::Gemm => gemm::conv2d_weight_grad(level, shape, x, dy, dw),
         Algorithm::Thin => thin::conv2d_weight_grad(level, shape, x, dy, dw),
         Algorithm::Winograd => {
-            let Some((x, dy, _, dw)) = in_f32(x, dy, Epilogue::NONE, dw) else { unreachable!("f32 only") };
+            let Some((x, dy, _, dw)) = in_f32(x, dy, Epilogue::bias(None), dw) else { unreachable!("f32 only") };
             winograd::conv2d_weight_grad(level, shape, x, dy, dw)
         }
     }

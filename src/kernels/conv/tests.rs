@@ -111,6 +111,7 @@ struct Values<T> {
     w: Vec<T>,
     x_bias: Vec<T>,
     y_bias: Vec<T>,
+    slope: T,
 }
 
 impl<T: Element> Values<T> {
@@ -121,15 +122,21 @@ impl<T: Element> Values<T> {
             w: noise(shape.w_len(), 3),
             x_bias: noise(shape.in_channels, 4),
             y_bias: noise(shape.out_channels, 5),
+            slope: T::of(0.25),
         }
+    }
+
+    /// The bias of y; an activation where the adjoint equations do not need the maps to be linear.
+    fn epilogue(&self) -> Epilogue<'_, T> {
+        Epilogue { bias: Some(&self.y_bias), slope: self.slope }
     }
 
     /// y, dx and dw by the dispatched kernels, into memory full of NaN.
     fn run(&self, shape: &ConvShape) -> [Vec<T>; 3] {
         let nan = |len: usize| vec![T::nan(); len];
         let (mut y, mut dx, mut dw) = (nan(shape.y_len()), nan(shape.x_len()), nan(shape.w_len()));
-        conv2d(shape, &self.x, &self.w, Epilogue { bias: Some(&self.y_bias) }, &mut y);
-        conv2d_input_grad(shape, &self.y, &self.w, Epilogue { bias: Some(&self.x_bias) }, &mut dx);
+        conv2d(shape, &self.x, &self.w, self.epilogue(), &mut y);
+        conv2d_input_grad(shape, &self.y, &self.w, Some(&self.x_bias), &mut dx);
         conv2d_weight_grad(shape, &self.x, &self.y, &mut dw);
         [y, dx, dw]
     }
@@ -137,7 +144,8 @@ impl<T: Element> Values<T> {
     /// The same by the naive loops in f64.
     fn oracle(&self, shape: &ConvShape) -> [Vec<f64>; 3] {
         let [x, y, w] = [&self.x, &self.y, &self.w].map(|v| widen(v));
-        Level::Scalar.scope(|| Values { x, y, w, x_bias: widen(&self.x_bias), y_bias: widen(&self.y_bias) }.run(shape))
+        let (x_bias, y_bias) = (widen(&self.x_bias), widen(&self.y_bias));
+        Level::Scalar.scope(|| Values { x, y, w, x_bias, y_bias, slope: self.slope.f64() }.run(shape))
     }
 }
 
@@ -178,6 +186,7 @@ fn the_three_maps_are_adjoint() {
             let mut values = Values::<f64>::of(shape);
             values.x_bias.fill(0.0);
             values.y_bias.fill(0.0);
+            values.slope = 1.0;
             let [y, dx, dw] = level.scope(|| values.run(shape));
             let products = [dot(&y, &values.y), dot(&dx, &values.x), dot(&dw, &values.w)];
             let scale = 1e-12 * (1.0 + shape.work() as f64).sqrt();
@@ -232,8 +241,8 @@ fn winograd_agrees_with_the_loops_whatever_the_channels() {
     fn run(level: Level, shape: &ConvShape, values: &Values<f32>) -> Vec<Vec<f32>> {
         let nan = |len: usize| vec![f32::NAN; len];
         let (mut y, mut dx, mut dw) = (nan(shape.y_len()), nan(shape.x_len()), nan(shape.w_len()));
-        let (y_bias, x_bias) = (Epilogue { bias: Some(&values.y_bias) }, Epilogue { bias: Some(&values.x_bias) });
-        winograd::conv2d(level, shape, &values.x, &values.w, y_bias, &mut y);
+        let x_bias = Epilogue::bias(Some(&values.x_bias));
+        winograd::conv2d(level, shape, &values.x, &values.w, values.epilogue(), &mut y);
         winograd::conv2d_input_grad(level, shape, &values.y, &values.w, x_bias, &mut dx);
         winograd::conv2d_weight_grad(level, shape, &values.x, &values.y, &mut dw);
         vec![y, dx, dw]
@@ -246,8 +255,8 @@ fn thin_agrees_with_the_loops_whatever_the_channels() {
     fn run<T: Element>(level: Level, shape: &ConvShape, values: &Values<T>) -> Vec<Vec<T>> {
         let nan = |len: usize| vec![T::nan(); len];
         let (mut y, mut dx, mut dw) = (nan(shape.y_len()), nan(shape.x_len()), nan(shape.w_len()));
-        let (y_bias, x_bias) = (Epilogue { bias: Some(&values.y_bias) }, Epilogue { bias: Some(&values.x_bias) });
-        thin::conv2d(level, shape, &values.x, &values.w, y_bias, &mut y);
+        let x_bias = Epilogue::bias(Some(&values.x_bias));
+        thin::conv2d(level, shape, &values.x, &values.w, values.epilogue(), &mut y);
         thin::conv2d_input_grad(level, shape, &values.y, &values.w, x_bias, &mut dx);
         thin::conv2d_weight_grad(level, shape, &values.x, &values.y, &mut dw);
         vec![y, dx, dw]
@@ -293,13 +302,13 @@ fn speed_of_the_layers() {
     ];
     for (name, shape) in layers {
         let Values { mut x, mut y, mut w, .. } = Values::<f32>::of(&shape);
-        let forward = speed_of(&shape, || conv2d(&shape, &x, &w, Epilogue::NONE, &mut y));
-        let input_grad = speed_of(&shape, || conv2d_input_grad(&shape, &y, &w, Epilogue::NONE, &mut x));
+        let forward = speed_of(&shape, || conv2d(&shape, &x, &w, Epilogue::bias(None), &mut y));
+        let input_grad = speed_of(&shape, || conv2d_input_grad(&shape, &y, &w, None, &mut x));
         let weight_grad = speed_of(&shape, || conv2d_weight_grad(&shape, &x, &y, &mut w));
         println!("{name:13} forward {forward}   input_grad {input_grad}   weight_grad {weight_grad} GFLOP/s");
         let level = Level::current();
         if [Map::Forward, Map::InputGrad].iter().any(|&m| algorithm::<f32>(level, m, &shape) != Algorithm::Gemm) {
-            let none = Epilogue::NONE;
+            let none = Epilogue::bias(None);
             let forward = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, none, &mut y));
             let input_grad = speed_of(&shape, || gemm::conv2d_input_grad(level, &shape, &y, &w, none, &mut x));
             let weight_grad = speed_of(&shape, || gemm::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
@@ -318,7 +327,7 @@ fn speed_of_winograd_and_gemm() {
                 for batch in [2, 16, 64] {
                     let shape = ConvShape { batch, ..layer([channels; 2], out * stride, kernel, stride) };
                     let Values { mut x, mut y, mut w, .. } = Values::<f32>::of(&shape);
-                    let (level, none) = (Level::current(), Epilogue::NONE);
+                    let (level, none) = (Level::current(), Epilogue::bias(None));
                     println!("{kernel}×{kernel} {channels:3} channels to {out:2}×{out:2} batch {batch:2}");
                     let gemm = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, none, &mut y));
                     let winograd = speed_of(&shape, || winograd::conv2d(level, &shape, &x, &w, none, &mut y));
@@ -344,8 +353,8 @@ fn speed_of_thin_and_gemm() {
         let shape = layer(channels, 32, 3, 1);
         let Values { x, mut y, mut w, .. } = Values::<f32>::of(&shape);
         let level = Level::current();
-        let gemm = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, Epilogue::NONE, &mut y));
-        let thin = speed_of(&shape, || thin::conv2d(level, &shape, &x, &w, Epilogue::NONE, &mut y));
+        let gemm = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, Epilogue::bias(None), &mut y));
+        let thin = speed_of(&shape, || thin::conv2d(level, &shape, &x, &w, Epilogue::bias(None), &mut y));
         println!("{channels:?} forward       gemm {gemm}   thin {thin} GFLOP/s");
         let gemm = speed_of(&shape, || gemm::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
         let thin = speed_of(&shape, || thin::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
