@@ -109,8 +109,14 @@ impl<T: Element> Affine<'_, T> {
 
     /// The gradient that reaches y: `g`, or with a ReLU behind y only where y is positive.
     #[inline(always)]
-    fn gated(&self, column: usize, x: T, g: T, relu: bool) -> T {
-        if relu && self.of(column, x) <= T::zero() { T::zero() } else { g }
+    fn gated<const RELU: bool>(&self, column: usize, x: T, g: T) -> T {
+        if RELU {
+            // Both sides computed: a branch for each element would cost ten times as much.
+            let y = self.of(column, x);
+            if y > T::zero() { g } else { T::zero() }
+        } else {
+            g
+        }
     }
 
     /// The same as slices of one length, which the compiler then knows.
@@ -122,7 +128,7 @@ impl<T: Element> Affine<'_, T> {
 }
 
 /// `out = y`, or max(y, 0), by columns.
-pub fn normalize<T: Element>(out: &mut [T], x: &[T], affine: &Affine<T>, relu: bool) {
+pub fn normalize<T: Element, const RELU: bool>(out: &mut [T], x: &[T], affine: &Affine<T>) {
     let n = affine.mean.len();
     by_rows(
         out,
@@ -130,12 +136,11 @@ pub fn normalize<T: Element>(out: &mut [T], x: &[T], affine: &Affine<T>, relu: b
         #[inline(always)]
         |start, y| {
             let affine = affine.columns();
-            // Not `max`, which would turn NaN to 0.
-            let floor = if relu { T::zero() } else { T::neg_infinity() };
             for (y, x) in y.chunks_exact_mut(n).zip(x[start..].chunks_exact(n)) {
                 for (i, (y, &x)) in y.iter_mut().zip(x).enumerate() {
                     let value = affine.of(i, x);
-                    *y = if value <= floor { floor } else { value };
+                    // Not `max`, which would turn NaN to 0.
+                    *y = if RELU && value <= T::zero() { T::zero() } else { value };
                 }
             }
         },
@@ -161,7 +166,7 @@ pub fn sums<T: Element>(x: &[T], channels: usize) -> Vec<f64> {
 }
 
 /// `(Σ g, Σ g·(x − mean))` of each column, where with a ReLU behind y only the g of positive y count.
-pub fn gradient_sums<T: Element>(x: &[T], g: &[T], affine: &Affine<T>, relu: bool) -> (Vec<f64>, Vec<f64>) {
+pub fn gradient_sums<T: Element, const RELU: bool>(x: &[T], g: &[T], affine: &Affine<T>) -> (Vec<f64>, Vec<f64>) {
     let channels = affine.mean.len();
     let start = || (vec![0.0; channels], vec![0.0; channels]);
     let parts = over_blocks(
@@ -178,7 +183,7 @@ pub fn gradient_sums<T: Element>(x: &[T], g: &[T], affine: &Affine<T>, relu: boo
                 for (x, g) in x.chunks_exact(channels).zip(g.chunks_exact(channels)) {
                     let (sum, dot) = (&mut sum[..channels], &mut dot[..channels]);
                     for i in 0..channels {
-                        let g = affine.gated(i, x[i], g[i], relu);
+                        let g = affine.gated::<RELU>(i, x[i], g[i]);
                         sum[i] += g;
                         dot[i] += g * (x[i] - affine.mean[i]);
                     }
@@ -197,12 +202,11 @@ pub fn gradient_sums<T: Element>(x: &[T], g: &[T], affine: &Affine<T>, relu: boo
 }
 
 /// `out = a·g + b·(x − mean) + c` by columns, with g as in [`gradient_sums`].
-pub fn input_gradient<T: Element>(
+pub fn input_gradient<T: Element, const RELU: bool>(
     out: &mut [T],
     x: &[T],
     g: &[T],
     affine: &Affine<T>,
-    relu: bool,
     [a, b, c]: [&[T]; 3],
 ) {
     let n = affine.mean.len();
@@ -216,7 +220,7 @@ pub fn input_gradient<T: Element>(
             for (out, (x, g)) in out.chunks_exact_mut(n).zip(inputs) {
                 let (x, g, a, b, c) = (&x[..n], &g[..n], &a[..n], &b[..n], &c[..n]);
                 for (i, out) in out.iter_mut().enumerate() {
-                    *out = a[i] * affine.gated(i, x[i], g[i], relu) + (b[i] * (x[i] - affine.mean[i]) + c[i]);
+                    *out = a[i] * affine.gated::<RELU>(i, x[i], g[i]) + (b[i] * (x[i] - affine.mean[i]) + c[i]);
                 }
             }
         },

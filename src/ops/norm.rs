@@ -33,7 +33,7 @@ impl<T: Element> Var<T> {
     /// nothing about a variance, and its y would be β whatever x is.
     #[track_caller]
     pub fn batch_norm_train(&self, gamma: &Var<T>, beta: &Var<T>, eps: f64) -> (Var<T>, BatchStats<T>) {
-        let (value, stats, rule) = self.normalise_batch("batch_norm_train", gamma, beta, eps, false);
+        let (value, stats, rule) = self.normalise_batch::<false>("batch_norm_train", gamma, beta, eps);
         (Var::record("batch_norm_train", &[self, gamma, beta], value, rule), stats)
     }
 
@@ -44,20 +44,19 @@ impl<T: Element> Var<T> {
     /// As [`batch_norm_train`](Var::batch_norm_train).
     #[track_caller]
     pub fn batch_norm_relu_train(&self, gamma: &Var<T>, beta: &Var<T>, eps: f64) -> (Var<T>, BatchStats<T>) {
-        let (value, stats, rule) = self.normalise_batch("batch_norm_relu_train", gamma, beta, eps, true);
+        let (value, stats, rule) = self.normalise_batch::<true>("batch_norm_relu_train", gamma, beta, eps);
         (Var::record("batch_norm_relu_train", &[self, gamma, beta], value, rule), stats)
     }
 
     /// Value, statistics and rule of batch normalisation in training, with or without the ReLU.
     #[track_caller]
-    fn normalise_batch(
+    fn normalise_batch<const RELU: bool>(
         &self,
         name: &str,
         gamma: &Var<T>,
         beta: &Var<T>,
         eps: f64,
-        relu: bool,
-    ) -> (Tensor<T>, BatchStats<T>, impl Rule<T> + use<T>) {
+    ) -> (Tensor<T>, BatchStats<T>, impl Rule<T> + use<T, RELU>) {
         let channels = check_channels(name, self, &[("gamma", gamma.value()), ("beta", beta.value())]);
         let shape = *self.shape();
         let count: usize = shape[0] * shape[2..].iter().product::<usize>();
@@ -70,11 +69,11 @@ impl<T: Element> Var<T> {
         let mean = vector(&moments.mean);
         let inverse = vector(&moments.var.iter().map(|var| (var + eps).sqrt().recip()).collect::<Vec<_>>());
         let affine = Affine::new(&mean, &inverse, gamma.value(), beta.value());
-        let value = affine.apply(&x, relu);
+        let value = affine.apply::<RELU>(&x);
         let stats = BatchStats { mean, var: vector(&moments.var), count };
 
         let (x, gamma_saved) = (Var { value: x, ..self.clone() }.saved(), gamma.saved());
-        let y = relu.then(|| value.clone());
+        let y = RELU.then(|| value.clone());
         let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
             let (x, gamma) = (back.var(&x), back.var(&gamma_saved));
             let [dx, dgamma, dbeta] = match (back.records(), &y) {
@@ -84,7 +83,7 @@ impl<T: Element> Var<T> {
                     differentiable_rule(&x, &gamma, grad, eps, |i| back.needs(i))
                 }
                 (false, _) => {
-                    affine.fused_rule(x.value(), gamma.value(), grad.value(), &inverse, relu, back.needs(0))
+                    affine.fused_rule::<RELU>(x.value(), gamma.value(), grad.value(), &inverse, back.needs(0))
                 }
             };
             for (i, gradient) in [dx, dgamma, dbeta].into_iter().enumerate() {
@@ -122,7 +121,7 @@ impl<T: Element> Var<T> {
         let (mean, eps) = (running_mean.contiguous(), T::of(eps));
         let inverse = running_var.map(|var| (var + eps).sqrt().recip()).contiguous();
         let x = channels_innermost(self.value());
-        let value = Affine::new(&mean, &inverse, gamma.value(), beta.value()).apply(&x, false);
+        let value = Affine::new(&mean, &inverse, gamma.value(), beta.value()).apply::<false>(&x);
 
         let (x, gamma_saved) = (self.saved_for(gamma), gamma.saved());
         let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
@@ -225,26 +224,25 @@ impl<T: Element> Affine<T> {
     }
 
     /// y, or max(y, 0), of x that has its channels innermost.
-    fn apply(&self, x: &Tensor<T>, relu: bool) -> Tensor<T> {
+    fn apply<const RELU: bool>(&self, x: &Tensor<T>) -> Tensor<T> {
         let mut out = Buffer::stale(x.size());
-        norm::normalize(&mut out, elements(x), &self.of_channels(), relu);
+        norm::normalize::<T, RELU>(&mut out, elements(x), &self.of_channels());
         Tensor::from_buffer(out, *x.shape(), *x.strides())
     }
 
     /// The rule of batch normalisation in two passes over memory: the sums, then x̄ = a·ȳ + b·(x − μ) + c with
     /// a = γ/√(σ² + eps), b = −a·γ̄/(n·√(σ² + eps)), c = −a·β̄/n for each channel. With the ReLU, ȳ counts where y > 0.
-    fn fused_rule(
+    fn fused_rule<const RELU: bool>(
         &self,
         x: &Tensor<T>,
         gamma: &Tensor<T>,
         grad: &Tensor<T>,
         inverse: &Tensor<T>,
-        relu: bool,
         needs_x: bool,
     ) -> [Option<Var<T>>; 3] {
         let grad = channels_innermost(grad);
         let affine = self.of_channels();
-        let (sum, dot) = norm::gradient_sums(elements(x), elements(&grad), &affine, relu);
+        let (sum, dot) = norm::gradient_sums::<T, RELU>(elements(x), elements(&grad), &affine);
         let inverse: Vec<f64> = elements(inverse).iter().map(|x| x.f64()).collect();
         let dgamma: Vec<f64> = dot.iter().zip(&inverse).map(|(dot, inverse)| dot * inverse).collect();
         let dx = needs_x.then(|| {
@@ -257,7 +255,7 @@ impl<T: Element> Affine<T> {
             let c = each(&|i| -a[i] * sum[i] / n);
             let a = each(&|i| a[i]);
             let mut out = Buffer::stale(x.size());
-            norm::input_gradient(&mut out, elements(x), elements(&grad), &affine, relu, [&a, &b, &c]);
+            norm::input_gradient::<T, RELU>(&mut out, elements(x), elements(&grad), &affine, [&a, &b, &c]);
             Tensor::from_buffer(out, *x.shape(), *x.strides()).into()
         });
         [dx, Some(vector(&dgamma).into()), Some(vector(&sum).into())]
