@@ -6,14 +6,10 @@
 
 use std::sync::Mutex;
 
+use self::lines::Lines;
 use super::Element;
 
-/// One cache line: what buffers are made of, so that they start on a line (streaming stores need that).
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; LINE]);
-
-const LINE: usize = 64;
+mod lines;
 
 /// The pool keeps at most this much; a buffer dropped beyond it goes back to the system.
 const KEEP: usize = 2 << 30;
@@ -21,15 +17,9 @@ const KEEP: usize = 2 << 30;
 /// A fixed number of elements in memory of the pool, returned to the pool when dropped.
 #[derive(Debug)]
 pub struct Buffer<T: Element> {
-    lines: Vec<Line>,
+    lines: Lines,
     len: usize,
     element: std::marker::PhantomData<T>,
-}
-
-impl std::fmt::Debug for Line {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Line")
-    }
 }
 
 impl<T: Element> Buffer<T> {
@@ -40,7 +30,7 @@ impl<T: Element> Buffer<T> {
     pub fn stale(len: usize) -> Buffer<T> {
         // Checked: `deref` relies on the lines holding `len` elements.
         let bytes = len.checked_mul(size_of::<T>()).expect("a buffer larger than memory");
-        let lines = POOL.take(bytes.div_ceil(LINE));
+        let lines = POOL.take(bytes.div_ceil(Lines::SIZE));
         let mut buffer = Buffer { lines, len, element: std::marker::PhantomData };
         if cfg!(debug_assertions) {
             // An output that a kernel forgot to write shows at once.
@@ -71,7 +61,7 @@ impl<T: Element> std::ops::Deref for Buffer<T> {
     fn deref(&self) -> &[T] {
         // SAFETY: the lines hold at least `len` elements, are aligned to 64 bytes and always initialised
         // (zeros from the system or an earlier user's values), and every bit pattern is a valid float.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.lines.start().cast(), self.len) }
     }
 }
 
@@ -79,7 +69,7 @@ impl<T: Element> std::ops::DerefMut for Buffer<T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`; the exclusive borrow of the lines goes over to the result.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.lines.start().cast(), self.len) }
     }
 }
 
@@ -95,36 +85,36 @@ static POOL: Pool = Pool(Mutex::new(Free { classes: Vec::new(), bytes: 0 }));
 struct Pool(Mutex<Free>);
 
 struct Free {
-    classes: Vec<Vec<Vec<Line>>>,
+    classes: Vec<Vec<Lines>>,
     bytes: usize,
 }
 
 impl Pool {
-    fn take(&self, lines: usize) -> Vec<Line> {
+    fn take(&self, lines: usize) -> Lines {
         if lines == 0 {
-            return Vec::new();
+            return Lines::default();
         }
         let (class, capacity) = size_class(lines);
         if let Ok(mut free) = self.0.lock()
             && let Some(found) = free.classes.get_mut(class).and_then(Vec::pop)
         {
-            free.bytes -= capacity * LINE;
+            free.bytes -= capacity * Lines::SIZE;
             return found;
         }
-        vec![Line([0; LINE]); capacity]
+        Lines::zeroed(capacity)
     }
 
-    fn give(&self, lines: Vec<Line>) {
-        if lines.is_empty() {
+    fn give(&self, lines: Lines) {
+        if lines.number() == 0 {
             return;
         }
-        let (class, capacity) = size_class(lines.len());
-        debug_assert_eq!(capacity, lines.len(), "a buffer keeps the size of its class");
+        let (class, capacity) = size_class(lines.number());
+        debug_assert_eq!(capacity, lines.number(), "a buffer keeps the size of its class");
         // A poisoned lock or a full pool: the memory goes back to the system.
         if let Ok(mut free) = self.0.lock()
-            && free.bytes + capacity * LINE <= KEEP
+            && free.bytes + capacity * Lines::SIZE <= KEEP
         {
-            free.bytes += capacity * LINE;
+            free.bytes += capacity * Lines::SIZE;
             if free.classes.len() <= class {
                 free.classes.resize_with(class + 1, Vec::new);
             }
