@@ -119,7 +119,8 @@ impl Show {
         let (rows, counts) = sheet(&*set, self.n, self.seed);
         let names: Vec<String> = (0..counts.len() as u8).map(|label| set.class_name(label)).collect();
         for (label, (name, count)) in names.iter().zip(&counts).enumerate() {
-            let few = if *count < self.n { format!(": {count} found, the rest of the row is grey") } else { String::new() };
+            let few =
+                if *count < self.n { format!(": {count} found, the rest of the row is grey") } else { String::new() };
             say(format_args!("row {:2}  label {label:2}  {name}{few}", label + 1));
         }
         if set.classes() > counts.len() {

@@ -17,8 +17,7 @@ const RECORD: usize = 1 + 3 * PLANE;
 /// The most records in a file. (The real ones have 10,000.)
 const MAX_RECORDS: u64 = 100_000;
 /// The names of the classes, as `batches.meta.txt` lists them.
-const NAMES: [&str; 10] =
-    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+const NAMES: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// The set, and a line for people if some of its files are missing.
 ///

@@ -51,7 +51,12 @@ pub fn read_folder(dir: &Path, split: Split, size: usize, skip_corrupt: bool) ->
     let mut notes = Vec::new();
     if let Some(&first) = corrupt.first().map(|(i, _)| i) {
         ensure!(skip_corrupt, "{}", describe(&files, &corrupt, "; --skip-corrupt leaves such files out"));
-        ensure!(corrupt.len() < files.len(), "{}: found no good image; the first, {}", root.display(), files[first].path.display());
+        ensure!(
+            corrupt.len() < files.len(),
+            "{}: found no good image; the first, {}",
+            root.display(),
+            files[first].path.display()
+        );
         notes.push(format!("left out: {}", describe(&files, &corrupt, "")));
     }
     if others > 0 {
@@ -81,13 +86,21 @@ struct Listing {
 fn list(root: &Path) -> Result<Listing> {
     let top = entries(root)?;
     if top.folders.is_empty() {
-        ensure!(!top.images.is_empty(), "{}: found no .png, .jpg or .jpeg file in it, and no sub-folder", root.display());
+        ensure!(
+            !top.images.is_empty(),
+            "{}: found no .png, .jpg or .jpeg file in it, and no sub-folder",
+            root.display()
+        );
         let files = top.images.into_iter().map(|path| Labelled { path, label: 0 }).collect();
         return Ok(Listing { classes: vec!["images".into()], files, others: top.others });
     }
     let (n, beside) = (top.folders.len(), top.images.len());
     ensure!(beside == 0, "{}: found {beside} images beside {n} sub-folders, expected one or the other", root.display());
-    ensure!(n <= MAX_CLASSES, "{}: found {n} sub-folders, expected at most {MAX_CLASSES}, one for a class", root.display());
+    ensure!(
+        n <= MAX_CLASSES,
+        "{}: found {n} sub-folders, expected at most {MAX_CLASSES}, one for a class",
+        root.display()
+    );
     let mut listing = Listing { classes: Vec::new(), files: Vec::new(), others: top.others };
     for (folder, label) in top.folders.iter().zip(0..=u8::MAX) {
         let inside = entries(folder)?;

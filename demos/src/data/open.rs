@@ -47,13 +47,13 @@ pub fn open(
         "--size is {}; expected 8 to 256",
         size.unwrap_or_default()
     );
-    ensure!(!skip_corrupt || name == DataName::Folder, "--skip-corrupt does not go with --data {flag}, only with folder");
+    ensure!(
+        !skip_corrupt || name == DataName::Folder,
+        "--skip-corrupt does not go with --data {flag}, only with folder"
+    );
     // An arbitrary number, so that the halves are those of different seeds.
     let seed = if split == Split::Test { seed ^ 0x7E57_0000_0000_0000 } else { seed };
-    ensure!(
-        dir.is_none() || name.needs_files(),
-        "--data-dir does not go with --data {flag}, which needs no files"
-    );
+    ensure!(dir.is_none() || name.needs_files(), "--data-dir does not go with --data {flag}, which needs no files");
     let files = || dir.with_context(|| format!("--data {flag} needs --data-dir DIR, where its files are"));
     let stl = |part| Ok(Opened::new(read_stl(files()?, part, size.unwrap_or(48))?));
     match name {
@@ -147,7 +147,14 @@ mod tests {
             if name.needs_files() {
                 let needs = format!("--data {} needs --data-dir DIR", name.flag());
                 refuses(*name, None, None, false, Split::Train, &needs);
-                refuses(*name, Some("no/such"), Some(16), false, Split::Train, "no/such: cannot open the data directory");
+                refuses(
+                    *name,
+                    Some("no/such"),
+                    Some(16),
+                    false,
+                    Split::Train,
+                    "no/such: cannot open the data directory",
+                );
             }
             if *name != Folder {
                 refuses(*name, None, None, true, Split::Train, "--skip-corrupt does not go with");

@@ -103,7 +103,9 @@ fn read_images(mut file: File, size: usize, path: &Path) -> Result<Vec<u8>> {
         let start = pixels.len();
         pixels.resize(start + n * numel, 0);
         let images = pixels[start..].par_chunks_exact_mut(numel);
-        images.zip(records.par_chunks_exact(RECORD)).for_each(|(image, record)| image.copy_from_slice(&picture(record, size)));
+        images
+            .zip(records.par_chunks_exact(RECORD))
+            .for_each(|(image, record)| image.copy_from_slice(&picture(record, size)));
         left -= n;
         bar.inc(n as u64);
     }
@@ -128,9 +130,8 @@ mod tests {
 
     /// Image i: the pixel of row y and column x is (y, x, i) in red, green, blue.
     fn images(n: usize) -> Vec<u8> {
-        let plane = move |i: usize, c: usize| {
-            (0..SIDE * SIDE).map(move |k| [(k % SIDE) as u8, (k / SIDE) as u8, i as u8][c])
-        };
+        let plane =
+            move |i: usize, c: usize| (0..SIDE * SIDE).map(move |k| [(k % SIDE) as u8, (k / SIDE) as u8, i as u8][c]);
         (0..n).flat_map(|i| (0..3).flat_map(move |c| plane(i, c))).collect()
     }
 
@@ -148,7 +149,10 @@ mod tests {
         write(dir.path(), "train_X.bin", &images(3));
         write(dir.path(), "train_y.bin", &[1, 10, 4]);
         let set = read_stl(dir.path(), StlPart::Train, 96).unwrap();
-        assert_eq!((set.size(), set.classes(), set.labels(), set.class_name(9)), (Some(3), 10, &[0, 9, 3][..], "truck".into()));
+        assert_eq!(
+            (set.size(), set.classes(), set.labels(), set.class_name(9)),
+            (Some(3), 10, &[0, 9, 3][..], "truck".into())
+        );
         let mut pixels = vec![0; RECORD];
         set.image(2, &mut pixels);
         assert_eq!(pixels[3 * (5 * SIDE + 70)..][..3], [5, 70, 2]);
@@ -208,7 +212,10 @@ mod tests {
         let file = File::create(dir.path().join("unlabeled_X.bin")).unwrap();
         if file.set_len(RECORD as u64 * 1_000_000).is_ok() {
             let message = fault(dir.path(), StlPart::Unlabelled);
-            assert!(message.contains("found 1000000 images, 6912000000 bytes at --size 48, expected at most"), "{message}");
+            assert!(
+                message.contains("found 1000000 images, 6912000000 bytes at --size 48, expected at most"),
+                "{message}"
+            );
         }
     }
 }

@@ -230,7 +230,12 @@ fn read_small(source: &mut impl Read, kind: u32, what: &str) -> Result<Vec<u8>> 
     }
     let mut bytes = Vec::new();
     source.take(u64::from(tag.length)).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() == tag.length as usize, "truncated: found {} bytes of {what}, expected {}", bytes.len(), tag.length);
+    ensure!(
+        bytes.len() == tag.length as usize,
+        "truncated: found {} bytes of {what}, expected {}",
+        bytes.len(),
+        tag.length
+    );
     skip_padding(source, &tag)?;
     Ok(bytes)
 }

@@ -57,7 +57,10 @@ fn batches_follow_each_other_and_missing_ones_are_told() {
     let (set, note) = read_cifar(dir.path(), Split::Train).unwrap();
     assert_eq!(set.labels(), [1, 2, 5]);
     let note = note.unwrap();
-    assert!(note.contains("found 2 of the 5 files, 3 images in all; there is no data_batch_2.bin, data_batch_4.bin"), "{note}");
+    assert!(
+        note.contains("found 2 of the 5 files, 3 images in all; there is no data_batch_2.bin, data_batch_4.bin"),
+        "{note}"
+    );
     for i in 1..=5 {
         std::fs::write(dir.path().join(format!("data_batch_{i}.bin")), batch(&[i])).unwrap();
     }
@@ -79,7 +82,9 @@ fn missing_things_are_named() {
     assert!(message.contains("data_batch_1.bin, data_batch_2.bin") && message.ends_with("it is empty"), "{message}");
     assert!(fault(&empty.path().join("nowhere"), Split::Train).contains("cannot open the data directory"));
     std::fs::create_dir(empty.path().join("test_batch.bin")).unwrap();
-    assert!(fault(empty.path(), Split::Test).contains("test_batch.bin: cannot read it: found something that is not a file"));
+    assert!(
+        fault(empty.path(), Split::Test).contains("test_batch.bin: cannot read it: found something that is not a file")
+    );
 }
 
 #[test]

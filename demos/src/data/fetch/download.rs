@@ -74,7 +74,9 @@ fn transfer_all(curl: &dyn Fn() -> Command, url: &str, remote: &Remote, part: &P
         bar.set_position(have);
         match transfer(curl, url, have, remote.size, part, |n| bar.inc(n))? {
             Outcome::Complete => return Ok(()),
-            Outcome::NoRanges => fs::remove_file(part).with_context(|| format!("{}: cannot remove it", part.display()))?,
+            Outcome::NoRanges => {
+                fs::remove_file(part).with_context(|| format!("{}: cannot remove it", part.display()))?
+            }
             Outcome::CutOff(message) => reason = message,
         }
     }
@@ -105,7 +107,11 @@ fn transfer(
     let cannot_write = || format!("{}: cannot write", part.display());
     let mut options = OpenOptions::new();
     options.create(true);
-    if have > 0 { options.append(true) } else { options.write(true).truncate(true) };
+    if have > 0 {
+        options.append(true)
+    } else {
+        options.write(true).truncate(true)
+    };
     let mut file = options.open(part).with_context(cannot_write)?;
     let mut child = start(curl, url, have)?;
     let mut body = child.stdout.take().context("curl has no output")?;

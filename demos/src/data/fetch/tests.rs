@@ -187,12 +187,8 @@ fn a_file_comes_whole_and_is_not_fetched_twice() {
 
 #[test]
 fn a_transfer_that_is_cut_off_goes_on() {
-    Case::new(&[Host::CutsAfter(100_000), Host::CutsAfter(0), Host::CutsAfter(50_000), Host::Good]).succeeds(&[
-        "",
-        "100000-",
-        "100000-",
-        "150000-",
-    ]);
+    Case::new(&[Host::CutsAfter(100_000), Host::CutsAfter(0), Host::CutsAfter(50_000), Host::Good])
+        .succeeds(&["", "100000-", "100000-", "150000-"]);
 }
 
 #[test]
@@ -350,7 +346,9 @@ fn unpacking_fails(content: &[u8], says: &str, left: &[&str]) {
 
 #[test]
 fn no_path_leads_out_of_the_directory() {
-    for name in ["../a.bin", "/a.bin", "set/../a.bin", "set/../../a.bin", "a.bin", "set/set/a.bin", "other/a.bin", "..", ""] {
+    for name in
+        ["../a.bin", "/a.bin", "set/../a.bin", "set/../../a.bin", "a.bin", "set/set/a.bin", "other/a.bin", "..", ""]
+    {
         let content = tar_gz(&[(name, FILE, b"aaaaa"), ("set/b.bin", FILE, b"bbb")]);
         unpacking_fails(&content, "it ends without set/a.bin", &["b.bin"]);
     }
@@ -360,7 +358,11 @@ fn no_path_leads_out_of_the_directory() {
 fn hostile_archives_are_refused() {
     let good: (&str, tar::EntryType, &[u8]) = ("set/a.bin", FILE, b"aaaaa");
     unpacking_fails(&tar_gz(&[("set/a.bin", tar::EntryType::Symlink, b"")]), "a.bin is of the kind Symlink", &[]);
-    unpacking_fails(&tar_gz(&[good, ("set/b.bin", tar::EntryType::Link, b"")]), "b.bin is of the kind Link", &["a.bin"]);
+    unpacking_fails(
+        &tar_gz(&[good, ("set/b.bin", tar::EntryType::Link, b"")]),
+        "b.bin is of the kind Link",
+        &["a.bin"],
+    );
     unpacking_fails(&tar_gz(&[good, ("set/b.bin", FILE, b"bbbb")]), "b.bin has 4 bytes, expected 3", &["a.bin"]);
     unpacking_fails(&tar_gz(&[good]), "it ends without set/b.bin", &["a.bin"]);
     unpacking_fails(b"no archive", "", &[]);
@@ -397,7 +399,10 @@ fn sources_are_well_formed() {
         assert!(!drawn_or_own && source.base.starts_with("http") && !source.base.ends_with('/'));
         assert!(source.archive.is_none() || source.files.len() == 1);
         for file in source.files {
-            assert!(file.md5.len() == 32 && file.md5.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{file:?}");
+            assert!(
+                file.md5.len() == 32 && file.md5.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
+                "{file:?}"
+            );
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::data::files::{open_file, progress_bar};
 
 /// Whether all files of the archive are in `dir`, with the right lengths.
 pub(super) fn is_unpacked(archive: &Archive, dir: &Path) -> bool {
-    let right = |&(name, size): &(&str, u64)| fs::metadata(dir.join(name)).is_ok_and(|m| m.is_file() && m.len() == size);
+    let right =
+        |&(name, size): &(&str, u64)| fs::metadata(dir.join(name)).is_ok_and(|m| m.is_file() && m.len() == size);
     archive.members.iter().all(right)
 }
 

@@ -28,7 +28,8 @@ fn jpeg(width: u16, height: u16, colour: jpeg_encoder::ColorType, pixels: &[u8])
 /// Two classes: two red squares, and a green and a blue one.
 fn two_classes() -> TempDir {
     let dir = tempdir().unwrap();
-    for (class, files) in [("b", [("2.png", [0, 255, 0]), ("1.PNG", [0, 0, 255])]), ("a", [("x.png", [255, 0, 0]); 2])] {
+    for (class, files) in [("b", [("2.png", [0, 255, 0]), ("1.PNG", [0, 0, 255])]), ("a", [("x.png", [255, 0, 0]); 2])]
+    {
         create_dir(dir.path().join(class)).unwrap();
         for (name, colour) in files {
             write(dir.path().join(class).join(name), plain(10, 10, colour)).unwrap();
@@ -146,11 +147,17 @@ fn corrupt_files_are_named_and_left_out_only_on_request() {
     let good = plain(10, 10, [9, 9, 9]);
     write(dir.path().join("a/cut.png"), &good[..good.len() / 2]).unwrap();
     write(dir.path().join("b/0.jpg"), "no picture").unwrap();
-    refuses(dir.path(), &["a/cut.png: not a good PNG file", "b/0.jpg: found [6e, 6f, 20, 70] at the start", "--skip-corrupt"]);
+    refuses(
+        dir.path(),
+        &["a/cut.png: not a good PNG file", "b/0.jpg: found [6e, 6f, 20, 70] at the start", "--skip-corrupt"],
+    );
     let (set, notes) = read_folder(dir.path(), Split::Train, 8, true).unwrap();
     assert_eq!(set.labels(), [0, 0, 1, 1]);
     assert_eq!(first_pixels(&set)[2..], [[0, 0, 255], [0, 255, 0]]);
-    assert!(notes[0].contains("a/cut.png") && notes[0].contains("b/0.jpg") && !notes[0].contains("--skip"), "{notes:?}");
+    assert!(
+        notes[0].contains("a/cut.png") && notes[0].contains("b/0.jpg") && !notes[0].contains("--skip"),
+        "{notes:?}"
+    );
     let all = tempdir().unwrap();
     for i in 0..8 {
         write(all.path().join(format!("{i}.png")), "").unwrap();

@@ -129,7 +129,10 @@ fn arrays_of_other_sizes_or_types_are_refused() {
     refuses(&x(&[32, 32, 3], element(MI_UINT8, &[0; 3072])), "sizes [32, 32, 3]");
     refuses(&x(&[32, 32, 3, 0], element(MI_UINT8, &[])), "claims 0 images, expected 1 to 1000000");
     refuses(&x(&[32, 32, 3, -1], element(MI_UINT8, &[])), "claims 4294967295 images");
-    refuses(&x(&[32, 32, 3, 1], element(MI_DOUBLE, &[0; 3072])), "3072 bytes of the type 9, expected 3072 of the type 2");
+    refuses(
+        &x(&[32, 32, 3, 1], element(MI_DOUBLE, &[0; 3072])),
+        "3072 bytes of the type 9, expected 3072 of the type 2",
+    );
     refuses(&x(&[32, 32, 3, 2], element(MI_UINT8, &[0; 3072])), "3072 bytes of the type 2, expected 6144");
     let y = |dims: &[i32], data: Vec<u8>| file(&[images(1), array("y", dims, &data)]);
     refuses(&y(&[1, 1], element(MI_UINT8, &[11])), "label 0 is 11, expected 1 to 10");
@@ -170,7 +173,8 @@ fn damage_under_compression_is_noticed() {
 #[test]
 fn claims_and_bombs_cost_nothing() {
     // A million images claimed, none there.
-    let claim = element(MI_MATRIX, &array("X", &[32, 32, 3, 1_000_000], &[2, 0, 0, 0, 0, 0x50, 0x1b, 0xb7])[8..]);
+    let tag: Vec<u8> = [MI_UINT8, 3_072_000_000].iter().flat_map(|n| n.to_le_bytes()).collect();
+    let claim = array("X", &[32, 32, 3, 1_000_000], &tag);
     refuses(&file(&[claim]), "in image 0 of the 1000000 in X: truncated: found 0 bytes");
     // 64 MiB of zeros in 64 KiB, behind a good array and as the data of another.
     let bomb = zlib(&[images(1), vec![0; 64 << 20]].concat());
@@ -179,7 +183,8 @@ fn claims_and_bombs_cost_nothing() {
     let bomb = zlib(&array("z", &[64 << 20], &element(MI_UINT8, &vec![0; 64 << 20])));
     assert!(read(&file(&[bomb, images(1), labels(&[4])])).is_ok(), "what is not asked for is not unpacked");
     // A name of 4 GiB.
-    let name = [element(MI_UINT32, &[0; 8]), element(MI_INT32, &[1; 16]), vec![1, 0, 0, 0, 255, 255, 255, 255]].concat();
+    let name =
+        [element(MI_UINT32, &[0; 8]), element(MI_INT32, &[1; 16]), vec![1, 0, 0, 0, 255, 255, 255, 255]].concat();
     refuses(&file(&[element(MI_MATRIX, &name)]), "found 4294967295 bytes, expected at most 64: the name");
 }
 
