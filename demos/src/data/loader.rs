@@ -103,6 +103,7 @@ fn prepare(
 mod tests {
     use super::*;
     use crate::data::{Digits, ImageShape, Images};
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::{Duration, Instant};
 
     fn images(n: usize) -> Arc<dyn Dataset> {
@@ -130,12 +131,12 @@ mod tests {
         }
     }
 
-    /// A set whose images take a while.
-    struct Slow(Duration);
+    /// A set that counts the images that it has made.
+    struct Counted(AtomicU64);
 
-    impl Dataset for Slow {
+    impl Dataset for Counted {
         fn name(&self) -> &str {
-            "slow"
+            "counted"
         }
         fn shape(&self) -> ImageShape {
             ImageShape { channels: 1, height: 1, width: 1 }
@@ -147,26 +148,28 @@ mod tests {
             None
         }
         fn image(&self, index: u64, pixels: &mut [u8]) -> u8 {
-            std::thread::sleep(self.0);
+            self.0.fetch_add(1, Ordering::Relaxed);
             pixels[0] = index as u8;
             0
         }
     }
 
     #[test]
-    fn images_are_prepared_while_training_works() {
-        let step = Duration::from_millis(40);
-        let mut loader = Loader::new(Arc::new(Slow(step / 2)), Order::new(0..u64::MAX, 0), 1, 0);
-        loader.next_batch();
-        let mut waited = Duration::ZERO;
-        for _ in 0..10 {
-            std::thread::sleep(step); // training
+    fn batches_are_prepared_before_they_are_asked_for_but_not_without_end() {
+        let data = Arc::new(Counted(AtomicU64::new(0)));
+        let mut loader = Loader::new(data.clone(), Order::new(0..u64::MAX, 0), 1, 0);
+        for taken in 0..5 {
+            // Those that wait, and one in the hands of the thread.
+            let most = taken + AHEAD as u64 + 1;
             let start = Instant::now();
+            while data.0.load(Ordering::Relaxed) < most {
+                assert!(start.elapsed() < Duration::from_secs(60), "{taken} taken, fewer than {most} prepared");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            assert_eq!(data.0.load(Ordering::Relaxed), most);
             loader.next_batch();
-            waited += start.elapsed();
         }
-        // Without a thread it would wait 200 ms.
-        assert!(waited < Duration::from_millis(100), "{waited:?}");
     }
 
     #[test]
