@@ -45,11 +45,11 @@ fn file(variables: &[Vec<u8>]) -> Vec<u8> {
     [header(), variables.concat()].concat()
 }
 
-/// `X` of n images: the byte of row y, column x, channel c in image i is y + 32c + x·i (mod 256).
+/// `X` of n images: the byte of row y, column x, channel c in image i is y + 32c + 3x·i (mod 256).
 fn images(n: usize) -> Vec<u8> {
     let at = |k: usize| {
         let (y, x, c, i) = (k % 32, k / 32 % 32, k / 1024 % 3, k / 3072);
-        (y + 32 * c + x * i) as u8
+        (y + 32 * c + 3 * x * i) as u8
     };
     let data: Vec<u8> = (0..n * 3072).map(at).collect();
     array("X", &[32, 32, 3, n as i32], &element(MI_UINT8, &data))
@@ -79,8 +79,8 @@ fn a_directory_reads_as_a_set() {
     assert_eq!((set.size(), set.classes(), set.labels()), (Some(2), 10, &[0, 3][..]));
     let mut pixels = vec![0; 3072];
     set.image(1, &mut pixels);
-    // Row 4, column 7: 4 + 7, and 32 more for each channel.
-    assert_eq!(pixels[3 * (4 * 32 + 7)..][..3], [11, 43, 75]);
+    // Row 4, column 7: 4 + 21, and 32 more for each channel.
+    assert_eq!(pixels[3 * (4 * 32 + 7)..][..3], [25, 57, 89]);
     std::fs::write(dir.path().join("train_32x32.mat"), &file(&[zlib(&images(2))])[..300]).unwrap();
     let cut = format!("{:#}", read_svhn(dir.path(), Split::Train).unwrap_err());
     assert!(cut.contains("train_32x32.mat: not a good file of SVHN"), "{cut}");
