@@ -167,6 +167,13 @@ mod tests {
     }
 
     #[test]
+    fn a_set_has_one_name_on_the_command_line_and_in_files() {
+        for name in DataName::value_variants() {
+            assert_eq!(serde_json::to_string(name).unwrap(), format!("{:?}", name.flag()));
+        }
+    }
+
+    #[test]
     fn drawn_sets_come_in_any_size_and_two_halves() {
         for (name, channels) in [(DataName::Digits, 1), (DataName::Shapes, 3)] {
             let opened = |size, seed, split| open(name, None, size, false, seed, split).unwrap().set;

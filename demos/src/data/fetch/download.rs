@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use md5::{Digest, Md5};
@@ -78,6 +79,10 @@ fn transfer_all(curl: &dyn Fn() -> Command, url: &str, remote: &Remote, part: &P
                 fs::remove_file(part).with_context(|| format!("{}: cannot remove it", part.display()))?
             }
             Outcome::CutOff(message) => reason = message,
+        }
+        // A host that sends nothing at all may need a moment.
+        if fs::metadata(part).map_or(0, |metadata| metadata.len()) == have {
+            std::thread::sleep(Duration::from_secs(1));
         }
     }
     let have = fs::metadata(part).map_or(0, |metadata| metadata.len());
