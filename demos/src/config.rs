@@ -32,6 +32,24 @@ pub enum DataName {
     FashionMnist,
     /// MNIST: digits, 60,000 images, from idx files in --data-dir
     Mnist,
+    /// Simple shapes in colour, drawn as training goes: needs no files
+    Shapes,
+    /// CIFAR-10: things and animals in colour, 50,000 images, from its binary files in --data-dir
+    #[serde(rename = "cifar-10")]
+    #[value(name = "cifar-10")]
+    Cifar10,
+    /// SVHN: house numbers in colour, 73,257 cropped digits, from its .mat files in --data-dir
+    Svhn,
+    /// STL-10: things and animals in colour, 5,000 labelled images, from its binary files in --data-dir
+    #[serde(rename = "stl-10")]
+    #[value(name = "stl-10")]
+    Stl10,
+    /// STL-10's 100,000 images without labels, from its binary files in --data-dir
+    #[serde(rename = "stl-10-unlabelled")]
+    #[value(name = "stl-10-unlabelled")]
+    Stl10Unlabelled,
+    /// Any folder of PNG and JPEG files, --data-dir; sub-folders are classes
+    Folder,
 }
 
 /// Everything that a run depends on. A run directory keeps it as `config.toml`.
@@ -112,9 +130,9 @@ impl Config {
     }
 
     fn check_data(&self) -> Result<()> {
-        let needs_files = self.data != DataName::Digits;
+        let needs_files = self.data.needs_files();
         let flag = self.data.flag();
-        ensure!(!needs_files || self.data_dir.is_some(), "--data {flag} needs --data-dir DIR, where its idx files are");
+        ensure!(!needs_files || self.data_dir.is_some(), "--data {flag} needs --data-dir DIR, where its files are");
         ensure!(
             needs_files || self.data_dir.is_none(),
             "--data-dir does not go with --data {flag}, which needs no files"
@@ -137,5 +155,10 @@ impl DataName {
     /// The value of `--data` that names it.
     pub fn flag(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+    }
+
+    /// Whether it is read from files, as opposed to drawn.
+    pub fn needs_files(self) -> bool {
+        !matches!(self, DataName::Digits | DataName::Shapes)
     }
 }

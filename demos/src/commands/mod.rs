@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bench;
+mod data;
 mod progress;
 mod sample;
 mod train;
@@ -33,6 +34,9 @@ enum Command {
     Resume(train::Resume),
     /// Draw images with the generator of a run
     Sample(sample::Sample),
+    /// Download a data set, or look at one
+    #[command(subcommand)]
+    Data(data::Data),
     /// Measure the speed of this machine on the training step
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -58,6 +62,7 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Resume(command) => command.run(),
             Command::Sample(command) => command.run(),
+            Command::Data(command) => command.run(),
             Command::Bench(command) => command.run(),
         })
     }

@@ -12,7 +12,7 @@ use wengert::Tensor;
 use super::progress::Progress;
 use super::say;
 use crate::config::{Config, DataName, Loss, Method};
-use crate::data::{Dataset, Digits, Order, Split, read_idx};
+use crate::data::{Dataset, Opened, Order, Split, open};
 use crate::models;
 use crate::pictures::{Grid, write_grid};
 use crate::run_dir::{Losses, RunDir};
@@ -136,14 +136,12 @@ impl Resume {
 }
 
 fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
-    let Some(dir) = &config.data_dir else {
-        return Ok(Box::new(Digits::new(config.seed)));
-    };
-    let images = read_idx(dir, Split::Train)?;
-    let shape = images.shape();
+    let Opened { set, notes } = open(config.data, config.data_dir.as_deref(), None, false, config.seed, Split::Train)?;
+    notes.iter().for_each(say);
+    let shape = set.shape();
     let fits = shape.height == shape.width && shape.height.is_multiple_of(8);
-    ensure!(fits, "{}: images are {shape}; expected squares with a side that 8 divides, or 28×28", dir.display());
-    Ok(Box::new(images))
+    ensure!(fits, "{}: images are {shape}; expected squares with a side that 8 divides, or 28×28", set.name());
+    Ok(set)
 }
 
 /// Times a few steps of a copy of the run, and says how long the whole will take.

@@ -76,17 +76,17 @@ impl Dataset for Digits {
 }
 
 /// Where what differs from hand to hand comes from.
-struct Hand(Rng);
+pub(super) struct Hand(pub(super) Rng);
 
 impl Hand {
     /// Uniform in [0, 1).
-    fn uniform(&mut self) -> f32 {
+    pub(super) fn uniform(&mut self) -> f32 {
         // 24 bits, as many as an f32 holds exactly: rounding would reach 1.
         (self.0.unit() * (1 << 24) as f64).floor() as f32 / (1 << 24) as f32
     }
 
     /// Uniform in [low, high).
-    fn range(&mut self, low: f32, high: f32) -> f32 {
+    pub(super) fn range(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.uniform()
     }
 

@@ -3,10 +3,10 @@
 //! A file is a header of big-endian 32-bit numbers, then bytes: images have the magic number 0x803, the count, the
 //! rows, the columns and one byte per pixel; labels have 0x801, the count and one byte per label.
 
-use super::{ImageShape, Images};
+use super::files::{directory_name, open_file, require_directory};
+use super::{ImageShape, Images, Split};
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
-use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
@@ -20,28 +20,17 @@ const MAX_BYTES: u64 = 1 << 30;
 const IMAGES_MAGIC: u32 = 0x803;
 const LABELS_MAGIC: u32 = 0x801;
 
-/// Which half of a set of idx files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Split {
-    /// The files `train-…`: 60 000 images in MNIST.
-    Train,
-    /// The files `t10k-…`: 10 000 images in MNIST.
-    Test,
-}
-
 /// Reads the images and labels of `split` from the directory `dir`, which names the set.
 ///
-/// The files are `train-images-idx3-ubyte` and `train-labels-idx1-ubyte` (`t10k-…` for the test half), with or without
-/// `.gz`; whether a file is compressed is seen from its content. Images are grey, (n, rows, columns, 1); those of 28×28
+/// The files are `train-images-idx3-ubyte` and `train-labels-idx1-ubyte` (60,000 images in MNIST), or `t10k-…` for the
+/// test half (10,000), with or without `.gz`; whether a file is compressed is seen from its content. Images are grey, (n, rows, columns, 1); those of 28×28
 /// are padded to 32×32.
 ///
 /// # Errors
 /// Names the file, what was found and what was expected: a missing directory or file, a wrong magic number, an
 /// impossible count or size, a truncated or damaged file, bytes after the end, another number of labels than of images.
 pub fn read_idx(dir: &Path, split: Split) -> Result<Images> {
-    let metadata =
-        std::fs::metadata(dir).with_context(|| format!("{}: cannot open the data directory", dir.display()))?;
-    ensure!(metadata.is_dir(), "{}: found a file, expected a directory of idx files", dir.display());
+    require_directory(dir)?;
     let prefix = match split {
         Split::Train => "train",
         Split::Test => "t10k",
@@ -57,13 +46,8 @@ pub fn read_idx(dir: &Path, split: Split) -> Result<Images> {
         images_path.display()
     );
     let shape = ImageShape { channels: 1, height: rows as usize, width: columns as usize };
-    let images = Images::new(set_name(dir), shape, pixels, labels);
+    let images = Images::new(directory_name(dir), shape, pixels, labels);
     Ok(if (rows, columns) == (28, 28) { images.padded(32, 32) } else { images })
-}
-
-/// The last component of the directory's path, or "idx" if it has none (as "." has).
-fn set_name(dir: &Path) -> String {
-    dir.file_name().map_or_else(|| "idx".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The path of the file called `name` or, failing that, `name.gz`.
@@ -75,13 +59,7 @@ fn find(dir: &Path, name: &str) -> Result<PathBuf> {
 
 /// The dimensions in the header of the file and the bytes after it, checked against each other.
 fn read_file<const D: usize>(path: &Path, magic: u32) -> Result<([u32; D], Vec<u8>)> {
-    let open = || -> Result<File> {
-        // Reading from a pipe or a device could last for ever.
-        ensure!(std::fs::metadata(path)?.is_file(), "found something that is not a file, expected an idx file");
-        Ok(File::open(path)?)
-    };
-    let file = open().with_context(|| format!("{}: cannot read it", path.display()))?;
-    read_stream(file, magic).with_context(|| format!("{}: not a good idx file", path.display()))
+    read_stream(open_file(path)?, magic).with_context(|| format!("{}: not a good idx file", path.display()))
 }
 
 /// [`read_file`] of any source of bytes. The errors do not know the file's name.

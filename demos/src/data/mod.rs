@@ -2,14 +2,41 @@
 //!
 //! An image is stored as bytes, channels last; [`Dataset::batch`] turns bytes into the numbers in [−1, 1] that nets take.
 
+mod cifar;
 mod digits;
+pub mod fetch;
+mod files;
+mod folder;
 mod idx;
+mod loader;
+mod open;
 mod order;
+mod resize;
+mod shapes;
+mod stl;
 mod strokes;
+mod svhn;
 
+pub use cifar::read_cifar;
 pub use digits::Digits;
-pub use idx::{Split, read_idx};
+pub use folder::read_folder;
+pub use idx::read_idx;
+pub use loader::{Batch, Loader};
+pub use open::{Opened, open};
 pub use order::Order;
+pub use resize::{centre_square, resize};
+pub use shapes::Shapes;
+pub use stl::{StlPart, read_stl};
+pub use svhn::read_svhn;
+
+/// Which half of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Split {
+    /// The images to learn from
+    Train,
+    /// The images held back, for measuring
+    Test,
+}
 
 /// The size of one image of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +73,14 @@ pub trait Dataset: Send + Sync {
     /// Labels are 0..classes, at most 256 of them.
     fn classes(&self) -> usize;
 
+    /// What the images of a class show, for people: its number if nothing better is known.
+    ///
+    /// # Panics
+    /// May panic if `label` is not below `classes()`.
+    fn class_name(&self, label: u8) -> String {
+        label.to_string()
+    }
+
     /// How many images there are; `None` for a set that is drawn as it goes, which has one for every `u64`.
     fn size(&self) -> Option<u64>;
 
@@ -81,6 +116,8 @@ pub struct Images {
     name: String,
     shape: ImageShape,
     classes: usize,
+    /// None, or as many as there are classes.
+    class_names: Vec<String>,
     pixels: Vec<u8>,
     labels: Vec<u8>,
 }
@@ -96,7 +133,18 @@ impl Images {
         assert!(shape.numel() > 0 && !labels.is_empty(), "{name}: {} images of {shape}", labels.len());
         assert_eq!(pixels.len(), labels.len() * shape.numel(), "{name}: pixels of {} images of {shape}", labels.len());
         let classes = labels.iter().max().map_or(0, |&m| usize::from(m) + 1);
-        Self { name, shape, classes, pixels, labels }
+        Self { name, shape, classes, class_names: Vec::new(), pixels, labels }
+    }
+
+    /// The same set, whose classes have these names, even those of which there is no image. If there are more classes
+    /// than names, the labels are not what the names are for, and the set stays as it was.
+    pub fn with_class_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        if names.len() >= self.classes {
+            self.classes = names.len();
+            self.class_names = names;
+        }
+        self
     }
 
     /// The same images in the middle of larger ones of `height` × `width`, black (0, so −1 in a batch) around them.
@@ -116,7 +164,8 @@ impl Images {
                 larger[start..start + row].copy_from_slice(line);
             }
         }
-        Self { name: self.name.clone(), shape, classes: self.classes, pixels, labels: self.labels.clone() }
+        let (name, class_names, labels) = (self.name.clone(), self.class_names.clone(), self.labels.clone());
+        Self { name, shape, classes: self.classes, class_names, pixels, labels }
     }
 
     /// The label of every image.
@@ -136,6 +185,10 @@ impl Dataset for Images {
 
     fn classes(&self) -> usize {
         self.classes
+    }
+
+    fn class_name(&self, label: u8) -> String {
+        self.class_names.get(usize::from(label)).cloned().unwrap_or_else(|| label.to_string())
     }
 
     fn size(&self) -> Option<u64> {
@@ -186,6 +239,15 @@ mod tests {
         assert_eq!(pixels, expected);
         assert_eq!(set.shape(), ImageShape { channels: 3, height: 3, width: 4 });
         assert_eq!((set.size(), set.classes(), set.labels()), (Some(2), 5, &[1, 4][..]));
+    }
+
+    #[test]
+    fn names_are_taken_if_there_are_enough() {
+        let named = |names: &[&str]| two_colour_images().with_class_names(names.iter().copied());
+        let six = named(&["a", "b", "c", "d", "e", "f"]);
+        assert_eq!((six.classes(), six.class_name(1), six.class_name(5)), (6, "b".into(), "f".into()));
+        let four = named(&["a", "b", "c", "d"]);
+        assert_eq!((four.classes(), four.class_name(1)), (5, "1".into()));
     }
 
     #[test]

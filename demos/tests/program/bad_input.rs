@@ -111,6 +111,16 @@ fn mnist_files(dir: &Path, name: &str, side: u32, spoil: impl Fn(&Path)) {
 fn flags_of_the_other_commands() {
     let dir = tempfile::tempdir().unwrap();
     succeed(dir.path(), &tiny("--steps 1 --out run"));
+    refuses(dir.path(), "data fetch digits", &["digits cannot be fetched; expected mnist, fashion-mnist, cifar-10"]);
+    refuses(dir.path(), "data fetch mnist --mirror ftp://host", &["--mirror is ftp://host; expected a URL"]);
+    refuses(dir.path(), "data show digits --out a.jpg", &["--out is a.jpg", "ends in .png"]);
+    refuses(dir.path(), "data show digits", &["--out"]);
+    refuses(dir.path(), "data show digits --out a.png --n 0", &["--n is 0; expected 1 to 100"]);
+    refuses(dir.path(), "data show digits --out a.png --size 7", &["--size is 7; expected 8 to 256"]);
+    refuses(dir.path(), "data show digits --out a.png --data-dir .", &["--data-dir does not go with --data digits"]);
+    refuses(dir.path(), "data show digits --out a.png --skip-corrupt", &["--skip-corrupt does not go with"]);
+    refuses(dir.path(), "data show svhn --out a.png --data-dir run", &["run/train_32x32.mat: cannot read it"]);
+    refuses(dir.path(), "data show folder --out a.png --data-dir run --split test", &["no sub-folders train and test"]);
     refuses(dir.path(), "sample run --n 0", &["--n is 0; expected 1 to 10000"]);
     refuses(dir.path(), "sample run --n 10001", &["--n is 10001; expected 1 to 10000"]);
     refuses(dir.path(), "sample run --out no/such/a.png", &["no/such/a.png", "cannot write"]);

@@ -24,7 +24,7 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 
 #[test]
 fn help_mentions_every_flag_and_default() {
-    let commands = ["train ", "resume ", "sample ", "bench "].map(|name| (name, ""));
+    let commands = ["train ", "resume ", "sample ", "data ", "bench "].map(|name| (name, ""));
     mentions("", &commands);
     mentions(
         "train",
@@ -49,6 +49,24 @@ fn help_mentions_every_flag_and_default() {
     mentions("resume", &[("<RUN>", "")]);
     let samples = "[default: samples.png]";
     mentions("sample", &[("<RUN>", ""), ("--n <N>", "[default: 64]"), ("--seed", "[default: 0]"), ("--out", samples)]);
+    mentions("data", &[("fetch", ""), ("show", "")]);
+    mentions(
+        "data fetch",
+        &[("<NAME>", "cifar-10"), ("--data-dir <DIR>", "[default: data/NAME]"), ("--mirror <URL>", "")],
+    );
+    mentions(
+        "data show",
+        &[
+            ("<NAME>", ""),
+            ("--data-dir <DIR>", ""),
+            ("--split <SPLIT>", "[default: train]"),
+            ("--size <PIXELS>", "[default: 32, or 48 for STL-10]"),
+            ("--skip-corrupt", ""),
+            ("--n <N>", "[default: 12]"),
+            ("--seed <SEED>", "[default: 0]"),
+            ("--out <FILE.png>", ""),
+        ],
+    );
     mentions("bench", &[("step", "")]);
     let step =
         [("--width", "[default: 1]"), ("--batch", "[default: 64]"), ("--iters", "[default: 10]"), ("--json", "")];

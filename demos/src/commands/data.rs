@@ -1,0 +1,157 @@
+//! `gan data`: fetches sets, and shows what they hold.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Subcommand};
+
+use super::say;
+use crate::config::DataName;
+use crate::data::fetch::{Fetched, fetch, source};
+use crate::data::{Dataset, Opened, Order, Split, open};
+use crate::pictures::{Grid, write_grid};
+
+/// What to do with a set.
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    /// Download a set from its official host, check it, and unpack it; a download that was cut off goes on
+    Fetch(Fetch),
+    /// Draw a sheet of a set: a row of images for each class, in the order of the labels
+    Show(Show),
+}
+
+/// What to download, and where to.
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// The set: mnist, fashion-mnist, cifar-10, svhn or stl-10
+    #[arg(hide_possible_values = true)]
+    name: DataName,
+    /// The directory for its files [default: data/NAME]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Download from this URL, in front of the files' names, instead of the official host's
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+}
+
+/// What to draw, and where to.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The set
+    name: DataName,
+    /// The directory of its files
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Which half of it
+    #[arg(long, value_enum, default_value_t = Split::Train)]
+    split: Split,
+    /// Height and width of the images [default: 32, or 48 for STL-10]
+    #[arg(long, value_name = "PIXELS")]
+    size: Option<usize>,
+    /// Leave out files of a folder that are corrupt
+    #[arg(long)]
+    skip_corrupt: bool,
+    /// Images of each class
+    #[arg(long, default_value_t = 12)]
+    n: usize,
+    /// Determines which images, and those of a set that is drawn
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The picture to write
+    #[arg(long, value_name = "FILE.png")]
+    out: PathBuf,
+}
+
+impl Data {
+    /// Does what the command line says.
+    pub(super) fn run(self) -> Result<()> {
+        match self {
+            Data::Fetch(command) => command.run(),
+            Data::Show(command) => command.run(),
+        }
+    }
+}
+
+impl Fetch {
+    fn run(self) -> Result<()> {
+        let name = self.name.flag();
+        let source = source(self.name).with_context(|| {
+            format!("{name} cannot be fetched; expected mnist, fashion-mnist, cifar-10, svhn or stl-10")
+        })?;
+        if let Some(url) = &self.mirror {
+            let web = url.starts_with("http://") || url.starts_with("https://");
+            ensure!(web, "--mirror is {url}; expected a URL that begins with http:// or https://");
+        }
+        let dir = self.data_dir.unwrap_or_else(|| Path::new("data").join(&name));
+        let shown = dir.display();
+        match fetch(source, &dir, self.mirror.as_deref())? {
+            Fetched::New => say(format_args!("{shown}: fetched, and as it should be")),
+            Fetched::Present => say(format_args!("{shown}: all files are there already")),
+        }
+        if let (Some(_), [archive]) = (&source.archive, source.files) {
+            let archive = dir.join(archive.name);
+            if archive.exists() {
+                say(format_args!("the archive is not needed any more: {}", archive.display()));
+            }
+        }
+        say(format_args!("to see it   gan data show {name} --data-dir {shown} --out sheet.png"));
+        say(format_args!("to learn it gan train sngan --data {name} --data-dir {shown}"));
+        Ok(())
+    }
+}
+
+/// The most classes in a sheet.
+const MOST_ROWS: usize = 32;
+
+/// The most images among which those of a sheet are sought, in case a class is rare.
+const MOST_LOOKS: u64 = 200_000;
+
+impl Show {
+    fn run(self) -> Result<()> {
+        ensure!((1..=100).contains(&self.n), "--n is {}; expected 1 to 100", self.n);
+        let is_png = self.out.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
+        ensure!(is_png, "--out is {}; expected the name of a file that ends in .png", self.out.display());
+        let dir = self.data_dir.as_deref();
+        let Opened { set, notes } = open(self.name, dir, self.size, self.skip_corrupt, self.seed, self.split)?;
+        notes.iter().for_each(say);
+        let size = set.size().map_or_else(|| "drawn as one likes".into(), |n| format!("{n} images"));
+        say(format_args!("{}: {size}, {}, {} classes", set.name(), set.shape(), set.classes()));
+        let (rows, counts) = sheet(&*set, self.n, self.seed);
+        let names: Vec<String> = (0..counts.len() as u8).map(|label| set.class_name(label)).collect();
+        for (label, (name, count)) in names.iter().zip(&counts).enumerate() {
+            let few =
+                if *count < self.n { format!(": {count} found, the rest of the row is grey") } else { String::new() };
+            say(format_args!("row {:2}  label {label:2}  {name}{few}", label + 1));
+        }
+        if set.classes() > counts.len() {
+            say(format_args!("and {} classes more, which are not shown", set.classes() - counts.len()));
+        }
+        let title = format!("{}, a row for each of: {}", set.name(), names.join(", "));
+        let grid = Grid { columns: self.n, scale: 2, gap: 1 };
+        write_grid(&self.out, &rows, set.shape(), grid, &[("Title", &title)])?;
+        say(self.out.display());
+        Ok(())
+    }
+}
+
+/// Up to `n` images of each class, row by row, and how many of each were found. Their places are grey where there are
+/// fewer.
+fn sheet(set: &dyn Dataset, n: usize, seed: u64) -> (Vec<f32>, Vec<usize>) {
+    let (numel, classes) = (set.shape().numel(), set.classes().min(MOST_ROWS));
+    let mut rows = vec![0.0; classes * n * numel];
+    let mut counts = vec![0; classes];
+    let mut order = Order::new(0..set.size().unwrap_or(u64::MAX), seed);
+    let (mut image, mut label) = (vec![0.0; numel], [0]);
+    for look in 0..set.size().unwrap_or(MOST_LOOKS).min(MOST_LOOKS) {
+        if counts.iter().all(|&count| count == n) {
+            break;
+        }
+        set.batch(&order.indices(look, 1), &mut image, &mut label);
+        let class = usize::from(label[0]);
+        if class < classes && counts[class] < n {
+            rows[(class * n + counts[class]) * numel..][..numel].copy_from_slice(&image);
+            counts[class] += 1;
+        }
+    }
+    (rows, counts)
+}

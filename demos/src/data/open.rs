@@ -1,0 +1,205 @@
+//! From the name of a set to its images.
+
+use super::{Dataset, Digits, ImageShape, Shapes, Split, StlPart};
+use super::{read_cifar, read_folder, read_idx, read_stl, read_svhn, resize};
+use crate::config::DataName;
+use anyhow::{Context, Result, bail, ensure};
+use std::path::Path;
+
+/// The classes of Fashion-MNIST (Xiao, Rasul, Vollgraf 2017).
+const CLOTHES: [&str; 10] =
+    ["T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
+
+/// A set, and what people should know of how it was read: files that are missing or were left out.
+pub struct Opened {
+    /// The images.
+    pub set: Box<dyn Dataset>,
+    /// A line each.
+    pub notes: Vec<String>,
+}
+
+impl Opened {
+    fn new(set: impl Dataset + 'static) -> Self {
+        Opened { set: Box::new(set), notes: Vec::new() }
+    }
+}
+
+/// Opens a half of a set.
+///
+/// `dir` is the directory of its files, for a set that has any. `size` is the height and width of the images, 8 to 256; by
+/// default 32, or for STL-10 48. (The default of the idx sets is what their files say, 28×28 being padded to 32×32.)
+/// `skip_corrupt` leaves corrupt files of a folder out. `seed` determines the images of a drawn set, whose two halves have
+/// no image in common.
+///
+/// # Errors
+/// Flags that the set does not know or lacks; whatever is wrong with the files.
+pub fn open(
+    name: DataName,
+    dir: Option<&Path>,
+    size: Option<usize>,
+    skip_corrupt: bool,
+    seed: u64,
+    split: Split,
+) -> Result<Opened> {
+    let flag = name.flag();
+    ensure!(
+        size.is_none_or(|size| (8..=256).contains(&size)),
+        "--size is {}; expected 8 to 256",
+        size.unwrap_or_default()
+    );
+    ensure!(
+        !skip_corrupt || name == DataName::Folder,
+        "--skip-corrupt does not go with --data {flag}, only with folder"
+    );
+    // An arbitrary number, so that the halves are those of different seeds.
+    let seed = if split == Split::Test { seed ^ 0x7E57_0000_0000_0000 } else { seed };
+    ensure!(dir.is_none() || name.needs_files(), "--data-dir does not go with --data {flag}, which needs no files");
+    let files = || dir.with_context(|| format!("--data {flag} needs --data-dir DIR, where its files are"));
+    let stl = |part| Ok(Opened::new(read_stl(files()?, part, size.unwrap_or(48))?));
+    match name {
+        DataName::Digits => Ok(resized(Digits::new(seed), size)),
+        DataName::Shapes => Ok(Opened::new(Shapes::new(seed, size.unwrap_or(32)))),
+        DataName::Mnist => Ok(resized(read_idx(files()?, split)?, size)),
+        DataName::FashionMnist => Ok(resized(read_idx(files()?, split)?.with_class_names(CLOTHES), size)),
+        DataName::Svhn => Ok(resized(read_svhn(files()?, split)?, size)),
+        DataName::Cifar10 => {
+            let (images, note) = read_cifar(files()?, split)?;
+            Ok(Opened { notes: note.into_iter().collect(), ..resized(images, size) })
+        }
+        DataName::Stl10 if split == Split::Test => stl(StlPart::Test),
+        DataName::Stl10 => stl(StlPart::Train),
+        DataName::Stl10Unlabelled if split == Split::Test => {
+            bail!("--data {flag} has no test half; that of --data stl-10 may serve")
+        }
+        DataName::Stl10Unlabelled => stl(StlPart::Unlabelled),
+        DataName::Folder => {
+            let (images, notes) = read_folder(files()?, split, size.unwrap_or(32), skip_corrupt)?;
+            Ok(Opened { set: Box::new(images), notes })
+        }
+    }
+}
+
+/// The set in squares of the size asked for, if it is not of that size already.
+fn resized(set: impl Dataset + 'static, size: Option<usize>) -> Opened {
+    let ImageShape { height, width, .. } = set.shape();
+    match size {
+        Some(size) if (height, width) != (size, size) => Opened::new(Resized { set, size }),
+        _ => Opened::new(set),
+    }
+}
+
+/// A set whose images are resized whenever they are asked for: an image costs much less than a step of training, and
+/// the large ones no memory.
+struct Resized<D> {
+    set: D,
+    size: usize,
+}
+
+impl<D: Dataset> Dataset for Resized<D> {
+    fn name(&self) -> &str {
+        self.set.name()
+    }
+
+    fn shape(&self) -> ImageShape {
+        ImageShape { height: self.size, width: self.size, ..self.set.shape() }
+    }
+
+    fn classes(&self) -> usize {
+        self.set.classes()
+    }
+
+    fn class_name(&self, label: u8) -> String {
+        self.set.class_name(label)
+    }
+
+    fn size(&self) -> Option<u64> {
+        self.set.size()
+    }
+
+    fn image(&self, index: u64, pixels: &mut [u8]) -> u8 {
+        let shape = self.set.shape();
+        let mut original = vec![0; shape.numel()];
+        let label = self.set.image(index, &mut original);
+        pixels.copy_from_slice(&resize(&original, shape, self.size, self.size));
+        label
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    #[track_caller]
+    fn refuses(name: DataName, dir: Option<&str>, size: Option<usize>, skip: bool, split: Split, says: &str) {
+        let outcome = open(name, dir.map(Path::new), size, skip, 0, split);
+        let message = format!("{:#}", outcome.err().expect("an error"));
+        assert!(message.contains(says), "{name:?}: {message}");
+    }
+
+    #[test]
+    fn flags_must_fit_the_set() {
+        use DataName::{Digits, Folder, Shapes, Stl10Unlabelled};
+        for name in DataName::value_variants() {
+            for size in [0, 7, 257, usize::MAX] {
+                refuses(*name, None, Some(size), false, Split::Train, "expected 8 to 256");
+            }
+            if name.needs_files() {
+                let needs = format!("--data {} needs --data-dir DIR", name.flag());
+                refuses(*name, None, None, false, Split::Train, &needs);
+                refuses(
+                    *name,
+                    Some("no/such"),
+                    Some(16),
+                    false,
+                    Split::Train,
+                    "no/such: cannot open the data directory",
+                );
+            }
+            if *name != Folder {
+                refuses(*name, None, None, true, Split::Train, "--skip-corrupt does not go with");
+            }
+        }
+        for name in [Digits, Shapes] {
+            refuses(name, Some("."), None, false, Split::Train, "--data-dir does not go with");
+        }
+        refuses(Stl10Unlabelled, Some("."), None, false, Split::Test, "has no test half");
+    }
+
+    #[test]
+    fn a_set_has_one_name_on_the_command_line_and_in_files() {
+        for name in DataName::value_variants() {
+            assert_eq!(serde_json::to_string(name).unwrap(), format!("{:?}", name.flag()));
+        }
+    }
+
+    #[test]
+    fn drawn_sets_come_in_any_size_and_two_halves() {
+        for (name, channels) in [(DataName::Digits, 1), (DataName::Shapes, 3)] {
+            let opened = |size, seed, split| open(name, None, size, false, seed, split).unwrap().set;
+            for (size, side) in [(None, 32), (Some(32), 32), (Some(48), 48), (Some(8), 8)] {
+                assert_eq!(opened(size, 0, Split::Train).shape(), ImageShape { channels, height: side, width: side });
+            }
+            let first = |seed, split| {
+                let mut pixels = vec![0; channels * 1024];
+                opened(None, seed, split).image(0, &mut pixels);
+                pixels
+            };
+            assert_ne!(first(0, Split::Train), first(0, Split::Test));
+            assert_ne!(first(0, Split::Train), first(1, Split::Train));
+            assert_eq!(first(3, Split::Test), first(3, Split::Test));
+        }
+    }
+
+    #[test]
+    fn a_resized_set_is_the_set_resized() {
+        let large = open(DataName::Digits, None, Some(64), false, 0, Split::Train).unwrap().set;
+        let (mut pixels, mut original) = (vec![0; 64 * 64], vec![0; 32 * 32]);
+        let digits = Digits::new(0);
+        for index in 0..5 {
+            assert_eq!(large.image(index, &mut pixels), digits.image(index, &mut original));
+            assert_eq!(pixels, resize(&original, digits.shape(), 64, 64));
+        }
+        assert_eq!((large.name(), large.classes(), large.size()), ("digits", 10, None));
+    }
+}
