@@ -67,8 +67,13 @@ impl Layers {
         let (threads, peak) = (rayon::current_num_threads(), peak());
         if !self.json {
             let level = Level::current().name();
-            say(format_args!("batch {}, {threads} threads, {level}; multiply-adds alone: {peak:.0} GFLOP/s", self.batch));
-            say("ms, GFLOP/s of the definition, share of the peak (Winograd's algorithm needs 0.25 to 0.4 of the operations)");
+            say(format_args!(
+                "batch {}, {threads} threads, {level}; multiply-adds alone: {peak:.0} GFLOP/s",
+                self.batch
+            ));
+            say(
+                "ms, GFLOP/s of the definition, share of the peak (Winograd's algorithm needs 0.25 to 0.4 of the operations)",
+            );
             say(format_args!("{:21}  {:^24}  {:^24}  {:^24}", "", PASSES[0], PASSES[1], PASSES[2]));
         }
         let mut sum = 0.0;
@@ -77,11 +82,14 @@ impl Layers {
             sum += times.iter().map(|[median, ..]| median).sum::<f64>();
             let speed = times.map(|[median, ..]| layer.operations(self.batch) / median * 1e-6);
             if self.json {
-                say(json!({"layer": layer.name, "threads": threads, "peak_gflops": peak.round(), "gflops": speed.map(f64::round),
-                    "forward_ms": times[0], "input_grad_ms": times[1], "weight_grad_ms": times[2]}));
+                say(
+                    json!({"layer": layer.name, "threads": threads, "peak_gflops": peak.round(), "gflops": speed.map(f64::round),
+                    "forward_ms": times[0], "input_grad_ms": times[1], "weight_grad_ms": times[2]}),
+                );
                 continue;
             }
-            let cells = [0, 1, 2].map(|i| format!("{:7.2} {:6.0} {:7.0} %", times[i][0], speed[i], speed[i] / peak * 100.0));
+            let cells =
+                [0, 1, 2].map(|i| format!("{:7.2} {:6.0} {:7.0} %", times[i][0], speed[i], speed[i] / peak * 100.0));
             say(format_args!("{}  {}  {}  {}", layer.name, cells[0], cells[1], cells[2]));
         }
         if !self.json {
