@@ -20,6 +20,7 @@ macro_rules! unrolled {
 /// M X Mᵀ (R, R) for M (R, N) and X (N, N), R and N at most 6: calls `get(i, j)` for each element of X, then
 /// `put(i, j, value)` for each of the result.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "j runs through several small arrays in step")]
 pub fn transform<S: Simd, M: Matrix<R, N>, const R: usize, const N: usize>(
     simd: S,
     get: impl Fn(usize, usize) -> S::Vector,

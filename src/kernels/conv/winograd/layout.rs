@@ -76,7 +76,7 @@ impl Layout {
 
     /// Zeros in the rest of the last group, from this tile on: terms of a sum over tiles.
     pub fn clear_after(&self, tile: usize, frequencies: &mut [f32]) {
-        if tile % ROWS == 0 {
+        if tile.is_multiple_of(ROWS) {
             return;
         }
         for place in self.places() {

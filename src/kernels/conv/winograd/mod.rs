@@ -33,7 +33,7 @@
 //! The images are cut into *cells* of up to 64 tiles, whose V stays in the L2 cache from its transform to the products.
 //! P is computed for 32 channels at a time, and goes back to pixels at once. The weights are transformed first; where
 //! there are so few tiles that this would be the larger part of the work, a block of them is transformed and at once
-//! multiplied by all tiles. The weight gradient takes some 128 tiles at a time, and of these 64 channels of x, with all
+//! multiplied by all tiles. The weight gradient takes some 64 tiles at a time, and of these 64 channels of x, with all
 //! of dy. All operands lie as the register tile reads them (`layout.rs`, `kernels/gemm/blocks.rs`).
 //!
 //! Accuracy: one to five times the error of the definition in f32, 1e-6 to 4e-6 of the norm. f64, which checks gradients,
@@ -43,42 +43,41 @@ mod lanes;
 mod layout;
 mod matrices;
 mod tiles;
+mod weight_grad;
+mod weights;
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use self::lanes::transform;
 use self::layout::{Layout, PAD};
-use self::matrices::{Input, Matrix, Output, TILE, Transposed, Weight};
+use self::matrices::{Input, Matrix, Output, TILE, Transposed};
 use self::tiles::{Analyse, Synthesise, Tiled};
+use self::weight_grad::WeightGrad;
+use self::weights::{TransformWeights, Weights};
 use super::{ConvShape, Epilogue, gemm};
 use crate::kernels::gemm::blocks::{COLUMNS, LANES, Order, Product, ROWS};
 use crate::kernels::shared::Shared;
 use crate::kernels::simd::{self, Kernel, Simd};
 use crate::kernels::{Buffer, Level};
 
-/// Tiles of a cell, where there are so many.
+/// Tiles of a cell, where there are so many: from two register tiles that share B to the eight beyond which sharing gains
+/// little.
 const CELL: Range<usize> = 16..64;
 
-/// Bytes that V may take in a cell.
+/// Bytes that V may take in a cell: half of an L2 cache of 2 MiB. 1.5 MiB made no difference.
 const CELL_BYTES: usize = 1 << 20;
 
 /// Cells are a multiple of this many, so that threads have equal shares.
 const CELLS: usize = 8;
 
-/// Sets of 16 channels that a product sums over at a time: 16 KiB of the right operand, which stay in the L1 cache.
+/// Sets of 16 channels that a product sums over at a time: 16 KiB of the right operand, which stay in the L1 cache. 12 sets
+/// made the step 5 % slower on one thread.
 const DEPTH: usize = 8;
 
-/// Up to how many tiles the weights are transformed block by block.
+/// Up to how many tiles the weights are transformed block by block. With 255 the step was 3 % slower.
 const FEW: usize = 512;
-
-/// Tiles that a product of the weight gradient sums over at a time.
-const GRAD_TILES: usize = 64;
-
-/// Sets of 16 channels whose weight gradient a task computes.
-const GRAD_SETS: usize = 4;
 
 /// Whether the algorithm can compute this convolution.
 pub fn supports(shape: &ConvShape) -> bool {
@@ -157,82 +156,6 @@ impl Tiled {
     fn output(shape: &ConvShape) -> Tiled {
         let tiles = shape.output.map(|n| n.div_ceil(TILE));
         Tiled { size: shape.output, channels: shape.out_channels, before: [0, 0], step: 1, tiles }
-    }
-}
-
-/// The weights of all taps (R·step, R·step, rows, columns), where the phases belong to one of the two sides, and how they
-/// lie as frequencies U: for each block of 32 columns and each chunk of [`DEPTH`] sets of 16 rows, frequency by frequency,
-/// (rows, 32).
-#[derive(Clone, Copy)]
-struct Weights<'a, const N: usize, const R: usize> {
-    taps: &'a [f32],
-    rows: Tiled,
-    columns: Tiled,
-}
-
-impl<const N: usize, const R: usize> Weights<'_, N, R> {
-    /// The sets of each chunk, and where it begins in a block.
-    fn chunks(&self) -> impl Iterator<Item = (Range<usize>, usize)> + use<N, R> {
-        let sets = self.rows.vectors();
-        let starts = (0..sets).step_by(DEPTH);
-        starts.map(move |first| (first..sets.min(first + DEPTH), first / DEPTH * N * N * Self::plane(DEPTH)))
-    }
-
-    /// From one frequency to the next in a chunk of so many sets.
-    fn plane(sets: usize) -> usize {
-        sets * LANES * COLUMNS + PAD
-    }
-
-    /// Elements of a block.
-    fn block_len(&self) -> usize {
-        self.chunks().map(|(sets, _)| N * N * Self::plane(sets.len())).sum()
-    }
-}
-
-/// U = G g Gᵀ of a block of columns and a chunk of rows.
-struct TransformWeights<'a, const N: usize, const R: usize> {
-    weights: Weights<'a, N, R>,
-    block: usize,
-    sets: Range<usize>,
-    u: &'a mut [f32],
-}
-
-impl<const N: usize, const R: usize> Kernel for TransformWeights<'_, N, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let TransformWeights { weights: Weights { taps, rows, columns }, block, sets, u } = self;
-        let (plane, step) = (Weights::<N, R>::plane(sets.len()), rows.step.max(columns.step));
-        for (i, set) in sets.enumerate() {
-            let row = rows.vector(set);
-            for (j, index) in columns.vectors_of(block).enumerate() {
-                let column = columns.vector(index);
-                let phase = row.phase + column.phase;
-                // Where each tap of this phase begins.
-                let mut places = [[0; R]; R];
-                for (r, places) in places.iter_mut().enumerate() {
-                    for (s, place) in places.iter_mut().enumerate() {
-                        let [r, s] = [step * r + phase / step, step * s + phase % step];
-                        *place = ((r * step * R + s) * rows.channels + row.first) * columns.channels + column.first;
-                    }
-                }
-                for k in 0..LANES {
-                    for part in (0..LANES).step_by(S::LANES) {
-                        let out = &mut u[(i * LANES + k) * COLUMNS + j * LANES + part..];
-                        let lanes = if k < row.count { column.count.saturating_sub(part).min(S::LANES) } else { 0 };
-                        let from = if lanes > 0 { k * columns.channels + part } else { 0 };
-                        transform::<S, Weight, N, R>(
-                            simd,
-                            #[inline(always)]
-                            |r, s| simd.load(&taps[places[r][s] + from..][..lanes]),
-                            #[inline(always)]
-                            |f, g, value| simd.store(value, &mut out[(f * N + g) * plane..]),
-                        );
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -407,156 +330,6 @@ impl<const N: usize, const R: usize> Kernel for Multiply<'_, N, R> {
         for f in 0..N * N {
             let v = &v[cells.v.chunk(chunk) + f * cells.v.plane(chunk)..];
             product.run(simd, v, &u[f * Weights::<N, R>::plane(sets.len())..], &mut p[f * cells.p_plane..]);
-        }
-    }
-}
-
-/// See [`conv2d_weight_grad`].
-///
-/// The images are dealt out to ranges, whose partial sums are added up at the end in their order.
-struct WeightGrad<const N: usize, const R: usize> {
-    level: Level,
-    from: Tiled,
-    to: Tiled,
-}
-
-impl<const N: usize, const R: usize> WeightGrad<N, R> {
-    /// From one frequency to the next in U: (16, 32).
-    const PLANE: usize = LANES * COLUMNS + PAD;
-
-    /// Elements of U for a set of 16 channels.
-    const SET: usize = N * N * Self::PLANE;
-
-    fn run(&self, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-        let WeightGrad { from, to, .. } = self;
-        let batch = x.len() / from.image();
-        let images = (GRAD_TILES / from.tiles_of_image()).clamp(1, batch);
-        // For each range and set of channels: the taps of its phase, (R·R, 16, K).
-        let set_len = R * R * LANES * to.channels;
-        let mut partial = Buffer::stale(batch.div_ceil(images) * from.vectors() * set_len);
-        let ranges = x.par_chunks(images * from.image()).zip(dy.par_chunks(images * to.image()));
-        partial.par_chunks_mut(from.vectors() * set_len).zip(ranges).for_each(|(partial, (x, dy))| {
-            let p_layout = self.layout(to.width(), COLUMNS, x.len() / from.image());
-            let mut p = Buffer::stale(p_layout.len());
-            p.par_chunks_mut(p_layout.chunk(1)).enumerate().for_each(|(block, p)| {
-                let vectors = to.vectors_of(block);
-                let layout = Layout { width: vectors.len() * LANES, ..p_layout };
-                self.analyse::<Output, TILE>(*to, dy, vectors, layout, p);
-            });
-            partial.par_chunks_mut(GRAD_SETS * set_len).enumerate().for_each(|(i, partial)| {
-                let sets = i * GRAD_SETS..i * GRAD_SETS + partial.len() / set_len;
-                let layout = self.layout(sets.len() * LANES, LANES, x.len() / from.image());
-                let mut v = Buffer::stale(layout.len());
-                self.analyse::<Input, N>(*from, x, sets.clone(), layout, &mut v);
-                let mut u = Buffer::stale(sets.len() * Self::SET);
-                for block in 0..to.blocks() {
-                    let (p, u, partial) = (&p[p_layout.chunk(block)..], &mut u[..], &mut *partial);
-                    simd::run(
-                        self.level,
-                        GradBlock { grad: self, sets: sets.clone(), block, layout, v: &v, p, u, partial },
-                    );
-                }
-            });
-        });
-        self.collect(&partial, dw);
-    }
-
-    /// Operands of a product over the tiles of some images.
-    fn layout(&self, width: usize, lanes: usize, images: usize) -> Layout {
-        let groups = (images * self.from.tiles_of_image()).div_ceil(ROWS);
-        Layout { width, groups, frequencies: N * N, lanes, sets: 1 }
-    }
-
-    fn analyse<M: Matrix<N, P>, const P: usize>(
-        &self,
-        map: Tiled,
-        images: &[f32],
-        vectors: Range<usize>,
-        layout: Layout,
-        frequencies: &mut [f32],
-    ) {
-        layout.clear_after(images.len() / map.image() * map.tiles_of_image(), frequencies);
-        simd::run(self.level, Analyse { map, images, vectors, layout, frequencies, matrix: PhantomData::<M> });
-    }
-
-    /// dw (R·step, R·step, C, K) ← the sum over the ranges of partial (ranges, sets, R·R, 16, K).
-    fn collect(&self, partial: &[f32], dw: &mut [f32]) {
-        let WeightGrad { from, to, level } = self;
-        let (step, k) = (from.step, to.channels);
-        let range = from.vectors() * R * R * LANES * k;
-        dw.par_chunks_mut(from.channels * k).enumerate().for_each(|(tap, dw)| {
-            let [r, s] = [tap / (R * step), tap % (R * step)];
-            let phase = r % step * step + s % step;
-            let first_set = phase * from.channels.div_ceil(LANES);
-            for (c, dw) in dw.chunks_exact_mut(k).enumerate() {
-                let set = (first_set + c / LANES) * R * R + r / step * R + s / step;
-                let row = (set * LANES + c % LANES) * k;
-                dw.copy_from_slice(&partial[row..row + k]);
-                for partial in partial.chunks_exact(range).skip(1) {
-                    level.vectorize(
-                        #[inline(always)]
-                        || dw.iter_mut().zip(&partial[row..row + k]).for_each(|(dw, &p)| *dw += p),
-                    );
-                }
-            }
-        });
-    }
-}
-
-/// For some sets of channels and a block of columns: U[f] ← V[f]ᵀ · P[f], then Gᵀ U G.
-struct GradBlock<'a, const N: usize, const R: usize> {
-    grad: &'a WeightGrad<N, R>,
-    sets: Range<usize>,
-    block: usize,
-    layout: Layout,
-    v: &'a [f32],
-    p: &'a [f32],
-    u: &'a mut [f32],
-    partial: &'a mut [f32],
-}
-
-impl<const N: usize, const R: usize> Kernel for GradBlock<'_, N, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let GradBlock { grad: WeightGrad { from, to, .. }, sets, block, layout, v, p, u, partial } = self;
-        let (set_len, plane) = (WeightGrad::<N, R>::SET, WeightGrad::<N, R>::PLANE);
-        let columns = to.vectors_of(block);
-        let product = Product {
-            order: Order::ColumnMajor,
-            terms: layout.groups,
-            tiles: [sets.len(), LANES / ROWS],
-            vectors: columns.len(),
-            term_step: ROWS * LANES,
-            a_steps: [layout.chunk(1), ROWS],
-            c_steps: [set_len, ROWS * COLUMNS],
-            accumulate: false,
-        };
-        let p_plane = layout.groups * ROWS * COLUMNS + PAD;
-        for f in 0..N * N {
-            product.run(simd, &v[f * layout.plane(0)..], &p[f * p_plane..], &mut u[f * plane..]);
-        }
-        let k = to.channels;
-        for ((set, u), partial) in sets.zip(u.chunks_exact(set_len)).zip(partial.chunks_exact_mut(R * R * LANES * k)) {
-            for row in 0..from.vector(set).count {
-                for (j, index) in columns.clone().enumerate() {
-                    let vector = to.vector(index);
-                    for part in (0..vector.count).step_by(S::LANES) {
-                        let (column, lanes) = (vector.first + part, (vector.count - part).min(S::LANES));
-                        transform::<S, Transposed<Weight>, R, N>(
-                            simd,
-                            #[inline(always)]
-                            |f, g| simd.load(&u[(f * N + g) * plane + row * COLUMNS + j * LANES + part..]),
-                            #[inline(always)]
-                            |r, s, value| {
-                                let to = ((r * R + s) * LANES + row) * k + column;
-                                simd.store(value, &mut partial[to..to + lanes]);
-                            },
-                        );
-                    }
-                }
-            }
         }
     }
 }
