@@ -55,7 +55,7 @@ struct Node<T: Element> {
 /// [`Backward::give`]. It must be written in differentiable operations on `Var`s if higher derivatives are to be right.
 /// Closures are rules; a type of one's own can be one as well.
 pub trait Rule<T: Element> {
-    /// Gives the gradient of each input, from that of the output; nobody else needs the latter any more.
+    /// Gives the gradient of each input, from that of the output. The rule owns the latter, but others may share its memory.
     fn backward(&self, grad: Var<T>, back: &mut Backward<T>);
 }
 

@@ -29,15 +29,20 @@ pub struct Moments {
 /// are from 0 and wherever their mean drifts to. What rounding leaves of Σ (x − mean) corrects both.
 pub fn moments<T: Element>(x: &[T], channels: usize) -> Moments {
     let start = || Running { n: 0.0, mean: vec![0.0; channels], m2: vec![0.0; channels] };
-    let parts = over_blocks(x.len(), channels, |range, chunk| {
-        let mut all = start();
-        let mut mean = vec![T::zero(); channels];
-        let mut sums = (vec![T::zero(); channels], vec![T::zero(); channels]);
-        for x in x[range].chunks(chunk) {
-            all.add_chunk(x, &mut mean, &mut sums);
-        }
-        all
-    });
+    let parts = over_blocks(
+        x.len(),
+        channels,
+        #[inline(always)]
+        |range, chunk| {
+            let mut all = start();
+            let mut mean = vec![T::zero(); channels];
+            let mut sums = (vec![T::zero(); channels], vec![T::zero(); channels]);
+            for x in x[range].chunks(chunk) {
+                all.add_chunk(x, &mut mean, &mut sums);
+            }
+            all
+        },
+    );
     let all = parts.into_iter().fold(start(), |mut all, part| {
         all.combine(part.n, |c| (part.mean[c], part.m2[c]));
         all
@@ -151,13 +156,18 @@ pub fn normalize<T: Element, const RELU: bool>(out: &mut [T], x: &[T], affine: &
 pub fn sums<T: Element>(x: &[T], channels: usize) -> Vec<f64> {
     // Short rows side by side, so that an addition does not wait for the one before it.
     let wide = channels * (64 / channels.max(1)).max(1);
-    let parts = over_blocks(x.len(), channels, |range, _| {
-        let mut all = vec![0.0; wide];
-        let rows = x[range].chunks_exact(wide);
-        let rest = rows.remainder();
-        rows.chain([rest]).for_each(|row| all.iter_mut().zip(row).for_each(|(sum, x)| *sum += x.f64()));
-        all
-    });
+    let parts = over_blocks(
+        x.len(),
+        channels,
+        #[inline(always)]
+        |range, _| {
+            let mut all = vec![0.0; wide];
+            let rows = x[range].chunks_exact(wide);
+            let rest = rows.remainder();
+            rows.chain([rest]).for_each(|row| all.iter_mut().zip(row).for_each(|(sum, x)| *sum += x.f64()));
+            all
+        },
+    );
     let mut all = vec![0.0; channels];
     for row in parts.iter().flat_map(|part| part.chunks_exact(channels)) {
         all.iter_mut().zip(row).for_each(|(all, sum)| *all += sum);

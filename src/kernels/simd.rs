@@ -6,8 +6,8 @@
 
 use super::Level;
 
-/// The vectors of one CPU level.
-pub trait Simd: Copy {
+/// The vectors of one CPU level. Only the types here have it: [`run`] and products of blocks rely on what they are.
+pub trait Simd: Copy + private::Sealed {
     /// Floats in a vector.
     const LANES: usize;
     /// Rows of a register tile that is two vectors wide: with the vectors of a row of B, they fill the registers.
@@ -23,7 +23,7 @@ pub trait Simd: Copy {
     fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// a·b
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// a·b + c, rounded once.
+    /// a·b + c, rounded once where the machine can.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// Where a > 0 b, elsewhere (NaN included) c.
     fn if_positive(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
@@ -88,11 +88,20 @@ pub trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
+mod private {
+    /// Keeps [`super::Simd`] to the types of this file.
+    pub trait Sealed {}
+}
+
 /// Runs a kernel with the vectors of a level.
+///
+/// # Panics
+/// If this machine lacks the level.
 pub fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
+    assert!(level.is_available(), "this machine cannot run the level {}", level.name());
     match level {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: a `Level` in force was checked to be available.
+        // SAFETY: the level is available.
         Level::Avx512 => unsafe { x86::avx512(kernel) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
@@ -134,6 +143,8 @@ type Array = [f32; 8];
 fn lanes(f: impl Fn(usize) -> f32) -> Array {
     std::array::from_fn(f)
 }
+
+impl private::Sealed for Plain {}
 
 impl Simd for Plain {
     const LANES: usize = 8;
@@ -209,6 +220,8 @@ mod x86 {
         kernel.run(Avx2(()))
     }
 
+    impl super::private::Sealed for Avx512 {}
+
     impl Simd for Avx512 {
         const LANES: usize = 16;
         const ROWS: usize = 8;
@@ -275,6 +288,8 @@ mod x86 {
         }
     }
 
+    impl super::private::Sealed for Avx2 {}
+
     impl Simd for Avx2 {
         const LANES: usize = 8;
         const ROWS: usize = 6;
@@ -330,5 +345,40 @@ mod x86 {
             // SAFETY: as above; what the mask leaves out is not touched.
             unsafe { _mm256_maskstore_ps(to, self.first(n), value) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Check;
+
+    impl Kernel for Check {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let values: Vec<f32> = (0..S::LANES).map(|i| i as f32 - 2.0).collect();
+            for n in 0..=S::LANES {
+                let mut out = vec![7.0; S::LANES + 1];
+                simd.store(simd.load(&values[..n]), &mut out[..S::LANES]);
+                let want: Vec<f32> = (0..S::LANES).map(|i| if i < n { values[i] } else { 0.0 }).chain([7.0]).collect();
+                assert_eq!(out, want, "{n} loaded");
+                let mut out = vec![7.0; S::LANES];
+                simd.store(simd.load(&values), &mut out[..n]);
+                assert!(out[..n] == values[..n] && out[n..].iter().all(|&x| x == 7.0), "{n} stored");
+            }
+            let mut signs = vec![-0.0, f32::NAN, -1.0, f32::MIN_POSITIVE];
+            signs.resize(S::LANES, 2.0);
+            let mut out = vec![0.0; S::LANES];
+            simd.store(simd.if_positive(simd.load(&signs), simd.splat(1.0), simd.splat(-1.0)), &mut out);
+            assert_eq!(out[..5], [-1.0, -1.0, -1.0, 1.0, 1.0]);
+        }
+    }
+
+    #[test]
+    fn every_level_loads_stores_and_chooses() {
+        Level::ALL.into_iter().filter(|l| l.is_available()).for_each(|level| run(level, Check));
     }
 }

@@ -181,6 +181,8 @@ impl<T: Element> Var<T> {
     pub(super) fn gate(&self, by: &Tensor<T>, gate: Gate) -> Var<T> {
         let (zero, x) = (T::zero(), self.value());
         let value = match gate {
+            // Not times 0, which would make NaN of an infinite gradient.
+            Gate::Positive { slope: 0.0 } => x.zip(by, *x.shape(), move |x, by| if by > zero { x } else { zero }),
             Gate::Positive { slope } => {
                 let slope = T::of(slope);
                 x.zip(by, *x.shape(), move |x, by| if by > zero { x } else { slope * x })

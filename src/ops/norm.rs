@@ -38,7 +38,7 @@ impl<T: Element> Var<T> {
     }
 
     /// [`batch_norm_train`](Var::batch_norm_train), then [`relu`](Var::relu), without passes over memory for the latter:
-    /// the gradient passes where γ ⊙ x̂ + β > 0, which the way back computes again from x.
+    /// the gradient passes where γ ⊙ x̂ + β > 0, which [`Var::backward`] computes again from x; [`Var::grad`] reads it off y.
     ///
     /// # Panics
     /// As [`batch_norm_train`](Var::batch_norm_train).

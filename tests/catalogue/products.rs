@@ -121,6 +121,13 @@ fn convolutions(s: &mut Sampler, entries: &mut Vec<Entry>) {
         entry!("conv_transpose2d", doubled, |x| x[0].conv_transpose2d(&x[1], None, &half, [0, 0]))
             .with("4×4, stride 2"),
     );
+    // A row and a column of the output that no tap reaches: only the bias is there.
+    let padded = Conv2dOptions::default().stride(2);
+    let beyond = s.samples(&[&[&[16, 17, 4, 4], &[17, 33, 4, 4], &[33]]]);
+    entries.push(
+        entry!("conv_transpose2d", beyond, |x| x[0].conv_transpose2d(&x[1], Some(&x[2]), &padded, [1, 1]))
+            .with("4×4, stride 2, output padding"),
+    );
     let same = s.samples(&[&[&[2, 3, 5, 4], &[3, 4, 3, 3]], &[&[4, 64, 16, 16], &[64, 64, 3, 3]]]);
     entries.push(
         entry!("conv_transpose2d", same, |x| x[0].conv_transpose2d(&x[1], None, &one, [0, 0])).with("3×3, padding 1"),

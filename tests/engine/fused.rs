@@ -84,7 +84,28 @@ fn nan_passes_through() {
     let one: Var<f64> = Tensor::ones([1]).into();
     let (y, _) = x.batch_norm_relu_train(&one, &one, EPS);
     assert!(y.value().to_vec().iter().all(|y| y.is_nan()));
-    let map: Var<f32> = Tensor::<f32>::full([1, 1, 1, 1], f64::NAN).into();
-    let w: Var<f32> = Tensor::ones([1, 1, 1, 1]).into();
-    assert!(map.conv2d_leaky_relu(&w, None, &Conv2dOptions::default(), 0.1).item().is_nan());
+    // By patches and by Winograd.
+    for (channels, kernel) in [(1, 1), (16, 3)] {
+        let map: Var<f32> = Tensor::<f32>::full([16, channels, 4, 4], f64::NAN).into();
+        let w: Var<f32> = Tensor::ones([channels, channels, kernel, kernel]).into();
+        let y = map.conv2d_leaky_relu(&w, None, &Conv2dOptions::default().padding(kernel / 2), 0.1);
+        assert!(y.value().to_vec().iter().all(|y| y.is_nan()), "{channels} channels");
+    }
+}
+
+#[test]
+fn an_infinite_gradient_ends_at_a_closed_relu() {
+    let infinity: Var<f64> = Tensor::from_vec([2, 1], vec![f64::INFINITY, 1.0]).into();
+    for fused in [true, false] {
+        let tape = Tape::new();
+        let (x, one) = (tape.var(Tensor::from_vec([2, 1], vec![-1.0, 1.0])), Var::from(Tensor::ones([1])));
+        let zero: Var<f64> = Tensor::zeros([1]).into();
+        let y = match fused {
+            true => x.batch_norm_relu_train(&one, &zero, EPS).0,
+            false => x.batch_norm_train(&one, &zero, EPS).0.relu(),
+        };
+        let loss = (&y * &infinity).sum();
+        assert!(loss.grad(&[&x])[0].value().to_vec().iter().all(|x| x.is_finite()), "grad, fused: {fused}");
+        assert!(loss.backward().wrt(&x).to_vec().iter().all(|x| x.is_finite()), "backward, fused: {fused}");
+    }
 }

@@ -240,7 +240,7 @@ pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], bias:
         Algorithm::Thin => thin::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
         Algorithm::Winograd => {
             let Some((dy, w, epilogue, dx)) = in_f32(dy, w, epilogue, dx) else { unreachable!("f32 only") };
-            winograd::conv2d_input_grad(level, shape, dy, w, epilogue, dx)
+            winograd::conv2d_input_grad(level, shape, dy, w, epilogue.bias, dx)
         }
     }
 }

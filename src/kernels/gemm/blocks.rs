@@ -129,8 +129,8 @@ impl Product {
                         }
                         let (a, b) =
                             (a.wrapping_add(term * self.term_step + AHEAD), next_b.wrapping_add(term * self.b_term()));
-                        (0..ROWS).for_each(|line| fetch::to_read(a.wrapping_add(line * LANES)));
-                        (0..share).for_each(|line| fetch::to_read(b.wrapping_add(line * LANES)));
+                        (0..ROWS).for_each(|line| fetch::ahead(a.wrapping_add(line * LANES)));
+                        (0..share).for_each(|line| fetch::ahead(b.wrapping_add(line * LANES)));
                     };
                     let add = self.accumulate;
                     // SAFETY: the caller's promise; R divides the rows, and the width the columns.

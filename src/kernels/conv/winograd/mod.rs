@@ -64,12 +64,12 @@ use crate::kernels::{Buffer, Level};
 
 /// Tiles of a cell, where there are so many: from two register tiles that share B to the eight beyond which sharing gains
 /// little.
-const CELL: Range<usize> = 16..64;
+const CELL: [usize; 2] = [16, 64];
 
 /// Bytes that V may take in a cell: half of an L2 cache of 2 MiB. 1.5 MiB made no difference.
 const CELL_BYTES: usize = 1 << 20;
 
-/// Cells are a multiple of this many, so that threads have equal shares.
+/// So many cells at least, where there are enough tiles, so that threads have equal shares.
 const CELLS: usize = 8;
 
 /// Sets of 16 channels that a product sums over at a time: 16 KiB of the right operand, which stay in the L1 cache. 12 sets
@@ -119,15 +119,8 @@ pub fn conv2d(level: Level, shape: &ConvShape, x: &[f32], w: &[f32], epilogue: E
 }
 
 /// See [`super::conv2d_input_grad`]; `shape` is one that [`supports`] admits.
-pub fn conv2d_input_grad(
-    level: Level,
-    shape: &ConvShape,
-    dy: &[f32],
-    w: &[f32],
-    epilogue: Epilogue<f32>,
-    dx: &mut [f32],
-) {
-    let (from, to) = (Tiled::output(shape), Tiled::input(shape));
+pub fn conv2d_input_grad(level: Level, shape: &ConvShape, dy: &[f32], w: &[f32], bias: Option<&[f32]>, dx: &mut [f32]) {
+    let (from, to, epilogue) = (Tiled::output(shape), Tiled::input(shape), Epilogue::bias(bias));
     let w = &gemm::exchanged_weights(level, shape, w);
     match shape.stride {
         [1, 1] => Apply::<6, 3>::new(level, from, w, epilogue, to).run::<Output, Transposed<Input>, TILE, 6>(dy, dx),
@@ -196,6 +189,13 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
 
     fn run<M: Matrix<N, P>, L: Matrix<Q, N>, const P: usize, const Q: usize>(&self, input: &[f32], output: &mut [f32]) {
         let cells = self.cells(input.len() / self.from.image());
+        if Q > TILE && !self.to.is_covered(Q - TILE) {
+            // Pixels that no square reaches, because no tap of any output sees them.
+            match self.epilogue.bias {
+                Some(bias) => output.chunks_exact_mut(bias.len()).for_each(|pixel| pixel.copy_from_slice(bias)),
+                None => output.fill(0.0),
+            }
+        }
         let output = Shared::new(output);
         if cells.batch * self.from.tiles_of_image() > FEW {
             self.run_by_cells::<M, L, P, Q>(cells, input, output);
@@ -206,9 +206,10 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
 
     fn cells(&self, batch: usize) -> Cells {
         let (of_image, width) = (self.from.tiles_of_image(), self.from.width());
-        let tiles = (CELL_BYTES / (N * N * width * size_of::<f32>())).clamp(CELL.start, CELL.end);
+        let tiles = (CELL_BYTES / (N * N * width * size_of::<f32>())).clamp(CELL[0], CELL[1]);
         let cells = batch.div_ceil((tiles / of_image).max(1)).next_multiple_of(CELLS);
-        let images = batch.div_ceil(cells);
+        // A group of 8 tiles is computed whole, however few of them there are.
+        let images = batch.div_ceil(cells).max(ROWS.div_ceil(of_image)).min(batch);
         let groups = (images * of_image).div_ceil(ROWS);
         let v = Layout { width, groups, frequencies: N * N, lanes: LANES, sets: DEPTH };
         Cells { batch, images, v, p_plane: groups * ROWS * COLUMNS + PAD }

@@ -8,7 +8,7 @@ use super::layout::Layout;
 use super::matrices::{Matrix, TILE};
 use crate::kernels::conv::Epilogue;
 use crate::kernels::fetch;
-use crate::kernels::gemm::blocks::{COLUMNS, LANES, ROWS};
+use crate::kernels::gemm::blocks::{COLUMNS, LANES};
 use crate::kernels::shared::Shared;
 use crate::kernels::simd::{Kernel, Simd};
 
@@ -103,7 +103,7 @@ impl Tiled {
     }
 
     /// Whether every pixel belongs to a square that reaches `overlap` pixels into the next.
-    fn is_covered(&self, overlap: usize) -> bool {
+    pub fn is_covered(&self, overlap: usize) -> bool {
         (0..2).all(|axis| (self.tiles[axis] * TILE + overlap) * self.step >= self.size[axis] + self.before[axis])
     }
 
@@ -167,7 +167,7 @@ impl<M: Matrix<N, P>, const N: usize, const P: usize> Kernel for Analyse<'_, M, 
                 for i in 0..TILE {
                     for j in 0..TILE {
                         if let Some(pixel) = square.pixel(i, j) {
-                            fetch::to_read(images.as_ptr().wrapping_add(pixel + below + vector.first));
+                            fetch::ahead(images.as_ptr().wrapping_add(pixel + below + vector.first));
                         }
                     }
                 }
@@ -200,7 +200,7 @@ pub struct Synthesise<'a, M, const N: usize, const P: usize> {
     /// From one frequency to the next.
     pub plane: usize,
     pub epilogue: Epilogue<'a, f32>,
-    /// No other task may hold the channels of the block in the images of the range.
+    /// No other task may hold the channels of the block, in the pixels of their phases, in the images of the range.
     pub images: Shared<'a, f32>,
     pub range: Range<usize>,
     pub matrix: PhantomData<M>,
@@ -216,21 +216,18 @@ impl<M: Matrix<P, N>, const N: usize, const P: usize> Kernel for Synthesise<'_, 
         let tiles = range.start * map.tiles_of_image()..range.end * map.tiles_of_image();
         for (i, index) in map.vectors_of(*block).enumerate() {
             let vector = map.vector(index);
-            if overlap > 0 && !map.is_covered(overlap) {
-                self.fill(simd, vector);
-            }
             for tile in tiles.clone() {
                 let square = map.square::<P>(tile, vector.phase);
                 let ahead = map.square::<P>(tile + AHEAD, vector.phase);
                 for i in overlap..P {
                     for j in overlap..P {
                         if let Some(pixel) = ahead.pixel(i, j) {
-                            fetch::to_write(images.address(pixel + vector.first));
+                            fetch::ahead(images.address(pixel + vector.first));
                         }
                     }
                 }
                 let at = tile - tiles.start;
-                let from = at / ROWS * ROWS * COLUMNS + at % ROWS * COLUMNS + i * LANES;
+                let from = at * COLUMNS + i * LANES;
                 for part in (0..LANES).step_by(S::LANES) {
                     self.square(simd, &square, map.place(tile), vector.part(part, S::LANES), from + part);
                 }
@@ -260,7 +257,7 @@ impl<M: Matrix<P, N>, const N: usize, const P: usize> Synthesise<'_, M, N, P> {
             #[inline(always)]
             |i, j, value| {
                 if let Some(pixel) = square.pixel(i, j) {
-                    // SAFETY: no other task holds these channels, and here one pixel is held at a time.
+                    // SAFETY: no other task holds these channels of this phase's pixels; one pixel at a time is held here.
                     let to = unsafe { self.images.part(pixel + channels.start, channels.len()) };
                     // The tiles before, in the order of rows, have been here.
                     let again = (i < overlap && row > 0) || (j < overlap && column > 0);
@@ -269,19 +266,5 @@ impl<M: Matrix<P, N>, const N: usize, const P: usize> Synthesise<'_, M, N, P> {
                 }
             },
         );
-    }
-
-    /// The bias in all pixels, for those that no square reaches.
-    #[inline(always)]
-    fn fill<S: Simd>(&self, simd: S, vector: Vector) {
-        for part in (0..LANES).step_by(S::LANES) {
-            let channels = vector.part(part, S::LANES);
-            let bias = self.epilogue.bias_of(simd, channels.clone());
-            let pixels = self.range.start * self.map.image()..self.range.end * self.map.image();
-            for pixel in pixels.step_by(self.map.channels) {
-                // SAFETY: no other task holds these channels, and here one pixel is held at a time.
-                simd.store(bias, unsafe { self.images.part(pixel + channels.start, channels.len()) });
-            }
-        }
     }
 }

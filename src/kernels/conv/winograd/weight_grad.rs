@@ -17,6 +17,9 @@ use crate::kernels::{Buffer, Level};
 /// With 128 tiles the step was 3 % slower on two threads.
 const GRAD_TILES: usize = 64;
 
+/// Ranges at most: each has a sum of its own, as large as the weights.
+const RANGES: usize = 32;
+
 /// Sets of 16 channels whose weight gradient a task computes.
 const GRAD_SETS: usize = 4;
 
@@ -42,7 +45,7 @@ impl<const N: usize, const R: usize> WeightGrad<N, R> {
     pub fn run(&self, x: &[f32], dy: &[f32], dw: &mut [f32]) {
         let WeightGrad { from, to, .. } = self;
         let batch = x.len() / from.image();
-        let images = (GRAD_TILES / from.tiles_of_image()).clamp(1, batch);
+        let images = (GRAD_TILES / from.tiles_of_image()).max(batch.div_ceil(RANGES)).clamp(1, batch);
         // For each range and set of channels: the taps of its phase, (R·R, 16, K).
         let set_len = R * R * LANES * to.channels;
         let mut partial = Buffer::stale(batch.div_ceil(images) * from.vectors() * set_len);
