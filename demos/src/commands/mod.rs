@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bench;
+mod evaluate;
 mod progress;
 mod sample;
 mod train;
@@ -33,6 +34,8 @@ enum Command {
     Resume(train::Resume),
     /// Draw images with the generator of a run
     Sample(sample::Sample),
+    /// Say in figures how good the images of a run are, beside what real images get
+    Evaluate(evaluate::Evaluate),
     /// Measure the speed of this machine on the training step
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -58,6 +61,7 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Resume(command) => command.run(),
             Command::Sample(command) => command.run(),
+            Command::Evaluate(command) => command.run(),
             Command::Bench(command) => command.run(),
         })
     }

@@ -12,7 +12,7 @@ use wengert::Tensor;
 use super::progress::Progress;
 use super::say;
 use crate::config::{Config, DataName, Loss, Method};
-use crate::data::{Dataset, Digits, Order, Split, read_idx};
+use crate::data::{Dataset, Digits, Order, Part, PartOf, Split, read_idx};
 use crate::models;
 use crate::pictures::{Grid, write_grid};
 use crate::run_dir::{Losses, RunDir};
@@ -135,7 +135,7 @@ impl Resume {
     }
 }
 
-fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
+pub(super) fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
     let Some(dir) = &config.data_dir else {
         return Ok(Box::new(Digits::new(config.seed)));
     };
@@ -177,14 +177,15 @@ fn print_estimate(run: &Run, data: &dyn Dataset) {
 
 /// The batches of real images, in the order that the seed determines.
 struct Batches<'a> {
-    data: &'a dyn Dataset,
+    data: PartOf<'a>,
     order: Order,
     batch: usize,
 }
 
 impl<'a> Batches<'a> {
     fn new(config: &Config, data: &'a dyn Dataset) -> Self {
-        let order = Order::new(0..data.size().unwrap_or(u64::MAX), config.seed);
+        let data = Part::Training.of(data);
+        let order = Order::new(0..data.len(), config.seed);
         Batches { data, order, batch: config.batch }
     }
 

@@ -5,11 +5,13 @@
 mod digits;
 mod idx;
 mod order;
+mod partition;
 mod strokes;
 
 pub use digits::Digits;
 pub use idx::{Split, read_idx};
 pub use order::Order;
+pub use partition::{Part, PartOf};
 
 /// The size of one image of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
