@@ -297,3 +297,122 @@ impl Fnv {
         self.0 = bytes.iter().fold(self.0, |hash, &b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Digits, Images};
+
+    const QUICK: Settings = Settings { steps: 60, batch: 32, lr: 2e-3, seed: 1 };
+
+    /// Digits, as a finite set.
+    fn digits(count: usize) -> Images {
+        let mut pixels = vec![0; count * 1024];
+        let drawn = Digits::new(9);
+        let labels = pixels.chunks_exact_mut(1024).zip(0..).map(|(image, i)| drawn.image(i, image)).collect();
+        Images::new("some", drawn.shape(), pixels, labels)
+    }
+
+    fn open(set: &dyn Dataset, cache: &Path, settings: &Settings) -> (Result<Classifier>, u64) {
+        let mut told = 0;
+        let classifier = Classifier::open(set, cache, settings, &mut |done, steps| {
+            told += 1;
+            assert_eq!((done, steps), (told, settings.steps));
+        });
+        (classifier, told)
+    }
+
+    #[test]
+    fn it_learns_once_and_is_then_read_from_the_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("new/cache");
+        let set = digits(3000);
+        let (trained, steps) = open(&set, &cache, &QUICK);
+        let trained = trained.unwrap();
+        assert_eq!(steps, 60);
+        assert!(trained.accuracy() > 0.5, "{}", trained.accuracy());
+        let (read, steps) = open(&set, &cache, &QUICK);
+        let read = read.unwrap();
+        assert_eq!((steps, read.accuracy(), read.name()), (0, trained.accuracy(), trained.name()));
+        // Images in the order of the labels, more than one batch of them.
+        let mut images = vec![0.0; 120 * 1024];
+        let mut labels = [0; 120];
+        Part::Reference.of(&set).batch(&(0..120).collect::<Vec<u64>>(), &mut images, &mut labels);
+        let (a, b) = (trained.outputs(&images), read.outputs(&images));
+        assert_eq!(a.features, b.features);
+        assert_eq!(a.probabilities, b.probabilities);
+        assert_eq!((a.features.shape(), a.probabilities.shape()), (&[120, 128].into(), &[120, 10].into()));
+        let found: Vec<usize> = a.probabilities.to_vec().chunks(10).map(argmax).collect();
+        let right = found.iter().zip(labels).filter(|(found, label)| **found == usize::from(*label)).count();
+        assert!((right as f64 / 120.0 - trained.accuracy()).abs() < 0.15, "{right} of 120");
+        assert!(a.probabilities.to_vec().chunks(10).all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-12));
+    }
+
+    #[test]
+    fn the_bits_do_not_depend_on_threads() {
+        let set = digits(300);
+        let settings = Settings { steps: 3, ..QUICK };
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let classifier = pool.install(|| open(&set, dir.path(), &settings)).0.unwrap();
+            std::fs::read(dir.path().join(classifier.name())).unwrap()
+        };
+        assert!(on(3) == on(1));
+    }
+
+    #[test]
+    fn the_name_is_of_all_that_it_depends_on() {
+        let set = digits(600);
+        let name = Classifier::file_name(&set, &QUICK);
+        assert!(name.starts_with("some-") && name.ends_with(".safetensors"), "{name}");
+        assert_eq!(name, Classifier::file_name(&digits(600), &QUICK));
+        let others = [Settings { steps: 61, ..QUICK }, Settings { lr: 1e-3, ..QUICK }, Settings { seed: 2, ..QUICK }];
+        assert!(others.iter().all(|settings| name != Classifier::file_name(&set, settings)));
+        assert_ne!(name, Classifier::file_name(&digits(660), &QUICK), "another size");
+        let shape = set.shape();
+        let changed = |place: usize, label: usize| {
+            let (mut pixels, mut labels) = (vec![0; 600 * 1024], set.labels().to_vec());
+            for (image, i) in pixels.chunks_exact_mut(1024).zip(0..) {
+                set.image(i, image);
+            }
+            pixels[place] ^= 1;
+            labels[label] ^= 1;
+            Classifier::file_name(&Images::new("some", shape, pixels, labels), &QUICK)
+        };
+        // Image 4 of each six is the classifier's.
+        assert_ne!(changed(4 * 1024 + 500, 0), name, "a pixel");
+        assert_ne!(changed(0, 10), name, "a label");
+        assert_eq!(changed(0, 0), name, "of images that it does not learn");
+    }
+
+    #[test]
+    fn the_hash_is_that_of_its_authors() {
+        // Test vectors of FNV-1a, 64 bits.
+        assert_eq!(Fnv::new(b"").0, 0xcbf2_9ce4_8422_2325);
+        assert_eq!(Fnv::new(b"foobar").0, 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn sets_without_classes_or_images_and_damaged_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |set: &dyn Dataset| format!("{:#}", open(set, dir.path(), &QUICK).0.err().unwrap());
+        let shape = ImageShape { channels: 1, height: 8, width: 8 };
+        let of = |labels: Vec<u8>| Images::new("odd", shape, vec![0; labels.len() * 64], labels);
+        assert!(refused(&of(vec![0; 60])).contains("odd: all images are of one class"));
+        assert!(refused(&of(vec![0, 1, 2, 3, 4])).contains("odd: found fewer than 6 images"));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let set = of((0..60).map(|i| i % 2).collect());
+        std::fs::write(dir.path().join(Classifier::file_name(&set, &QUICK)), "no safetensors").unwrap();
+        let message = refused(&set);
+        assert!(message.contains("odd-") && message.contains(dir.path().to_str().unwrap()), "{message}");
+    }
+
+    #[test]
+    fn large_images_are_averaged_down() {
+        let image = ImageShape { channels: 1, height: 200, width: 200 };
+        let large = Classifier::fresh("large".into(), image, 2, 0);
+        assert_eq!(large.net.shrink, 3);
+        assert_eq!(large.outputs(&vec![0.5; 2 * image.numel()]).features.shape(), &[2, 128].into());
+    }
+}

@@ -18,6 +18,8 @@ mod manifold;
 mod modes;
 mod score;
 mod sliced;
+#[cfg(test)]
+mod witness;
 
 pub use classifier::{Classifier, Outputs, Settings};
 pub use eigen::{SymmetricEigen, symmetric_eigen};

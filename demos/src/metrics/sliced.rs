@@ -136,7 +136,7 @@ fn mirrored(t: usize, length: usize) -> usize {
 }
 
 /// The patches of one level of all images, at `PATCHES` places (row, column) to each: (n · PATCHES, 7, 7, channels).
-fn patches(images: &[f32], shape: ImageShape, level: usize, places: &[[usize; 2]]) -> Vec<f32> {
+pub(super) fn patches(images: &[f32], shape: ImageShape, level: usize, places: &[[usize; 2]]) -> Vec<f32> {
     let size = levels(shape)[level];
     let row = PATCH * size.channels;
     let mut patches = vec![0.0; places.len() * PATCH * row];
@@ -153,7 +153,7 @@ fn patches(images: &[f32], shape: ImageShape, level: usize, places: &[[usize; 2]
 }
 
 /// Each channel with mean 0 and standard deviation 1 over all patches; one without any variation is 0.
-fn normalised(mut patches: Vec<f32>, channels: usize) -> Vec<f32> {
+pub(super) fn normalised(mut patches: Vec<f32>, channels: usize) -> Vec<f32> {
     let count = (patches.len() / channels) as f64;
     for channel in 0..channels {
         let values = || patches.iter().skip(channel).step_by(channels).map(|&x| f64::from(x));
@@ -175,7 +175,7 @@ fn directions(dim: usize, rng: &mut Rng) -> Tensor {
 }
 
 /// The mean over directions, (count, dim), of W₁ of the projections of as many points (n, dim) in a as in b.
-fn distance(a: &Tensor, b: &Tensor, directions: &Tensor) -> f64 {
+pub(super) fn distance(a: &Tensor, b: &Tensor, directions: &Tensor) -> f64 {
     let (n, count) = (a.shape()[0], directions.shape()[0]);
     let directions = Var::from(directions);
     let mut distances = Vec::with_capacity(count);
