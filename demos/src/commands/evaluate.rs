@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -12,7 +12,7 @@ use super::say;
 use super::train::open_data;
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::metrics::{Classifier, Evaluation, Evaluator, Figures, History, Settings};
+use crate::metrics::{Classifier, Evaluation, Evaluator, Figures, History, Settings, sample_size};
 use crate::run_dir::RunDir;
 use crate::train::Trainer;
 use crate::usage::human_seconds;
@@ -41,31 +41,40 @@ impl Evaluate {
     pub(super) fn run(self) -> Result<()> {
         let (dir, config) = RunDir::open(&self.run)?;
         let trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
-        // The drawn sets have a seed: whatever that of the run is, classifier and reference images are the same.
-        let set = open_data(&Config { seed: 0, ..config })?;
-        let (expected, found) = (trainer.image_shape(), set.shape());
-        ensure!(found == expected, "{}: images are {found}; expected {expected} as in the checkpoint", set.name());
-        let classifier = open_classifier(&*set, &self.cache, !self.json)?;
-        let stages = Stages::new();
-        stages.begin("features of real images");
-        let evaluator = Evaluator::new(&*set, classifier, self.n, self.seed)?;
-        stages.begin("generating images");
+        let evaluator = open_evaluator(&config, self.n, self.seed, &self.cache, !self.json)?;
+        let stages = Stages::new(2, "generating images");
         let images = trainer.sample(evaluator.n(), evaluator.seed());
-        stages.begin("comparing");
+        stages.next("comparing them");
         let evaluation = evaluator.evaluate(trainer.step(), &images)?;
         drop(stages);
         let history = History::record(dir.path(), evaluation)?;
         if self.json {
             say(json!({"last": history.last, "best": history.best}));
         } else {
-            print(&history, set.name(), dir.path());
+            print(&history, &config.data.flag(), dir.path());
         }
         Ok(())
     }
 }
 
-/// The classifier of a set, from the cache or trained now; then with a bar in a terminal, or else some lines of `talk`.
-pub(super) fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Result<Classifier> {
+/// What evaluates the generators of runs of this configuration, with `n` images and noise of this seed. The classifier
+/// comes from the cache or is trained now, with a bar in a terminal, or else some lines if there is `talk`.
+pub(super) fn open_evaluator(
+    config: &Config,
+    n: Option<usize>,
+    seed: u64,
+    cache: &Path,
+    talk: bool,
+) -> Result<Evaluator> {
+    // The drawn sets have a seed: whatever that of the run is, classifier and reference images are the same.
+    let set = open_data(&Config { seed: 0, ..config.clone() })?;
+    let n = sample_size(&*set, n)?;
+    let classifier = open_classifier(&*set, cache, talk)?;
+    let _stages = Stages::new(1, "comparing real images");
+    Ok(Evaluator::new(&*set, classifier, n, seed))
+}
+
+fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Result<Classifier> {
     let style = ProgressStyle::with_template("{bar:10} {wide_msg}").expect("a template without mistakes");
     let mut training: Option<(ProgressBar, Instant)> = None;
     let mut progress = |done: u64, steps: u64| {
@@ -87,21 +96,19 @@ pub(super) fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Re
     classifier
 }
 
-/// A bar with the stages of an evaluation; a stage takes a few seconds.
+/// A bar with the stages of an evaluation, which take a few seconds each.
 struct Stages(ProgressBar);
 
 impl Stages {
-    fn new() -> Stages {
+    fn new(count: u64, first: &'static str) -> Stages {
         let style = ProgressStyle::with_template("{bar:10} {msg}  {elapsed}").expect("a template without mistakes");
-        let bar = ProgressBar::new(3).with_style(style);
+        let bar = ProgressBar::new(count).with_style(style).with_message(first);
         bar.enable_steady_tick(Duration::from_millis(500));
         Stages(bar)
     }
 
-    fn begin(&self, what: &'static str) {
-        if !self.0.message().is_empty() {
-            self.0.inc(1);
-        }
+    fn next(&self, what: &'static str) {
+        self.0.inc(1);
         self.0.set_message(what);
     }
 }

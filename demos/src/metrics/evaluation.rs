@@ -14,10 +14,10 @@ use crate::data::{Dataset, ImageShape, Part};
 const USUAL_IMAGES: usize = 5000;
 
 /// The fewest images that metrics of 128 features make sense with: twice as many.
-pub const LEAST_IMAGES: usize = 256;
+const LEAST_IMAGES: usize = 256;
 
 /// The most images: all pairs of them have a distance.
-pub const MOST_IMAGES: usize = 20_000;
+const MOST_IMAGES: usize = 20_000;
 
 /// The most numbers in the images of a set: 256 MB in f32.
 const MOST_NUMBERS: usize = 1 << 26;
@@ -81,25 +81,16 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// Prepares the comparison with `n` images of `set`; with 5,000, or as many as there are, if `n` is none.
+    /// Prepares the comparison with `n` images of `set`, a number that [`sample_size`] has found good.
     ///
-    /// # Errors
-    /// The set has too few reference images, or `n` is too small or too large.
-    pub fn new(set: &dyn Dataset, classifier: Classifier, n: Option<usize>, seed: u64) -> Result<Evaluator> {
-        let (name, image) = (set.name(), set.shape());
-        let found = Part::Reference.of(set).len();
-        ensure!(
-            found >= LEAST_IMAGES as u64,
-            "{name}: found {found} reference images, every sixth of the set; expected at least {LEAST_IMAGES}"
-        );
-        let fitting = MOST_IMAGES.min(MOST_NUMBERS / image.numel());
-        let most = usize::try_from(found).unwrap_or(usize::MAX).min(fitting).max(LEAST_IMAGES);
-        let n = n.unwrap_or(USUAL_IMAGES.min(most));
-        ensure!((LEAST_IMAGES..=most).contains(&n), "--n is {n}; expected {LEAST_IMAGES} to {most} images of {name}");
+    /// # Panics
+    /// If the set has fewer reference images.
+    pub fn new(set: &dyn Dataset, classifier: Classifier, n: usize, seed: u64) -> Evaluator {
+        let image = set.shape();
         let measure = |part: Part| Measured::of(&classifier, first_images(set, part, n));
         let (reference, real) = (measure(Part::Reference), measure(Part::Training));
         let real = reference.compare(&real, image, seed);
-        Ok(Evaluator { classifier, image, n, seed, reference, real })
+        Evaluator { classifier, image, n, seed, reference, real }
     }
 
     /// How many images [`evaluate`](Self::evaluate) takes.
@@ -139,6 +130,23 @@ impl Evaluator {
     }
 }
 
+/// How many images of this set are to be compared: `asked`, or if that is none, 5,000 or as many as there are.
+///
+/// # Errors
+/// The set has too few reference images, or `asked` is too small or too large.
+pub fn sample_size(set: &dyn Dataset, asked: Option<usize>) -> Result<usize> {
+    let (name, found) = (set.name(), Part::Reference.of(set).len());
+    ensure!(
+        found >= LEAST_IMAGES as u64,
+        "{name}: found {found} reference images, every sixth of the set; expected at least {LEAST_IMAGES}"
+    );
+    let fitting = MOST_IMAGES.min(MOST_NUMBERS / set.shape().numel());
+    let most = usize::try_from(found).unwrap_or(usize::MAX).min(fitting).max(LEAST_IMAGES);
+    let n = asked.unwrap_or(USUAL_IMAGES.min(most));
+    ensure!((LEAST_IMAGES..=most).contains(&n), "--n is {n}; expected {LEAST_IMAGES} to {most} images of {name}");
+    Ok(n)
+}
+
 /// The first `n` images of a part, (n, height, width, channels).
 fn first_images(set: &dyn Dataset, part: Part, n: usize) -> Vec<f32> {
     let indices: Vec<u64> = (0..n as u64).collect();
@@ -172,6 +180,81 @@ impl Measured {
             prdc: prdc(&self.manifold, &other.manifold),
             sliced_wasserstein: sliced_wasserstein(&self.images, &other.images, image, seed),
             class_shares: class_shares(&other.probabilities),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Digits, Images};
+    use crate::metrics::Settings;
+
+    fn evaluator() -> Evaluator {
+        let cache = tempfile::tempdir().unwrap();
+        let settings = Settings { steps: 80, batch: 32, ..Settings::default() };
+        let set = Digits::new(0);
+        let mut pixels = vec![0; 3000 * 1024];
+        let labels = pixels.chunks_exact_mut(1024).zip(0..).map(|(image, i)| set.image(i, image)).collect();
+        let set = Images::new("some", set.shape(), pixels, labels);
+        let classifier = Classifier::open(&set, cache.path(), &settings, &mut |_, _| {}).unwrap();
+        Evaluator::new(&set, classifier, 400, 3)
+    }
+
+    #[test]
+    fn figures_order_sets_by_how_far_they_are_from_the_reference() {
+        let evaluator = evaluator();
+        let (reference, n) = (&evaluator.reference.images, evaluator.n());
+        let itself = evaluator.evaluate(7, reference).unwrap();
+        assert_eq!((itself.step, itself.n, itself.seed), (7, 400, 3));
+        let same = &itself.generated;
+        assert!(same.frechet < 1e-9 * evaluator.reference.features.to_vec().iter().sum::<f64>(), "{}", same.frechet);
+        assert!(same.prdc.precision == 1.0 && same.prdc.recall == 1.0 && same.prdc.coverage == 1.0);
+        assert!(same.sliced_wasserstein.iter().all(|level| level.distance == 0.0));
+        let noisy: Vec<f32> = {
+            let noise = wengert::Rng::seed(1).normal::<f32>([reference.len()]).to_vec();
+            reference.iter().zip(noise).map(|(x, e)| (x + 0.3 * e).clamp(-1.0, 1.0)).collect()
+        };
+        let noisy = evaluator.evaluate(8, &noisy).unwrap().generated;
+        let black = evaluator.evaluate(9, &vec![-1.0; n * 1024]).unwrap().generated;
+        let figures = [same, &itself.real, &noisy, &black];
+        let rising = |f: fn(&Figures) -> f64| figures.is_sorted_by(|a, b| f(a) < f(b));
+        assert!(rising(|f| f.frechet) && rising(|f| f.kernel.mean), "{figures:?}");
+        assert!(rising(|f| f.sliced_wasserstein[0].distance) && rising(|f| -f.prdc.coverage), "{figures:?}");
+        assert!((black.classifier_score - 1.0).abs() < 1e-9 && black.class_shares.contains(&1.0));
+        assert!((itself.real.class_shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn images_are_rounded_to_the_levels_of_a_file() {
+        let evaluator = evaluator();
+        let nearly: Vec<f32> = evaluator.reference.images.iter().map(|x| x * 0.998 + 0.001).collect();
+        assert_eq!(
+            evaluator.evaluate(0, &nearly).unwrap(),
+            evaluator.evaluate(0, &evaluator.reference.images).unwrap()
+        );
+        let mut spoilt = nearly;
+        spoilt[5] = f32::NAN;
+        let error = evaluator.evaluate(12, &spoilt).unwrap_err().to_string();
+        assert!(error.contains("step 12") && error.contains("not finite"), "{error}");
+    }
+
+    #[test]
+    fn the_number_of_images_is_bounded_by_what_there_is() {
+        let of = |count: usize, side: usize| {
+            let shape = ImageShape { channels: 1, height: side, width: side };
+            Images::new("set", shape, vec![0; count * side * side], vec![0; count])
+        };
+        assert_eq!(sample_size(&of(3000, 8), None).unwrap(), 500);
+        assert_eq!(sample_size(&Digits::new(0), None).unwrap(), 5000);
+        assert_eq!(sample_size(&Digits::new(0), Some(20_000)).unwrap(), 20_000);
+        for (set, n, message) in [
+            (&of(3000, 8) as &dyn Dataset, 501, "--n is 501; expected 256 to 500 images of set"),
+            (&of(3000, 8), 255, "--n is 255; expected 256 to 500 images of set"),
+            (&Digits::new(0), 20_001, "--n is 20001; expected 256 to 20000 images of digits"),
+            (&of(1535, 8), 256, "set: found 255 reference images, every sixth of the set; expected at least 256"),
+        ] {
+            assert_eq!(sample_size(set, Some(n)).unwrap_err().to_string(), message);
         }
     }
 }

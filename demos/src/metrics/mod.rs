@@ -23,7 +23,7 @@ mod witness;
 
 pub use classifier::{Classifier, Outputs, Settings};
 pub use eigen::{SymmetricEigen, symmetric_eigen};
-pub use evaluation::{Evaluation, Evaluator, Figures, LEAST_IMAGES, MOST_IMAGES};
+pub use evaluation::{Evaluation, Evaluator, Figures, sample_size};
 pub use frechet::{Gaussian, frechet_distance};
 pub use history::History;
 pub use kernel::{KernelDistance, kernel_distance};

@@ -24,7 +24,7 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 
 #[test]
 fn help_mentions_every_flag_and_default() {
-    let commands = ["train ", "resume ", "sample ", "bench "].map(|name| (name, ""));
+    let commands = ["train ", "resume ", "sample ", "evaluate ", "bench "].map(|name| (name, ""));
     mentions("", &commands);
     mentions(
         "train",
@@ -49,6 +49,11 @@ fn help_mentions_every_flag_and_default() {
     mentions("resume", &[("<RUN>", "")]);
     let samples = "[default: samples.png]";
     mentions("sample", &[("<RUN>", ""), ("--n <N>", "[default: 64]"), ("--seed", "[default: 0]"), ("--out", samples)]);
+    let (n, cache) = ("[default: 5000, or as many as there are]", "[default: runs/classifiers]");
+    mentions(
+        "evaluate",
+        &[("<RUN>", ""), ("--n <N>", n), ("--seed", "[default: 0]"), ("--cache", cache), ("--json", "")],
+    );
     mentions("bench", &[("step", "")]);
     let step =
         [("--width", "[default: 1]"), ("--batch", "[default: 64]"), ("--iters", "[default: 10]"), ("--json", "")];

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod damage;
+mod evaluation;
 mod help;
 mod interruption;
 mod output;
