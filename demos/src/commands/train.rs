@@ -296,3 +296,20 @@ fn stop_on_ctrl_c(progress: &Progress) -> Result<Arc<AtomicBool>> {
     ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
     Ok(stop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{ImageShape, Images};
+
+    #[test]
+    fn training_leaves_the_images_of_the_metrics_alone() {
+        let shape = ImageShape { channels: 1, height: 1, width: 1 };
+        let set = Images::new("sixty", shape, (0..60).collect(), vec![0; 60]);
+        let config = Config { batch: 40, ..Config::DEFAULT };
+        let pass = Batches::new(&config, &set).next(0).to_vec();
+        let mut met: Vec<u64> = pass.iter().map(|x| ((x + 1.0) * 127.5).round() as u64).collect();
+        met.sort_unstable();
+        assert!(met.into_iter().eq((0..60).filter(|i| i % 6 < 4)));
+    }
+}

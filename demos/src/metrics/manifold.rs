@@ -151,7 +151,7 @@ mod tests {
         let found = prdc(&real, &other);
         assert!((found.precision - found.recall).abs() < 0.05, "{found:?}");
         assert!((found.density - 1.0).abs() < 0.05, "{found:?}");
-        // Naeem et al., eq. (11): E coverage = 1 − Π_{i<k} ... → 1 − 2⁻ᵏ for equally many and large sets.
+        // Its expectation is 1 − Πᵢ (N − i)/(M + N − i) over i = 1..k (Naeem et al.): for large N = M, 1 − 2⁻ᵏ.
         assert!((found.coverage - (1.0 - 1.0 / 32.0)).abs() < 0.02, "{found:?}");
     }
 }

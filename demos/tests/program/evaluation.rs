@@ -35,7 +35,8 @@ fn figures_of_a_run() {
     let last = &said["last"];
     assert_eq!([&last["step"], &last["n"], &last["seed"]], [&Value::from(2), &300.into(), &0.into()]);
     assert_eq!(said["best"], *last, "the only one is the best");
-    assert!(last["real"]["frechet"].as_f64().unwrap() < last["generated"]["frechet"].as_f64().unwrap(), "{said}");
+    let coverage = |of: &str| last[of]["prdc"]["coverage"].as_f64().unwrap();
+    assert!(coverage("real") > coverage("generated"), "{said}");
     assert_eq!(last["generated"]["class_shares"].as_array().unwrap().len(), 10);
     assert_eq!(last["generated"]["sliced_wasserstein"][0]["side"], 8);
 
