@@ -177,7 +177,7 @@ fn print_estimate(run: &Run, data: &dyn Dataset) {
 
 /// The batches of real images, in the order that the seed determines.
 struct Batches<'a> {
-    data: PartOf<'a>,
+    data: PartOf<&'a dyn Dataset>,
     order: Order,
     batch: usize,
 }

@@ -1,6 +1,8 @@
 //! Which images of a set are for what: those that train a GAN, those that train the classifier of the metrics, and those
 //! that the metrics compare with, share none.
 
+use std::ops::Deref;
+
 use super::{Dataset, ImageShape};
 
 /// One of the three parts of a set.
@@ -25,8 +27,8 @@ const GROUP: u64 = 6;
 const ENDLESS: u64 = 1 << 62;
 
 impl Part {
-    /// This part of a set.
-    pub fn of(self, set: &dyn Dataset) -> PartOf<'_> {
+    /// This part of a set that is borrowed, shared or owned: a reference, `Arc` or `Box`.
+    pub fn of<D: Deref<Target: Dataset>>(self, set: D) -> PartOf<D> {
         PartOf { part: self, set }
     }
 
@@ -42,12 +44,12 @@ impl Part {
 
 /// A part of a set, as a set of its own: image `i` is the `i`-th of the part.
 #[derive(Clone, Copy)]
-pub struct PartOf<'a> {
+pub struct PartOf<D> {
     part: Part,
-    set: &'a dyn Dataset,
+    set: D,
 }
 
-impl PartOf<'_> {
+impl<D: Deref<Target: Dataset>> PartOf<D> {
     /// How many images the part has; none if the set is too small.
     pub fn len(&self) -> u64 {
         let (first, share) = self.part.in_group();
@@ -74,7 +76,7 @@ impl PartOf<'_> {
     }
 }
 
-impl Dataset for PartOf<'_> {
+impl<D: Deref<Target: Dataset> + Send + Sync> Dataset for PartOf<D> {
     fn name(&self) -> &str {
         self.set.name()
     }
@@ -103,6 +105,8 @@ impl Dataset for PartOf<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::data::{Digits, Images};
 
@@ -134,6 +138,9 @@ mod tests {
         let shape = ImageShape { channels: 1, height: 1, width: 1 };
         let set = Images::new("six thousand", shape, vec![0; 6000], vec![0; 6000]);
         assert_eq!(PARTS.map(|part| part.of(&set).len()), [4000, 1000, 1000]);
+        let shared: Arc<dyn Dataset> = Arc::new(set);
+        let part: Arc<dyn Dataset> = Arc::new(Part::Training.of(shared.clone()));
+        assert_eq!((part.size(), shared.size()), (Some(4000), Some(6000)));
         let tiny = Images::new("one", shape, vec![0], vec![0]);
         assert_eq!(PARTS.map(|part| part.of(&tiny).is_empty()), [false, true, true]);
     }

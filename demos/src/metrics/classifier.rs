@@ -135,7 +135,7 @@ impl Classifier {
         Classifier { name, image, params, net, accuracy: 0.0 }
     }
 
-    fn train(&mut self, images: &PartOf, settings: &Settings, progress: &mut dyn FnMut(u64, u64)) {
+    fn train(&mut self, images: &PartOf<&dyn Dataset>, settings: &Settings, progress: &mut dyn FnMut(u64, u64)) {
         let Settings { steps, batch, lr, seed } = *settings;
         let mut order = Order::new(0..images.len(), seed);
         let mut adam = Adam::new(lr);
@@ -153,7 +153,7 @@ impl Classifier {
     }
 
     /// The share of images whose class it finds, of the first ten thousand at most.
-    fn measure_accuracy(&self, images: &PartOf) -> f64 {
+    fn measure_accuracy(&self, images: &PartOf<&dyn Dataset>) -> f64 {
         let all: Vec<u64> = (0..images.len().min(MOST_TESTED)).collect();
         let classes = self.net.classes;
         let right = |indices: &[u64]| {
@@ -268,7 +268,7 @@ impl Net {
 }
 
 /// Images (N, C, H, W) and their labels.
-fn load(images: &PartOf, indices: &[u64]) -> (Var, Vec<usize>) {
+fn load(images: &PartOf<&dyn Dataset>, indices: &[u64]) -> (Var, Vec<usize>) {
     let shape = images.shape();
     let mut pixels = vec![0.0; indices.len() * shape.numel()];
     let mut labels = vec![0; indices.len()];
