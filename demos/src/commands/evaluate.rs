@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -41,7 +41,10 @@ impl Evaluate {
     pub(super) fn run(self) -> Result<()> {
         let (dir, config) = RunDir::open(&self.run)?;
         let trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
-        let evaluator = open_evaluator(&config, self.n, self.seed, &self.cache, !self.json)?;
+        let set = open_set(&config)?;
+        let (expected, found) = (trainer.image_shape(), set.shape());
+        ensure!(found == expected, "{}: images are {found}; expected {expected} as in the checkpoint", set.name());
+        let evaluator = open_evaluator(&*set, self.n, self.seed, &self.cache, !self.json)?;
         let stages = Stages::new(2, "generating images");
         let images = trainer.sample(evaluator.n(), evaluator.seed());
         stages.next("comparing them");
@@ -51,27 +54,31 @@ impl Evaluate {
         if self.json {
             say(json!({"last": history.last, "best": history.best}));
         } else {
-            print(&history, &config.data.flag(), dir.path());
+            print(&history, set.name(), dir.path());
         }
         Ok(())
     }
 }
 
-/// What evaluates the generators of runs of this configuration, with `n` images and noise of this seed. The classifier
-/// comes from the cache or is trained now, with a bar in a terminal, or else some lines if there is `talk`.
+/// The set that runs of this configuration are evaluated with. The drawn sets have a seed: whatever that of a run is,
+/// the classifier and the reference images are the same.
+pub(super) fn open_set(config: &Config) -> Result<Box<dyn Dataset>> {
+    open_data(&Config { seed: 0, ..config.clone() })
+}
+
+/// What evaluates generators against this set, with `n` images and noise of this seed. The classifier comes from the
+/// cache or is trained now, with a bar in a terminal, or else some lines if there is `talk`.
 pub(super) fn open_evaluator(
-    config: &Config,
+    set: &dyn Dataset,
     n: Option<usize>,
     seed: u64,
     cache: &Path,
     talk: bool,
 ) -> Result<Evaluator> {
-    // The drawn sets have a seed: whatever that of the run is, classifier and reference images are the same.
-    let set = open_data(&Config { seed: 0, ..config.clone() })?;
-    let n = sample_size(&*set, n)?;
-    let classifier = open_classifier(&*set, cache, talk)?;
+    let n = sample_size(set, n)?;
+    let classifier = open_classifier(set, cache, talk)?;
     let _stages = Stages::new(1, "comparing real images");
-    Ok(Evaluator::new(&*set, classifier, n, seed))
+    Ok(Evaluator::new(set, classifier, n, seed))
 }
 
 fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Result<Classifier> {

@@ -81,4 +81,6 @@ fn damaged_files_are_named_and_left_alone() {
     refuses(classifier.file_name().unwrap().to_str().unwrap());
     write_idx(&dir.path().join("set"), 1535, 8);
     refuses("set: found 255 reference images");
+    write_idx(&dir.path().join("set"), 1800, 16);
+    refuses("set: images are 16×16×1 (height, width, channels); expected 8×8×1");
 }
