@@ -3,6 +3,7 @@
 pub mod commands;
 pub mod config;
 pub mod data;
+pub mod metrics;
 pub mod models;
 pub mod pictures;
 pub mod run_dir;

@@ -122,12 +122,7 @@ pub fn bad_calls() -> Vec<Bad> {
         bad!("logsumexp", [[2, 3]], |x| x[0].logsumexp([0, 0], false), "named twice"),
         bad!("batch_norm_train", [[4, 3], [2], [3]], |x| x[0].batch_norm_train(&x[1], &x[2], EPS), "gamma"),
         bad!("batch_norm_train", [[4, 3], [3], [4]], |x| x[0].batch_norm_train(&x[1], &x[2], EPS), "beta"),
-        bad!(
-            "batch_norm_relu_train",
-            [[4, 3], [2], [3]],
-            |x| x[0].batch_norm_relu_train(&x[1], &x[2], EPS),
-            "gamma"
-        ),
+        bad!("batch_norm_relu_train", [[4, 3], [2], [3]], |x| x[0].batch_norm_relu_train(&x[1], &x[2], EPS), "gamma"),
         bad!("batch_norm_train", [[3], [3], [3]], |x| x[0].batch_norm_train(&x[1], &x[2], EPS), "expected (N, C)"),
         bad!(
             "batch_norm_train",

@@ -106,8 +106,11 @@ fn convolutions(s: &mut Sampler, entries: &mut Vec<Entry>) {
     entries.push(entry!("conv2d", same, |x| x[0].conv2d(&x[1], None, &one)).with("3×3, padding 1"));
     let halved = s.samples(&[&[&[2, 3, 8, 8], &[5, 3, 4, 4]], &[&[4, 33, 32, 32], &[34, 33, 4, 4]]]);
     entries.push(entry!("conv2d", halved, |x| x[0].conv2d(&x[1], None, &half)).with("4×4, stride 2"));
-    let activated =
-        s.samples(&[&[&[2, 3, 5, 4], &[4, 3, 3, 3], &[4]], &[&[0, 3, 5, 4], &[4, 3, 3, 3], &[4]], &[&[3, 33, 9, 8], &[17, 33, 3, 3], &[17]]]);
+    let activated = s.samples(&[
+        &[&[2, 3, 5, 4], &[4, 3, 3, 3], &[4]],
+        &[&[0, 3, 5, 4], &[4, 3, 3, 3], &[4]],
+        &[&[3, 33, 9, 8], &[17, 33, 3, 3], &[17]],
+    ]);
     entries.push(entry!("conv2d_leaky_relu", activated, |x| x[0].conv2d_leaky_relu(&x[1], Some(&x[2]), &one, 0.1)));
     let wide = s.samples(&[&[&[4, 33, 16, 16], &[34, 33, 4, 4]]]);
     entries.push(

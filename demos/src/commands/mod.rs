@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod evaluate;
 mod progress;
 mod sample;
 mod train;
@@ -37,6 +38,8 @@ enum Command {
     /// Download a data set, or look at one
     #[command(subcommand)]
     Data(data::Data),
+    /// Say in figures how good the images of a run are, beside what real images get
+    Evaluate(evaluate::Evaluate),
     /// Measure the speed of this machine on the training step
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -45,6 +48,11 @@ enum Command {
 /// Prints a line to standard output. A reader who has gone (`gan train … | head`) is no reason to stop.
 fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints a line that is no result: to standard error, so that `--json` stays one line of JSON.
+fn warn(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 impl Cli {
@@ -63,6 +71,7 @@ impl Cli {
             Command::Resume(command) => command.run(),
             Command::Sample(command) => command.run(),
             Command::Data(command) => command.run(),
+            Command::Evaluate(command) => command.run(),
             Command::Bench(command) => command.run(),
         })
     }

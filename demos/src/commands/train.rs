@@ -10,9 +10,9 @@ use clap::Args;
 use wengert::Tensor;
 
 use super::progress::Progress;
-use super::say;
+use super::{say, warn};
 use crate::config::{Config, DataName, Loss, Method};
-use crate::data::{Dataset, Opened, Order, Split, open};
+use crate::data::{Dataset, Opened, Order, Part, PartOf, Split, open};
 use crate::models;
 use crate::pictures::{Grid, write_grid};
 use crate::run_dir::{Losses, RunDir};
@@ -135,9 +135,9 @@ impl Resume {
     }
 }
 
-fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
+pub(super) fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
     let Opened { set, notes } = open(config.data, config.data_dir.as_deref(), None, false, config.seed, Split::Train)?;
-    notes.iter().for_each(say);
+    notes.iter().for_each(warn);
     let shape = set.shape();
     let fits = shape.height == shape.width && shape.height.is_multiple_of(8);
     ensure!(fits, "{}: images are {shape}; expected squares with a side that 8 divides, or 28×28", set.name());
@@ -175,14 +175,15 @@ fn print_estimate(run: &Run, data: &dyn Dataset) {
 
 /// The batches of real images, in the order that the seed determines.
 struct Batches<'a> {
-    data: &'a dyn Dataset,
+    data: PartOf<&'a dyn Dataset>,
     order: Order,
     batch: usize,
 }
 
 impl<'a> Batches<'a> {
     fn new(config: &Config, data: &'a dyn Dataset) -> Self {
-        let order = Order::new(0..data.size().unwrap_or(u64::MAX), config.seed);
+        let data = Part::Training.of(data);
+        let order = Order::new(0..data.len(), config.seed);
         Batches { data, order, batch: config.batch }
     }
 
@@ -292,4 +293,21 @@ fn stop_on_ctrl_c(progress: &Progress) -> Result<Arc<AtomicBool>> {
     };
     ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
     Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{ImageShape, Images};
+
+    #[test]
+    fn training_leaves_the_images_of_the_metrics_alone() {
+        let shape = ImageShape { channels: 1, height: 1, width: 1 };
+        let set = Images::new("sixty", shape, (0..60).collect(), vec![0; 60]);
+        let config = Config { batch: 40, ..Config::DEFAULT };
+        let pass = Batches::new(&config, &set).next(0).to_vec();
+        let mut met: Vec<u64> = pass.iter().map(|x| ((x + 1.0) * 127.5).round() as u64).collect();
+        met.sort_unstable();
+        assert!(met.into_iter().eq((0..60).filter(|i| i % 6 < 4)));
+    }
 }

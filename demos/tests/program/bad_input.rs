@@ -125,7 +125,14 @@ fn flags_of_the_other_commands() {
     refuses(dir.path(), "sample run --n 10001", &["--n is 10001; expected 1 to 10000"]);
     refuses(dir.path(), "sample run --out no/such/a.png", &["no/such/a.png", "cannot write"]);
     refuses(dir.path(), "sample run --out run/config.toml", &["--out is run/config.toml", "ends in .png"]);
-    for command in ["resume", "sample"] {
+    refuses(dir.path(), "evaluate run --n 255", &["--n is 255; expected 256 to 20000 images of digits"]);
+    refuses(dir.path(), "evaluate run --n 20001", &["--n is 20001; expected 256 to 20000"]);
+    refuses(
+        dir.path(),
+        "evaluate run --cache run/config.toml",
+        &["--cache run/config.toml", "cannot make the directory"],
+    );
+    for command in ["resume", "sample", "evaluate"] {
         refuses(dir.path(), &format!("{command} nowhere"), &["nowhere", "no such directory"]);
         refuses(dir.path(), &format!("{command} run/samples"), &["run/samples/config.toml", "directory of a run"]);
     }

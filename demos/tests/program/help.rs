@@ -24,7 +24,7 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 
 #[test]
 fn help_mentions_every_flag_and_default() {
-    let commands = ["train ", "resume ", "sample ", "data ", "bench "].map(|name| (name, ""));
+    let commands = ["train ", "resume ", "sample ", "data ", "evaluate ", "bench "].map(|name| (name, ""));
     mentions("", &commands);
     mentions(
         "train",
@@ -66,6 +66,11 @@ fn help_mentions_every_flag_and_default() {
             ("--seed <SEED>", "[default: 0]"),
             ("--out <FILE.png>", ""),
         ],
+    );
+    let (n, cache) = ("[default: 5000, or as many as there are]", "[default: runs/classifiers]");
+    mentions(
+        "evaluate",
+        &[("<RUN>", ""), ("--n <N>", n), ("--seed", "[default: 0]"), ("--cache", cache), ("--json", "")],
     );
     mentions("bench", &[("step", "")]);
     let step =

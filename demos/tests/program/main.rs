@@ -3,6 +3,7 @@
 mod bad_input;
 mod damage;
 mod data;
+mod evaluation;
 mod help;
 mod interruption;
 mod output;

@@ -71,7 +71,9 @@ impl Drop for Lines {
         }
         let layout = Self::layout(self.number);
         // SAFETY: `zeroed` got this memory with this layout, in the same one of two ways.
-        unsafe { if layout.size() < HUGE { dealloc(self.start(), layout) } else { huge::unmap(self.start(), layout.size()) } }
+        unsafe {
+            if layout.size() < HUGE { dealloc(self.start(), layout) } else { huge::unmap(self.start(), layout.size()) }
+        }
     }
 }
 

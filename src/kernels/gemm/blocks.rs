@@ -127,7 +127,8 @@ impl Product {
                         if row + column > 0 {
                             return;
                         }
-                        let (a, b) = (a.wrapping_add(term * self.term_step + AHEAD), next_b.wrapping_add(term * self.b_term()));
+                        let (a, b) =
+                            (a.wrapping_add(term * self.term_step + AHEAD), next_b.wrapping_add(term * self.b_term()));
                         (0..ROWS).for_each(|line| fetch::to_read(a.wrapping_add(line * LANES)));
                         (0..share).for_each(|line| fetch::to_read(b.wrapping_add(line * LANES)));
                     };

@@ -451,7 +451,10 @@ impl<const N: usize, const R: usize> WeightGrad<N, R> {
                 let mut u = Buffer::stale(sets.len() * Self::SET);
                 for block in 0..to.blocks() {
                     let (p, u, partial) = (&p[p_layout.chunk(block)..], &mut u[..], &mut *partial);
-                    simd::run(self.level, GradBlock { grad: self, sets: sets.clone(), block, layout, v: &v, p, u, partial });
+                    simd::run(
+                        self.level,
+                        GradBlock { grad: self, sets: sets.clone(), block, layout, v: &v, p, u, partial },
+                    );
                 }
             });
         });
