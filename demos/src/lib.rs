@@ -3,8 +3,12 @@
 pub mod commands;
 pub mod config;
 pub mod data;
+pub mod inspect;
+pub mod interpolate;
+pub mod linalg;
 pub mod models;
 pub mod pictures;
+pub mod report;
 pub mod run_dir;
 pub mod tensorboard;
 pub mod train;

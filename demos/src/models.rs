@@ -36,6 +36,36 @@ fn narrowed(channels: usize, width: f64) -> usize {
     ((channels as f64 * width).round() as usize).max(1)
 }
 
+/// A linear map of a net: where its weight is, and what it does.
+#[derive(Clone, Debug)]
+pub struct LinearMap {
+    /// The prefix of its parameters, as in `c.0`.
+    pub name: String,
+    /// What the weight is applied to.
+    pub kind: MapKind,
+}
+
+/// The kinds of linear maps.
+#[derive(Clone, Copy, Debug)]
+pub enum MapKind {
+    /// A dense layer.
+    Dense,
+    /// A convolution of maps of these rows and columns.
+    Conv2d {
+        /// How the kernel moves.
+        options: Conv2dOptions,
+        /// Rows and columns of the maps.
+        input: [usize; 2],
+    },
+    /// A transposed convolution of maps of these rows and columns, without output padding.
+    ConvTranspose2d {
+        /// How the kernel moves.
+        options: Conv2dOptions,
+        /// Rows and columns of the maps.
+        input: [usize; 2],
+    },
+}
+
 /// Table 1: noise (N, z) to images (N, C, M, M) in (−1, 1).
 #[derive(Debug)]
 pub struct Generator {
@@ -78,6 +108,19 @@ impl Generator {
         }
         self.to_image.forward(pass, &x).tanh()
     }
+
+    /// The linear maps, from the noise on.
+    pub fn linear_maps(&self) -> Vec<LinearMap> {
+        let side = |ups: usize| [self.start[1] << ups; 2];
+        let options = Conv2dOptions::default().stride(2).padding(1);
+        let ups = (0..self.ups.len()).map(|i| LinearMap {
+            name: format!("d.{i}"),
+            kind: MapKind::ConvTranspose2d { options, input: side(i) },
+        });
+        let dense = LinearMap { name: "l".into(), kind: MapKind::Dense };
+        let kind = MapKind::Conv2d { options: Conv2dOptions::default().padding(1), input: side(self.ups.len()) };
+        [dense].into_iter().chain(ups).chain([LinearMap { name: "o".into(), kind }]).collect()
+    }
 }
 
 /// Table 2: images (N, C, M, M) to logits (N, 1); every weight divided by its spectral norm.
@@ -96,7 +139,7 @@ impl Discriminator {
         let mut inputs = image.channels;
         let mut convs = Vec::new();
         for (i, &outputs) in channels.iter().enumerate() {
-            let options = Conv2dOptions::default().stride(1 + i % 2).padding(1);
+            let options = conv_options(i);
             let kernel = if i % 2 == 0 { [3, 3] } else { [4, 4] };
             let mut scope = root.scope("c");
             let scope = &mut scope.scope(&i.to_string());
@@ -116,6 +159,22 @@ impl Discriminator {
         }
         self.dense.forward(pass, &x.flatten())
     }
+
+    /// The linear maps, from images of this size on. What lies between them, leaky ReLU, stretches nothing, so the
+    /// product of their norms bounds the Lipschitz constant.
+    pub fn linear_maps(&self, image: ImageShape) -> Vec<LinearMap> {
+        let convs = (0..self.convs.len()).map(|i| LinearMap {
+            name: format!("c.{i}"),
+            // Every second convolution halves the maps for those behind it.
+            kind: MapKind::Conv2d { options: conv_options(i), input: [image.height >> (i / 2), image.width >> (i / 2)] },
+        });
+        convs.chain([LinearMap { name: "f".into(), kind: MapKind::Dense }]).collect()
+    }
+}
+
+/// How the kernel of the discriminator's convolution `i` moves.
+fn conv_options(i: usize) -> Conv2dOptions {
+    Conv2dOptions::default().stride(1 + i % 2).padding(1)
 }
 
 /// Refuses what this machine's memory cannot hold, before anything is allocated.

@@ -12,6 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use crc::{CRC_32_ISCSI, Crc};
 
+use crate::pictures::{Raster, read_png};
+
 /// An event file that is being written. What has been written is with the system at once, so that a TensorBoard that
 /// runs beside shows it.
 #[derive(Debug)]
@@ -53,20 +55,22 @@ impl EventFile {
         }))
     }
 
-    /// Writes a picture of a step: the bytes of a PNG file of this width and height, of 1 or 3 channels.
+    /// Writes a picture of a step, the PNG file at `path`.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn image(&mut self, step: u64, tag: &str, [width, height]: [u64; 2], channels: u64, png: &[u8]) -> Result<()> {
+    /// The picture cannot be read, or the file not be written.
+    pub fn image(&mut self, step: u64, tag: &str, path: &Path) -> Result<()> {
+        let Raster { width, height, channels, .. } = read_png(path)?;
+        let png = fs::read(path).with_context(|| format!("{}: cannot read", path.display()))?;
         self.write(event(step, |event| {
             event.message(5, |summary| {
                 summary.message(1, |entry| {
                     entry.bytes(1, tag.as_bytes());
                     entry.message(4, |image| {
-                        image.varint(1, height);
-                        image.varint(2, width);
-                        image.varint(3, channels);
-                        image.bytes(4, png);
+                        image.varint(1, height as u64);
+                        image.varint(2, width as u64);
+                        image.varint(3, channels as u64);
+                        image.bytes(4, &png);
                     });
                 });
             });
@@ -168,6 +172,8 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::ImageShape;
+    use crate::pictures::{Grid, write_grid};
 
     /// Test vectors of RFC 3720 (iSCSI), B.4, before the mask; the masks of TensorFlow's `crc32c_test`: masking is not
     /// the identity, and unmasking gives the checksum back.
@@ -223,7 +229,10 @@ mod tests {
         let second = EventFile::create(&logs, 300).unwrap();
         assert!(first.path < second.path, "the later file comes later");
         first.scalars(300, &[("loss/d", 0.5), ("loss/g", -1.0)]).unwrap();
-        first.image(301, "samples", [7, 5], 3, b"PNG").unwrap();
+        let picture = dir.path().join("samples.png");
+        let shape = ImageShape { channels: 3, height: 5, width: 7 };
+        write_grid(&picture, &[0.0; 105], shape, Grid { columns: 1, scale: 1, gap: 0 }, &[]).unwrap();
+        first.image(301, "samples", &picture).unwrap();
         // Read while the file is open: nothing waits in a buffer.
         let records = records(&first.path);
         // The wall time, in bytes 1 to 9, is another each time.
@@ -232,8 +241,11 @@ mod tests {
         assert_eq!(timeless[1], b"\x09\x10\x01\x3a\x02\x08\x01");
         let entries = [&b"\x0a\x0d\x0a\x06loss/d\x15\0\0\0\x3f"[..], b"\x0a\x0d\x0a\x06loss/g\x15\0\0\x80\xbf"].concat();
         assert_eq!(timeless[2], [b"\x09\x10\xac\x02\x2a\x1e", &entries[..]].concat());
-        let image = b"\x0a\x16\x0a\x07samples\x22\x0b\x08\x05\x10\x07\x18\x03\x22\x03PNG";
-        assert_eq!(timeless[3], [b"\x09\x10\xad\x02\x2a\x18", &image[..]].concat());
+        let png = fs::read(&picture).unwrap();
+        let n = png.len() as u8;
+        assert!(n < 109, "the lengths are single bytes");
+        let head = [b"\x09\x10\xad\x02\x2a", &[n + 21, 0x0a, n + 19][..], b"\x0a\x07samples\x22", &[n + 8]].concat();
+        assert_eq!(timeless[3], [&head[..], b"\x08\x05\x10\x07\x18\x03\x22", &[n], &png].concat());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         let wall = f64::from_le_bytes(records[3][1..9].try_into().unwrap());
         assert!((0.0..60.0).contains(&(now - wall)));

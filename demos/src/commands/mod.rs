@@ -1,7 +1,9 @@
 //! The command line.
 
 mod bench;
+mod inspect;
 mod progress;
+mod report;
 mod sample;
 mod train;
 
@@ -33,6 +35,10 @@ enum Command {
     Resume(train::Resume),
     /// Draw images with the generator of a run
     Sample(sample::Sample),
+    /// Look into the nets of a run: singular values, spectral norms, and how steep the discriminator is
+    Inspect(inspect::Inspect),
+    /// Write the page about a run, report.html in its directory, anew
+    Report(report::Report),
     /// Measure the speed of this machine on the training step
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -58,6 +64,8 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Resume(command) => command.run(),
             Command::Sample(command) => command.run(),
+            Command::Inspect(command) => command.run(),
+            Command::Report(command) => command.run(),
             Command::Bench(command) => command.run(),
         })
     }
