@@ -107,7 +107,7 @@ fn tiles(losses: &LastLosses, timed_steps: u64, seconds: f64) -> String {
         tiles.push((format!("{} ms", number(seconds / timed_steps as f64 * 1e3)), "a step".into()));
     }
     for (name, mean) in &losses.means {
-        tiles.push((number(*mean), format!("{name}, mean of the last {}", losses.rows)));
+        tiles.push((number(*mean), format!("{name}, mean of the last {} steps", losses.rows)));
     }
     let tile = |(value, name): &(String, String)| format!("<div><b>{}</b><span>{}</span></div>", escape(value), escape(name));
     format!("<section class=\"tiles\">{}</section>\n", tiles.iter().map(tile).collect::<String>())
@@ -148,7 +148,8 @@ fn inspection(dir: &Path) -> Result<String> {
          was measured by power iteration on the convolution itself, and is below the bound.</p>",
         found.step
     );
-    content += &net_table("Discriminator", &found.discriminator);
+    let rows = [net_rows("Discriminator", &found.discriminator), net_rows("Generator", &found.generator)].concat();
+    content += &html::table(&["", "", "weight", "σ", "bound of the map", "norm of the map"], 3, &rows);
     content += &format!(
         "<p class=\"note\">The discriminator's gradient has a norm of at most {} on {} real images, and {} on as many \
          generated ones: lower bounds of its Lipschitz constant.</p>",
@@ -156,7 +157,6 @@ fn inspection(dir: &Path) -> Result<String> {
         found.images,
         number(found.steepest.generated)
     );
-    content += &net_table("Generator", &found.generator);
     for (name, value) in &found.gammas {
         content += &format!("<p class=\"note\">{} = {}</p>", escape(name), number(*value));
     }
@@ -166,22 +166,21 @@ fn inspection(dir: &Path) -> Result<String> {
     Ok(content)
 }
 
-fn net_table(title: &str, net: &NetFigures) -> String {
-    let mut rows: Vec<Vec<String>> = net
-        .layers
-        .iter()
-        .map(|layer| {
-            let shape: Vec<String> = layer.weight.iter().map(usize::to_string).collect();
-            let words = [layer.name.clone(), layer.kind.clone(), shape.join(" × ")];
-            let numbers = [layer.sigma, layer.bound, layer.norm].map(number);
-            words.iter().chain(&numbers).map(|cell| escape(cell)).collect()
-        })
-        .collect();
-    if let Some(product) = &net.product {
-        let numbers = [product.sigma, product.bound, product.norm].map(number);
-        rows.push(["product", "", ""].map(String::from).into_iter().chain(numbers).collect());
+/// A row for every layer of a net, below one with its name.
+fn net_rows(title: &str, net: &NetFigures) -> Vec<Vec<String>> {
+    let row = |words: [&str; 3], numbers: [String; 3]| -> Vec<String> {
+        words.iter().map(|word| escape(word)).chain(numbers).collect()
+    };
+    let mut rows = vec![row([title, "", ""], Default::default())];
+    for layer in &net.layers {
+        let shape = layer.weight.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
+        let kind = if layer.spectral_norm { format!("{}, W/σ", layer.kind) } else { layer.kind.clone() };
+        rows.push(row([&layer.name, &kind, &shape], [layer.sigma, layer.bound, layer.norm].map(number)));
     }
-    html::table(&[title, "", "weight", "σ", "bound of the map", "norm of the map"], 3, &rows)
+    if let Some(product) = &net.product {
+        rows.push(row(["product", "", ""], [product.sigma, product.bound, product.norm].map(number)));
+    }
+    rows
 }
 
 fn settings(config: &toml::Table) -> String {

@@ -29,8 +29,9 @@ pub struct Panel<'a> {
 const WIDTH: usize = 540;
 const HEIGHT: usize = 460;
 
-/// From the first layer to the last: dark blue over green to orange, so that the order shows.
-const RAMP: [[f64; 3]; 4] = [[46.0, 30.0, 110.0], [0.0, 114.0, 178.0], [0.0, 158.0, 115.0], [235.0, 140.0, 0.0]];
+/// From the first layer to the last: violet over blue, green and yellow to red, so that the order shows.
+const RAMP: [[f64; 3]; 5] =
+    [[70.0, 20.0, 120.0], [0.0, 114.0, 198.0], [0.0, 158.0, 115.0], [225.0, 165.0, 0.0], [190.0, 30.0, 30.0]];
 
 /// Draws the panels side by side into the PNG file `path`, 540×460 pixels each. The index of the singular value has
 /// a logarithmic axis, since layers have from a few to hundreds. A layer of zeros, or with a value that is not finite,
@@ -80,7 +81,10 @@ fn draw_panel(area: &Area, panel: &Panel) -> Result<(), Box<dyn std::error::Erro
         match points[..] {
             // A line of one point would not show.
             [only] => drop(chart.draw_series([Circle::new(only, px(3.5), colour.filled())])?),
-            _ => drop(chart.draw_series(LineSeries::new(points, colour.stroke_width(px(2.0))))?),
+            // Segment by segment: the crate's joints make steep parts of a wide line thin.
+            _ => drop(chart.draw_series(points.windows(2).map(|two| {
+                PathElement::new([two[0], two[1]], colour.stroke_width(px(2.0)))
+            }))?),
         }
     }
     Ok(())
@@ -143,9 +147,10 @@ mod tests {
 
     #[test]
     fn colours_run_from_one_end_of_the_ramp_to_the_other() {
-        assert_eq!(colour(0, 8), RGBColor(46, 30, 110));
-        assert_eq!(colour(7, 8), RGBColor(235, 140, 0));
-        assert_eq!(colour(0, 1), RGBColor(46, 30, 110));
+        assert_eq!(colour(0, 8), RGBColor(70, 20, 120));
+        assert_eq!(colour(2, 8), RGBColor(0, 120, 186));
+        assert_eq!(colour(7, 8), RGBColor(190, 30, 30));
+        assert_eq!(colour(0, 1), RGBColor(70, 20, 120));
     }
 
     #[test]
