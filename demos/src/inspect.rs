@@ -70,9 +70,9 @@ impl Product {
 /// The gains γ of self-attention in these nets: every parameter of that name and of one element.
 pub fn gammas<T: Element>(nets: &[(&str, &Params<T>)]) -> BTreeMap<String, f64> {
     let of_net = |&(net, params): &(&str, &Params<T>)| {
-        let gains = params.parameters().filter(|(_, name, value)| {
-            name.rsplit('.').next() == Some("gamma") && value.size() == 1
-        });
+        let gains = params
+            .parameters()
+            .filter(|(_, name, value)| name.rsplit('.').next() == Some("gamma") && value.size() == 1);
         gains.map(|(_, name, value)| (format!("{net}.{name}"), value.item().f64())).collect::<Vec<_>>()
     };
     nets.iter().flat_map(of_net).collect()
@@ -325,8 +325,7 @@ mod tests {
             let layer = LayerFigures::of(&trainer.generator_params, map).unwrap();
             assert!(!layer.spectral_norm && 0.0 < layer.norm && layer.norm <= layer.bound + 1e-9, "{layer:?}");
         }
-        let lost = LinearMap { name: "q".into(), kind: MapKind::Dense };
-        let message = LayerFigures::of(&trainer.generator_params, &lost).unwrap_err().to_string();
+        let message = LayerFigures::of(&trainer.generator_params, &LinearMap::dense("q")).unwrap_err().to_string();
         assert_eq!(message, "found no parameter q.parametrizations.weight.original");
     }
 

@@ -150,7 +150,8 @@ mod tests {
         for (rows, columns) in [(1, 5), (5, 1), (4, 4), (30, 70), (70, 30)] {
             // Equal ones, small ones and a zero among them.
             let n = rows.min(columns);
-            let sigma: Vec<f64> = (0..n).map(|i| if i > 0 && i + 1 == n { 0.0 } else { 3.0 / (1 + i / 2) as f64 }).collect();
+            let sigma: Vec<f64> =
+                (0..n).map(|i| if i > 0 && i + 1 == n { 0.0 } else { 3.0 / (1 + i / 2) as f64 }).collect();
             let found = singular_values(&matrix(rows, columns, &sigma));
             assert_eq!(found.len(), n);
             for (found, expected) in found.iter().zip(&sigma) {

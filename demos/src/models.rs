@@ -19,6 +19,10 @@
 //! The seed's tables have no activation in the last row of Table 1, no slope of the leaky ReLU, and 64 channels in row 6
 //! of Table 2; the paper has tanh, 0.1 and 256.
 
+mod linear_map;
+
+pub use linear_map::{LinearMap, MapKind};
+
 use anyhow::{Result, bail};
 use wengert::nn::{BatchNorm, Conv2d, ConvTranspose2d, Init, Linear, Params, Pass, WeightOptions};
 use wengert::ops::Conv2dOptions;
@@ -34,36 +38,6 @@ const SLOPE: f64 = 0.1;
 /// `channels` of the paper at this width, at least 1.
 fn narrowed(channels: usize, width: f64) -> usize {
     ((channels as f64 * width).round() as usize).max(1)
-}
-
-/// A linear map of a net: where its weight is, and what it does.
-#[derive(Clone, Debug)]
-pub struct LinearMap {
-    /// The prefix of its parameters, as in `c.0`.
-    pub name: String,
-    /// What the weight is applied to.
-    pub kind: MapKind,
-}
-
-/// The kinds of linear maps.
-#[derive(Clone, Copy, Debug)]
-pub enum MapKind {
-    /// A dense layer.
-    Dense,
-    /// A convolution of maps of these rows and columns.
-    Conv2d {
-        /// How the kernel moves.
-        options: Conv2dOptions,
-        /// Rows and columns of the maps.
-        input: [usize; 2],
-    },
-    /// A transposed convolution of maps of these rows and columns, without output padding.
-    ConvTranspose2d {
-        /// How the kernel moves.
-        options: Conv2dOptions,
-        /// Rows and columns of the maps.
-        input: [usize; 2],
-    },
 }
 
 /// Table 1: noise (N, z) to images (N, C, M, M) in (−1, 1).
@@ -113,13 +87,9 @@ impl Generator {
     pub fn linear_maps(&self) -> Vec<LinearMap> {
         let side = |ups: usize| [self.start[1] << ups; 2];
         let options = Conv2dOptions::default().stride(2).padding(1);
-        let ups = (0..self.ups.len()).map(|i| LinearMap {
-            name: format!("d.{i}"),
-            kind: MapKind::ConvTranspose2d { options, input: side(i) },
-        });
-        let dense = LinearMap { name: "l".into(), kind: MapKind::Dense };
-        let kind = MapKind::Conv2d { options: Conv2dOptions::default().padding(1), input: side(self.ups.len()) };
-        [dense].into_iter().chain(ups).chain([LinearMap { name: "o".into(), kind }]).collect()
+        let ups = (0..self.ups.len()).map(|i| LinearMap::conv_transpose2d(format!("d.{i}"), options, side(i)));
+        let to_image = LinearMap::conv2d("o", Conv2dOptions::default().padding(1), side(self.ups.len()));
+        [LinearMap::dense("l")].into_iter().chain(ups).chain([to_image]).collect()
     }
 }
 
@@ -163,12 +133,10 @@ impl Discriminator {
     /// The linear maps, from images of this size on. What lies between them, leaky ReLU, stretches nothing, so the
     /// product of their norms bounds the Lipschitz constant.
     pub fn linear_maps(&self, image: ImageShape) -> Vec<LinearMap> {
-        let convs = (0..self.convs.len()).map(|i| LinearMap {
-            name: format!("c.{i}"),
-            // Every second convolution halves the maps for those behind it.
-            kind: MapKind::Conv2d { options: conv_options(i), input: [image.height >> (i / 2), image.width >> (i / 2)] },
-        });
-        convs.chain([LinearMap { name: "f".into(), kind: MapKind::Dense }]).collect()
+        // Every second convolution halves the maps for those behind it.
+        let input = |i: usize| [image.height >> (i / 2), image.width >> (i / 2)];
+        let convs = (0..self.convs.len()).map(|i| LinearMap::conv2d(format!("c.{i}"), conv_options(i), input(i)));
+        convs.chain([LinearMap::dense("f")]).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::inspect::{Inspection, NetFigures};
 use crate::pictures::{read_png, write_animation};
@@ -51,12 +51,13 @@ fn evenly<T>(entries: &[T], n: usize) -> impl Iterator<Item = &T> {
 /// A file is damaged or too large, or the page cannot be written.
 pub fn write(dir: &RunDir) -> Result<()> {
     let config = read(&dir.path().join("config.toml"))?.unwrap_or_default();
-    let config: toml::Table = toml::from_str(&String::from_utf8_lossy(&config))
+    // Not a table of the TOML crate, whose numbers end at 2⁶³: a seed may be larger.
+    let config: Map<String, Value> = toml::from_str(&String::from_utf8_lossy(&config))
         .with_context(|| format!("{}: damaged", dir.path().join("config.toml").display()))?;
-    let word = |key: &str| config.get(key).and_then(toml::Value::as_str).unwrap_or("?").to_string();
+    let word = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or("?").to_string();
     let losses = LastLosses::read(&dir.path().join("losses.csv"))?;
     let title = format!("{} on {}", word("method"), word("data"));
-    let wanted = config.get("steps").and_then(toml::Value::as_integer).unwrap_or(0);
+    let wanted = config.get("steps").and_then(Value::as_u64).unwrap_or(0);
     let time = dir.read_time()?;
     let body = [
         header(&title, losses.step, wanted, time.seconds),
@@ -94,7 +95,7 @@ fn page(title: &str, body: &str) -> String {
     )
 }
 
-fn header(title: &str, step: u64, wanted: i64, seconds: f64) -> String {
+fn header(title: &str, step: u64, wanted: u64, seconds: f64) -> String {
     let time = if seconds > 0.0 { format!(", in {}", human_seconds(seconds)) } else { String::new() };
     format!("<header><h1>{}</h1><p>{step} of {wanted} steps{time}</p></header>\n", escape(title))
 }
@@ -109,7 +110,8 @@ fn tiles(losses: &LastLosses, timed_steps: u64, seconds: f64) -> String {
     for (name, mean) in &losses.means {
         tiles.push((number(*mean), format!("{name}, mean of the last {} steps", losses.rows)));
     }
-    let tile = |(value, name): &(String, String)| format!("<div><b>{}</b><span>{}</span></div>", escape(value), escape(name));
+    let tile =
+        |(value, name): &(String, String)| format!("<div><b>{}</b><span>{}</span></div>", escape(value), escape(name));
     format!("<section class=\"tiles\">{}</section>\n", tiles.iter().map(tile).collect::<String>())
 }
 
@@ -183,8 +185,8 @@ fn net_rows(title: &str, net: &NetFigures) -> Vec<Vec<String>> {
     rows
 }
 
-fn settings(config: &toml::Table) -> String {
-    let row = |(key, value): (&String, &toml::Value)| {
+fn settings(config: &Map<String, Value>) -> String {
+    let row = |(key, value): (&String, &Value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), String::from);
         format!("<div><span>{}</span><span>{}</span></div>", escape(key), escape(&value))
     };
@@ -206,13 +208,14 @@ impl LastLosses {
         let text = text.with_context(|| format!("{}: damaged", path.display()))?;
         let mut lines = text.lines();
         let names: Vec<&str> = lines.next().unwrap_or("step").split(',').skip(1).collect();
-        let mut last = LastLosses { step: 0, rows: 0, means: names.iter().map(|name| (name.to_string(), 0.0)).collect() };
+        let mut last =
+            LastLosses { step: 0, rows: 0, means: names.iter().map(|name| (name.to_string(), 0.0)).collect() };
         for line in lines.rev().take(100) {
             let numbers: Option<Vec<f64>> = line.split(',').map(|number| number.parse().ok()).collect();
             let numbers = numbers.filter(|numbers| numbers.len() == names.len() + 1);
             let expected = names.len() + 1;
-            let numbers = numbers
-                .with_context(|| format!("{}: found {line:?}, expected {expected} numbers", path.display()))?;
+            let numbers =
+                numbers.with_context(|| format!("{}: found {line:?}, expected {expected} numbers", path.display()))?;
             last.rows += 1;
             last.step = last.step.max(numbers[0] as u64);
             last.means.iter_mut().zip(&numbers[1..]).for_each(|((_, sum), x)| *sum += x);

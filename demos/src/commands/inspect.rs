@@ -68,7 +68,8 @@ impl Inspect {
             data.shape()
         );
         let (d, g) = (trainer.discriminator.linear_maps(shape), trainer.generator.linear_maps());
-        let style = ProgressStyle::with_template("{bar:10} layer {pos} of {len}, {eta} left").expect("a sound template");
+        let style =
+            ProgressStyle::with_template("{bar:10} layer {pos} of {len}, {eta} left").expect("a sound template");
         let bar = ProgressBar::new((d.len() + g.len()) as u64).with_style(style);
         let figures = |params: &Params, maps: &[LinearMap]| -> Result<Vec<LayerFigures>> {
             let look = |map| LayerFigures::of(params, map).inspect(|_| bar.inc(1));

@@ -82,9 +82,9 @@ fn draw_panel(area: &Area, panel: &Panel) -> Result<(), Box<dyn std::error::Erro
             // A line of one point would not show.
             [only] => drop(chart.draw_series([Circle::new(only, px(3.5), colour.filled())])?),
             // Segment by segment: the crate's joints make steep parts of a wide line thin.
-            _ => drop(chart.draw_series(points.windows(2).map(|two| {
-                PathElement::new([two[0], two[1]], colour.stroke_width(px(2.0)))
-            }))?),
+            _ => drop(chart.draw_series(
+                points.windows(2).map(|two| PathElement::new([two[0], two[1]], colour.stroke_width(px(2.0)))),
+            )?),
         }
     }
     Ok(())
@@ -110,10 +110,8 @@ fn draw_head<'a>(area: &Area<'a>, panel: &Panel) -> Result<Area<'a>, Box<dyn std
             (x, y) = (left, y + px(20.0) as i32);
         }
         let middle = y + height as i32 / 2;
-        let line = PathElement::new(
-            [(x, middle), (x + stroke, middle)],
-            colour(i, panel.spectra.len()).stroke_width(px(2.5)),
-        );
+        let line =
+            PathElement::new([(x, middle), (x + stroke, middle)], colour(i, panel.spectra.len()).stroke_width(px(2.5)));
         area.draw(&line)?;
         area.draw(&Text::new(spectrum.name, (x + stroke + px(5.0) as i32, y), text(13.0)))?;
         x += entry + px(14.0) as i32;

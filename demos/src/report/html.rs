@@ -61,7 +61,11 @@ pub fn table(head: &[&str], words: usize, rows: &[Vec<String>]) -> String {
             .collect()
     };
     let head: String = head.iter().enumerate().map(|(i, cell)| format!("<th{}>{cell}</th>", class(i))).collect();
-    let rows: String = rows.iter().map(|row| format!("<tr>{}</tr>", cells(row))).collect();
+    // A row with a name only begins a part of the table.
+    let begins = |row: &[String]| row[1..].iter().all(String::is_empty);
+    let row =
+        |row: &Vec<String>| format!("<tr{}>{}</tr>", if begins(row) { " class=\"part\"" } else { "" }, cells(row));
+    let rows: String = rows.iter().map(row).collect();
     format!("<div class=\"scroll\"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>")
 }
 

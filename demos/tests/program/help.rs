@@ -24,7 +24,7 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 
 #[test]
 fn help_mentions_every_flag_and_default() {
-    let commands = ["train ", "resume ", "sample ", "bench "].map(|name| (name, ""));
+    let commands = ["train ", "resume ", "sample ", "inspect ", "report ", "bench "].map(|name| (name, ""));
     mentions("", &commands);
     mentions(
         "train",
@@ -43,12 +43,16 @@ fn help_mentions_every_flag_and_default() {
             ("--seed <SEED>", "[default: 0]"),
             ("--sample-every <STEPS>", "[default: 100]"),
             ("--checkpoint-every <STEPS>", "[default: 500]"),
+            ("--tensorboard", ""),
             ("--out <DIR>", "[default: the first free one of runs/METHOD-DATA"),
         ],
     );
     mentions("resume", &[("<RUN>", "")]);
     let samples = "[default: samples.png]";
     mentions("sample", &[("<RUN>", ""), ("--n <N>", "[default: 64]"), ("--seed", "[default: 0]"), ("--out", samples)]);
+    mentions("sample", &[("--interpolate <ROWS>", "")]);
+    mentions("inspect", &[("<RUN>", ""), ("--n <N>", "[default: 256]"), ("--seed", "[default: 0]"), ("--json", "")]);
+    mentions("report", &[("<RUN>", "")]);
     mentions("bench", &[("step", "")]);
     let step =
         [("--width", "[default: 1]"), ("--batch", "[default: 64]"), ("--iters", "[default: 10]"), ("--json", "")];

@@ -5,6 +5,7 @@ mod damage;
 mod help;
 mod interruption;
 mod output;
+mod pictures;
 mod training;
 
 use std::collections::BTreeMap;
