@@ -1,5 +1,5 @@
 //! Maps of self-attention, as Figure 5 of the SAGAN paper shows them (Zhang et al. 2019, arXiv:1805.08318): an image with
-//! coloured points, and for each point the image again, with where that point looks in its colour.
+//! coloured points, and for each point the image again, with the point in white and where it looks in its colour.
 
 use super::grid::to_byte;
 use super::{Raster, write_png};
@@ -94,7 +94,8 @@ impl AttentionMap<'_> {
         let own: [f32; 3] = std::array::from_fn(|c| f32::from(to_byte(self.image[at + c % channels])));
         let marked = |i: &usize| point.is_none_or(|point| point == *i) && self.is_near(pixel, positions[*i]);
         if let Some(i) = (0..positions.len()).find(marked) {
-            return COLOURS[i % COLOURS.len()].map(|c| c as u8);
+            // White on the tile of the point itself, which is full of its colour there.
+            return if point.is_some() { [255; 3] } else { COLOURS[i % COLOURS.len()].map(|c| c as u8) };
         }
         let Some(point) = point else { return own.map(|c| c as u8) };
         let share = self.share(pixel, positions[point]);
@@ -153,7 +154,7 @@ mod tests {
         // Position (3, 3) of 4×4 is the pixel (28, 28) of 32×32; (0, 0) is (4, 4).
         let (red, green) = ([255, 90, 60], [90, 220, 90]);
         assert_eq!([at(0, 28, 28), at(0, 4, 4), at(0, 16, 16)], [red, green, [255; 3]]);
-        assert_eq!([at(1, 28, 28), at(2, 4, 4)], [red, green]);
+        assert_eq!([at(1, 28, 28), at(2, 4, 4)], [[255; 3]; 2]);
         // A dimmed white of 127.5, but full red in the lower left; an eighth of the way to it above.
         assert_eq!([at(1, 20, 4), at(1, 20, 20), at(1, 4, 20)], [red, [143, 122, 119], [127; 3]]);
         assert_eq!([at(2, 20, 4), at(2, 20, 20)], [green; 2], "even weights are full everywhere");
