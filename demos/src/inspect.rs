@@ -94,7 +94,8 @@ pub struct LayerFigures {
     pub sigma: f64,
     /// What a map's norm can be at most: σ for a dense layer; for a convolution more, see [`overlap`].
     pub bound: f64,
-    /// The norm of the map on its maps of finite size, from below, by power iteration on the map itself.
+    /// The norm of the map: σ for a dense layer; for a convolution, of maps of its finite size, found from below by power
+    /// iteration on the convolution itself.
     pub norm: f64,
     /// All singular values, from the largest on.
     pub singular_values: Vec<f64>,
@@ -113,7 +114,7 @@ impl LayerFigures {
         let sigma = singular_values[0];
         ensure!(sigma.is_finite(), "{}: the weight is not finite; training has diverged", map.name);
         let bound = overlap(&map.kind, &shape).sqrt() * sigma;
-        let norm = map_norm(&map.kind, &weight);
+        let norm = map_norm(&map.kind, &weight).unwrap_or(sigma);
         let kind = describe(&map.kind, &shape);
         let name = map.name.clone();
         Ok(LayerFigures { name, kind, weight: shape, spectral_norm, sigma, bound, norm, singular_values })
@@ -168,17 +169,17 @@ fn describe(kind: &MapKind, weight: &[usize]) -> String {
     }
 }
 
-/// ‖A‖₂ of the linear map A that the layer is, without its bias.
-fn map_norm(kind: &MapKind, weight: &Tensor<f64>) -> f64 {
+/// ‖A‖₂ of the linear map A that a convolution is, without its bias; `None` for a dense layer, where it is σ.
+fn map_norm(kind: &MapKind, weight: &Tensor<f64>) -> Option<f64> {
     let (shape, w) = (*weight.shape(), Var::from(weight.clone()));
     match *kind {
-        MapKind::Dense => operator_norm(|x| x.matmul(&w.t()), &[1, shape[1]]),
+        MapKind::Dense => None,
         MapKind::Conv2d { options, input: [height, width] } => {
             let channels = shape[1] * options.groups;
-            operator_norm(|x| x.conv2d(&w, None, &options), &[1, channels, height, width])
+            Some(operator_norm(|x| x.conv2d(&w, None, &options), &[1, channels, height, width]))
         }
         MapKind::ConvTranspose2d { options, input: [height, width] } => {
-            operator_norm(|x| x.conv_transpose2d(&w, None, &options, [0, 0]), &[1, shape[0], height, width])
+            Some(operator_norm(|x| x.conv_transpose2d(&w, None, &options, [0, 0]), &[1, shape[0], height, width]))
         }
     }
 }
@@ -258,7 +259,7 @@ mod tests {
             let conv = |x: &Var<f64>| x.conv2d(&w, None, &options);
             let exact = singular_values(&matrix_of(conv, &[1, 2, 6, 6]))[0];
             let kind = MapKind::Conv2d { options, input };
-            let found = map_norm(&kind, &weight);
+            let found = map_norm(&kind, &weight).unwrap();
             assert!((found / exact - 1.0).abs() < 1e-3 && found <= exact + 1e-9, "{options:?}: {found}, {exact}");
             let sigma = singular_values(&as_matrix(&weight, 0))[0];
             assert!(exact <= overlap(&kind, weight.shape()).sqrt() * sigma, "{options:?}: {exact} and σ {sigma}");
@@ -267,7 +268,7 @@ mod tests {
             let transposed = |x: &Var<f64>| x.conv_transpose2d(&w, None, &options, [0, 0]);
             let exact = singular_values(&matrix_of(transposed, &[1, 3, 6, 6]))[0];
             let kind = MapKind::ConvTranspose2d { options, input };
-            let found = map_norm(&kind, &weight);
+            let found = map_norm(&kind, &weight).unwrap();
             assert!((found / exact - 1.0).abs() < 1e-3 && found <= exact + 1e-9, "transposed: {found}, {exact}");
             let sigma = singular_values(&as_matrix(&weight, 1))[0];
             assert!(exact <= overlap(&kind, weight.shape()).sqrt() * sigma, "transposed: {exact} and σ {sigma}");
@@ -280,7 +281,7 @@ mod tests {
         let options = Conv2dOptions::default().stride(2).padding(1);
         let kind = MapKind::Conv2d { options, input: [64, 64] };
         let weight = Tensor::full([1, 1, 4, 4], 0.25); // σ = 1
-        let found = map_norm(&kind, &weight);
+        let found = map_norm(&kind, &weight).unwrap();
         assert!((1.99..2.0).contains(&found), "{found}");
         assert_eq!(overlap(&kind, weight.shape()), 4.0);
         assert_eq!(operator_norm(|x| x * 0.0, &[2, 3]), 0.0);
@@ -313,7 +314,7 @@ mod tests {
         let factors: Vec<f64> = layers.iter().map(|layer| (layer.bound / layer.sigma).round()).collect();
         assert_eq!(factors, [3.0, 2.0, 3.0, 2.0, 3.0, 2.0, 3.0, 1.0]);
         assert_eq!((layers[1].kind.as_str(), layers[1].weight.as_slice()), ("4×4 conv, stride 2", &[3, 3, 4, 4][..]));
-        assert!((layers[7].norm - layers[7].sigma).abs() < 1e-6);
+        assert_eq!(layers[7].norm, layers[7].sigma);
         // The weights that the net uses are not those of its parameters.
         let raw = trainer.discriminator_params.get("f.parametrizations.weight.original").unwrap();
         assert!((singular_values(&raw)[0] - layers[7].sigma).abs() > 0.1);
