@@ -67,17 +67,6 @@ impl Product {
     }
 }
 
-/// The gains γ of self-attention in these nets: every parameter of that name and of one element.
-pub fn gammas<T: Element>(nets: &[(&str, &Params<T>)]) -> BTreeMap<String, f64> {
-    let of_net = |&(net, params): &(&str, &Params<T>)| {
-        let gains = params
-            .parameters()
-            .filter(|(_, name, value)| name.rsplit('.').next() == Some("gamma") && value.size() == 1);
-        gains.map(|(_, name, value)| (format!("{net}.{name}"), value.item().f64())).collect::<Vec<_>>()
-    };
-    nets.iter().flat_map(of_net).collect()
-}
-
 /// One layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerFigures {
@@ -328,17 +317,6 @@ mod tests {
         }
         let message = LayerFigures::of(&trainer.generator_params, &LinearMap::dense("q")).unwrap_err().to_string();
         assert_eq!(message, "found no parameter q.parametrizations.weight.original");
-    }
-
-    #[test]
-    fn gains_are_found_by_their_name() {
-        let mut params = Params::<f32>::new();
-        params.scope("a").parameter("gamma", Tensor::scalar(0.5));
-        params.scope("a").parameter("gammas", Tensor::scalar(1.0));
-        params.scope("").parameter("gamma", Tensor::full([1], -2.0));
-        params.scope("b").parameter("gamma", Tensor::ones([2]));
-        let expected = [("d.a.gamma".to_string(), 0.5), ("d.gamma".to_string(), -2.0)];
-        assert_eq!(gammas(&[("d", &params)]).into_iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod commands;
 pub mod config;
 pub mod data;
+pub mod gammas;
 pub mod inspect;
 pub mod interpolate;
 pub mod linalg;

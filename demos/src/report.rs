@@ -64,6 +64,7 @@ pub fn write(dir: &RunDir) -> Result<()> {
         tiles(&losses, time.step, time.seconds),
         samples(dir)?,
         section("Losses", &plot(&dir.curves(), "The losses over the generator's updates")?),
+        section("Gains of self-attention", &plot(&dir.gammas()[1], "The gains γ over the generator's updates")?),
         section("Evaluation", &evaluation(&dir.path().join("evaluation.json"))?),
         section("Inside the nets", &inspection(&dir.inspection())?),
         section("Configuration", &settings(&config)),

@@ -3,6 +3,7 @@
 //! ```text
 //! config.toml              the whole configuration
 //! losses.csv, losses.png   a line, a point, for every generator update
+//! gammas.csv, gammas.png   the same of the gains of self-attention, if the nets have any
 //! samples/step-000500.png  images from the same noise, as training goes
 //! checkpoint.safetensors   nets and optimiser state
 //! time.json                how long training took
@@ -122,6 +123,11 @@ impl RunDir {
     /// Where the picture of the losses goes.
     pub fn curves(&self) -> PathBuf {
         self.path.join("losses.png")
+    }
+
+    /// Where the gains of self-attention go as numbers, and as a picture.
+    pub fn gammas(&self) -> [PathBuf; 2] {
+        ["gammas.csv", "gammas.png"].map(|name| self.path.join(name))
     }
 
     /// Where the samples as an animation go.

@@ -65,6 +65,11 @@ impl<T: Element> Trainer<T> {
         self.image
     }
 
+    /// The parameters of both nets, by name.
+    pub fn nets(&self) -> [(&'static str, &Params<T>); 2] {
+        [("discriminator", &self.discriminator_params), ("generator", &self.generator_params)]
+    }
+
     /// Whether all weights and running statistics are finite: a step can spoil them after it has measured its losses.
     pub fn is_finite(&self) -> bool {
         [&self.generator_params, &self.discriminator_params].into_iter().all(|params| {

@@ -12,7 +12,8 @@ use wengert::nn::Params;
 use super::say;
 use super::train::open_data;
 use crate::data::Dataset;
-use crate::inspect::{Inspection, LayerFigures, NetFigures, Product, Steepest, gammas, slopes};
+use crate::gammas::gammas;
+use crate::inspect::{Inspection, LayerFigures, NetFigures, Product, Steepest, slopes};
 use crate::models::LinearMap;
 use crate::pictures::{Panel, Spectrum, write_spectra};
 use crate::report;
@@ -94,10 +95,7 @@ impl Inspect {
             steepest: Steepest { real: steepest(&real)?, generated: steepest(&trainer.sample(count, self.seed))? },
             discriminator: NetFigures { product: Some(Product::of(&discriminator)), layers: discriminator },
             generator: NetFigures { product: None, layers: generator },
-            gammas: gammas(&[
-                ("discriminator", &trainer.discriminator_params),
-                ("generator", &trainer.generator_params),
-            ]),
+            gammas: gammas(&trainer.nets()),
         })
     }
 }

@@ -13,6 +13,7 @@ use super::progress::Progress;
 use super::say;
 use crate::config::{Config, DataName, Loss, Method};
 use crate::data::{Dataset, Digits, Order, Split, read_idx};
+use crate::gammas::{GammaHistory, gammas};
 use crate::models;
 use crate::pictures::{Grid, write_grid};
 use crate::report;
@@ -112,8 +113,8 @@ impl Train {
         let dir = RunDir::create(self.out.as_deref(), &config)?;
         let trainer = Trainer::new(&config, data.shape());
         let events = self.tensorboard.then(|| EventFile::create(&dir.tensorboard(), 0)).transpose()?;
-        let (losses, started) = (Vec::new(), Instant::now());
-        let mut run = Run { config, dir, trainer, losses, saved: 0, started, seconds_before: 0.0, events };
+        let (losses, gammas, started) = (Vec::new(), GammaHistory::default(), Instant::now());
+        let mut run = Run { config, dir, trainer, losses, gammas, saved: 0, started, seconds_before: 0.0, events };
         run.save()?; // From here on, `resume` works.
         run.draw()?;
         print_estimate(&run, &*data);
@@ -135,11 +136,13 @@ impl Resume {
             return Ok(());
         }
         let saved = trainer.step();
+        let gammas = GammaHistory::read(&dir.gammas()[0], saved)?;
         let seconds_before = dir.read_time()?.seconds;
         say(format_args!("going on after step {saved} of {}", config.steps));
         let logs = dir.tensorboard();
         let events = logs.is_dir().then(|| EventFile::create(&logs, saved)).transpose()?;
-        let run = Run { config, dir, trainer, losses, saved, started: Instant::now(), seconds_before, events };
+        let started = Instant::now();
+        let run = Run { config, dir, trainer, losses, gammas, saved, started, seconds_before, events };
         print_estimate(&run, &*data);
         run.train(&*data)
     }
@@ -214,6 +217,7 @@ struct Run {
     dir: RunDir,
     trainer: Trainer<f32>,
     losses: Vec<Losses>,
+    gammas: GammaHistory,
     /// The step of the last checkpoint.
     saved: u64,
     /// When training began, or went on.
@@ -238,10 +242,7 @@ impl Run {
             let losses = self.trainer.train_step(|n| batches.next(n));
             self.losses.push(losses);
             self.check_losses(&losses)?;
-            if let Some(events) = &mut self.events {
-                let values = [("loss/discriminator", losses.discriminator), ("loss/generator", losses.generator)];
-                events.scalars(losses.step, &values)?;
-            }
+            self.record(&losses)?;
             last = losses.step >= config.steps || stop.load(Ordering::Relaxed);
             if last || losses.step.is_multiple_of(config.checkpoint_every) {
                 self.save()?;
@@ -256,6 +257,18 @@ impl Run {
         report::animate(&self.dir)?;
         report::write(&self.dir)?;
         self.report(time);
+        Ok(())
+    }
+
+    /// What each step adds to the gains of attention, and to the event file.
+    fn record(&mut self, losses: &Losses) -> Result<()> {
+        let gains = gammas(&self.trainer.nets());
+        self.gammas.record(losses.step, &gains);
+        if let Some(events) = &mut self.events {
+            let values = [("loss/discriminator", losses.discriminator), ("loss/generator", losses.generator)];
+            let gains = gains.iter().map(|(name, gain)| (name.as_str(), *gain));
+            events.scalars(losses.step, &values.into_iter().chain(gains).collect::<Vec<_>>())?;
+        }
         Ok(())
     }
 
@@ -283,6 +296,7 @@ impl Run {
         if let Some(events) = &mut self.events {
             events.image(step, "samples", &path)?;
         }
+        self.gammas.draw(&self.dir.gammas()[1], &title)?;
         self.dir.draw_losses(&self.losses, &title)
     }
 
@@ -291,6 +305,7 @@ impl Run {
         ensure!(self.trainer.is_finite(), "some weights are not finite: {}", self.diverged());
         // The losses first: `resume` needs them up to the checkpoint, and cuts off what goes beyond.
         self.dir.write_losses(&self.losses)?;
+        self.gammas.write(&self.dir.gammas()[0])?;
         self.trainer.save(&self.dir.checkpoint())?;
         let seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
         self.dir.write_time(&TrainingTime { step: self.trainer.step(), seconds })?;
