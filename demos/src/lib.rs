@@ -3,9 +3,15 @@
 pub mod commands;
 pub mod config;
 pub mod data;
+pub mod gammas;
+pub mod inspect;
+pub mod interpolate;
+pub mod linalg;
 pub mod metrics;
 pub mod models;
 pub mod pictures;
+pub mod report;
 pub mod run_dir;
+pub mod tensorboard;
 pub mod train;
 pub mod usage;

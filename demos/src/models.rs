@@ -19,6 +19,10 @@
 //! The seed's tables have no activation in the last row of Table 1, no slope of the leaky ReLU, and 64 channels in row 6
 //! of Table 2; the paper has tanh, 0.1 and 256.
 
+mod linear_map;
+
+pub use linear_map::{LinearMap, MapKind};
+
 use anyhow::{Result, bail};
 use wengert::nn::{BatchNorm, Conv2d, ConvTranspose2d, Init, Linear, Params, Pass, WeightOptions};
 use wengert::ops::Conv2dOptions;
@@ -78,6 +82,15 @@ impl Generator {
         }
         self.to_image.forward(pass, &x).tanh()
     }
+
+    /// The linear maps, from the noise on.
+    pub fn linear_maps(&self) -> Vec<LinearMap> {
+        let side = |ups: usize| [self.start[1] << ups; 2];
+        let options = Conv2dOptions::default().stride(2).padding(1);
+        let ups = (0..self.ups.len()).map(|i| LinearMap::conv_transpose2d(format!("d.{i}"), options, side(i)));
+        let to_image = LinearMap::conv2d("o", Conv2dOptions::default().padding(1), side(self.ups.len()));
+        [LinearMap::dense("l")].into_iter().chain(ups).chain([to_image]).collect()
+    }
 }
 
 /// Table 2: images (N, C, M, M) to logits (N, 1); every weight divided by its spectral norm.
@@ -96,7 +109,7 @@ impl Discriminator {
         let mut inputs = image.channels;
         let mut convs = Vec::new();
         for (i, &outputs) in channels.iter().enumerate() {
-            let options = Conv2dOptions::default().stride(1 + i % 2).padding(1);
+            let options = conv_options(i);
             let kernel = if i % 2 == 0 { [3, 3] } else { [4, 4] };
             let mut scope = root.scope("c");
             let scope = &mut scope.scope(&i.to_string());
@@ -116,6 +129,20 @@ impl Discriminator {
         }
         self.dense.forward(pass, &x.flatten())
     }
+
+    /// The linear maps, from images of this size on. What lies between them, leaky ReLU, stretches nothing, so the
+    /// product of their norms bounds the Lipschitz constant.
+    pub fn linear_maps(&self, image: ImageShape) -> Vec<LinearMap> {
+        // Every second convolution halves the maps for those behind it.
+        let input = |i: usize| [image.height >> (i / 2), image.width >> (i / 2)];
+        let convs = (0..self.convs.len()).map(|i| LinearMap::conv2d(format!("c.{i}"), conv_options(i), input(i)));
+        convs.chain([LinearMap::dense("f")]).collect()
+    }
+}
+
+/// How the kernel of the discriminator's convolution `i` moves.
+fn conv_options(i: usize) -> Conv2dOptions {
+    Conv2dOptions::default().stride(1 + i % 2).padding(1)
 }
 
 /// Refuses what this machine's memory cannot hold, before anything is allocated.

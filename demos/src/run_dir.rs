@@ -3,8 +3,14 @@
 //! ```text
 //! config.toml              the whole configuration
 //! losses.csv, losses.png   a line, a point, for every generator update
+//! gammas.csv, gammas.png   the same of the gains of self-attention, if the nets have any
 //! samples/step-000500.png  images from the same noise, as training goes
 //! checkpoint.safetensors   nets and optimiser state
+//! time.json                how long training took
+//! animation.png            the samples as an animation, once training has ended
+//! report.html              all of this on one page, once training has ended
+//! inspect/                 what `gan inspect` finds
+//! tensorboard/             event files, with --tensorboard
 //! ```
 //! A run directory is never overwritten or deleted. Files are written whole: whoever looks finds the old or the new.
 
@@ -13,6 +19,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::pictures::{Curves, Series, write_curves};
@@ -32,6 +39,16 @@ pub struct Losses {
     pub discriminator: f64,
     /// The generator's loss.
     pub generator: f64,
+}
+
+/// How long training took.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingTime {
+    /// Up to this generator update.
+    pub step: u64,
+    /// Seconds, pictures and checkpoints included.
+    pub seconds: f64,
 }
 
 const HEADER: &str = "step,discriminator,generator";
@@ -106,6 +123,70 @@ impl RunDir {
     /// Where the picture of the losses goes.
     pub fn curves(&self) -> PathBuf {
         self.path.join("losses.png")
+    }
+
+    /// Where the gains of self-attention go as numbers, and as a picture.
+    pub fn gammas(&self) -> [PathBuf; 2] {
+        ["gammas.csv", "gammas.png"].map(|name| self.path.join(name))
+    }
+
+    /// Where the samples as an animation go.
+    pub fn animation(&self) -> PathBuf {
+        self.path.join("animation.png")
+    }
+
+    /// Where the page about the run goes.
+    pub fn report(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
+    /// The directory for what `gan inspect` finds.
+    pub fn inspection(&self) -> PathBuf {
+        self.path.join("inspect")
+    }
+
+    /// The directory for event files; there is one if the run is to write them.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
+    /// The pictures of samples with their steps, from the first on.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn samples(&self) -> Result<Vec<(u64, PathBuf)>> {
+        let dir = self.path.join("samples");
+        let entries = fs::read_dir(&dir).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
+        let entries = entries.with_context(|| format!("{}: cannot read the directory", dir.display()))?;
+        let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".png")?.parse().ok();
+        let mut samples: Vec<(u64, PathBuf)> =
+            entries.iter().map(|entry| entry.path()).filter_map(|path| Some((step(&path)?, path))).collect();
+        samples.sort();
+        Ok(samples)
+    }
+
+    /// Writes how many seconds training took up to `step`, in all sessions.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_time(&self, time: &TrainingTime) -> Result<()> {
+        let text = serde_json::to_string(time).context("cannot write the time as JSON")?;
+        write_whole(&self.path.join("time.json"), text.as_bytes())
+    }
+
+    /// The time that [`write_time`](RunDir::write_time) wrote; none at step 0 if there is no such file.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn read_time(&self) -> Result<TrainingTime> {
+        let file = self.path.join("time.json");
+        let bytes = match fs::read(&file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(TrainingTime { step: 0, seconds: 0.0 });
+            }
+            read => read.with_context(|| format!("{}: cannot read", file.display()))?,
+        };
+        serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", file.display()))
     }
 
     /// Writes all losses as numbers.

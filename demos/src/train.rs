@@ -10,6 +10,7 @@ use wengert::{Archive, Element, Rng, Tape, Tensor, Var};
 
 use crate::config::{Config, Loss};
 use crate::data::ImageShape;
+use crate::interpolate::interpolate;
 use crate::models::{self, Discriminator, Generator};
 use crate::run_dir::Losses;
 
@@ -20,10 +21,12 @@ use crate::run_dir::Losses;
 pub struct Trainer<T: Element = f32> {
     config: Config,
     image: ImageShape,
-    generator: Generator,
+    /// The generator's layers.
+    pub generator: Generator,
     /// The generator's parameters and running statistics.
     pub generator_params: Params<T>,
-    discriminator: Discriminator,
+    /// The discriminator's layers.
+    pub discriminator: Discriminator,
     /// The discriminator's parameters, u and v.
     pub discriminator_params: Params<T>,
     generator_adam: Adam<T>,
@@ -60,6 +63,11 @@ impl<T: Element> Trainer<T> {
     /// The size of the images.
     pub fn image_shape(&self) -> ImageShape {
         self.image
+    }
+
+    /// The parameters of both nets, by name.
+    pub fn nets(&self) -> [(&'static str, &Params<T>); 2] {
+        [("discriminator", &self.discriminator_params), ("generator", &self.generator_params)]
     }
 
     /// Whether all weights and running statistics are finite: a step can spoil them after it has measured its losses.
@@ -128,11 +136,24 @@ impl<T: Element> Trainer<T> {
     /// `n` images of the generator in evaluation mode, as numbers in (−1, 1), (n, M, M, C): the picture that this seed
     /// gives. In parts, so that memory does not grow with `n`.
     pub fn sample(&self, n: usize, seed: u64) -> Vec<f32> {
-        let pass = Pass::frozen(&self.generator_params, Mode::Eval);
         let mut rng = Rng::stream(seed, Stream::Samples.number());
-        let mut images = Vec::with_capacity(n * self.image.numel());
-        for start in (0..n).step_by(64) {
-            let z: Tensor<T> = rng.normal([64.min(n - start), self.config.z_dim]);
+        let noise = (0..n).step_by(64).map(|start| rng.normal([64.min(n - start), self.config.z_dim]));
+        self.generate(noise)
+    }
+
+    /// `rows` rows of `columns` images, (rows·columns, M, M, C), as [`sample`](Trainer::sample) makes them: in row i the
+    /// noise goes from that of its image 2i to that of its image 2i + 1, along [`interpolate`].
+    pub fn interpolate(&self, rows: usize, columns: usize, seed: u64) -> Vec<f32> {
+        let mut rng = Rng::stream(seed, Stream::Samples.number());
+        let noise = (0..rows).map(|_| interpolate(&rng.normal([2, self.config.z_dim]), columns));
+        self.generate(noise)
+    }
+
+    /// The images of noise that comes in parts (N, z).
+    fn generate(&self, noise: impl Iterator<Item = Tensor<T>>) -> Vec<f32> {
+        let pass = Pass::frozen(&self.generator_params, Mode::Eval);
+        let mut images = Vec::new();
+        for z in noise {
             let batch = self.generator.forward(&pass, &z.into()).into_value();
             images.extend(batch.permute([0, 2, 3, 1]).to_vec().iter().map(|x| x.f64() as f32));
         }

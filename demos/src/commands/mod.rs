@@ -3,7 +3,9 @@
 mod bench;
 mod data;
 mod evaluate;
+mod inspect;
 mod progress;
+mod report;
 mod sample;
 mod train;
 
@@ -40,6 +42,10 @@ enum Command {
     Data(data::Data),
     /// Say in figures how good the images of a run are, beside what real images get
     Evaluate(evaluate::Evaluate),
+    /// Look into the nets of a run: singular values, spectral norms, and how steep the discriminator is
+    Inspect(inspect::Inspect),
+    /// Write the page about a run, report.html in its directory, anew
+    Report(report::Report),
     /// Measure the speed of this machine on the training step
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -72,6 +78,8 @@ impl Cli {
             Command::Sample(command) => command.run(),
             Command::Data(command) => command.run(),
             Command::Evaluate(command) => command.run(),
+            Command::Inspect(command) => command.run(),
+            Command::Report(command) => command.run(),
             Command::Bench(command) => command.run(),
         })
     }

@@ -13,9 +13,12 @@ use super::progress::Progress;
 use super::{say, warn};
 use crate::config::{Config, DataName, Loss, Method};
 use crate::data::{Dataset, Opened, Order, Part, PartOf, Split, open};
+use crate::gammas::{GammaHistory, gammas};
 use crate::models;
 use crate::pictures::{Grid, write_grid};
-use crate::run_dir::{Losses, RunDir};
+use crate::report;
+use crate::run_dir::{Losses, RunDir, TrainingTime};
+use crate::tensorboard::EventFile;
 use crate::train::Trainer;
 use crate::usage::{human_bytes, human_seconds, peak_memory};
 
@@ -67,6 +70,9 @@ pub struct Train {
     /// The run directory to make [default: the first free one of runs/METHOD-DATA, runs/METHOD-DATA-2, …]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write event files for TensorBoard, too, into tensorboard/ in the run directory
+    #[arg(long)]
+    tensorboard: bool,
 }
 
 /// Which run to go on with.
@@ -106,7 +112,9 @@ impl Train {
         models::check_memory(&config, data.shape())?;
         let dir = RunDir::create(self.out.as_deref(), &config)?;
         let trainer = Trainer::new(&config, data.shape());
-        let mut run = Run { config, dir, trainer, losses: Vec::new(), saved: 0 };
+        let events = self.tensorboard.then(|| EventFile::create(&dir.tensorboard(), 0)).transpose()?;
+        let (losses, gammas, started) = (Vec::new(), GammaHistory::default(), Instant::now());
+        let mut run = Run { config, dir, trainer, losses, gammas, saved: 0, started, seconds_before: 0.0, events };
         run.save()?; // From here on, `resume` works.
         run.draw()?;
         print_estimate(&run, &*data);
@@ -128,8 +136,13 @@ impl Resume {
             return Ok(());
         }
         let saved = trainer.step();
+        let gammas = GammaHistory::read(&dir.gammas()[0], saved)?;
+        let seconds_before = dir.read_time()?.seconds;
         say(format_args!("going on after step {saved} of {}", config.steps));
-        let run = Run { config, dir, trainer, losses, saved };
+        let logs = dir.tensorboard();
+        let events = logs.is_dir().then(|| EventFile::create(&logs, saved)).transpose()?;
+        let started = Instant::now();
+        let run = Run { config, dir, trainer, losses, gammas, saved, started, seconds_before, events };
         print_estimate(&run, &*data);
         run.train(&*data)
     }
@@ -203,8 +216,14 @@ struct Run {
     dir: RunDir,
     trainer: Trainer<f32>,
     losses: Vec<Losses>,
+    gammas: GammaHistory,
     /// The step of the last checkpoint.
     saved: u64,
+    /// When training began, or went on.
+    started: Instant,
+    /// How long it had taken before it went on.
+    seconds_before: f64,
+    events: Option<EventFile>,
 }
 
 /// Images in the pictures of a run.
@@ -216,11 +235,13 @@ impl Run {
         let stop = stop_on_ctrl_c(&progress)?;
         let config = self.config.clone();
         let mut batches = Batches::new(&config, data);
+        self.started = Instant::now();
         let mut last = false;
         while !last {
             let losses = self.trainer.train_step(|n| batches.next(n));
             self.losses.push(losses);
             self.check_losses(&losses)?;
+            self.record(&losses)?;
             last = losses.step >= config.steps || stop.load(Ordering::Relaxed);
             if last || losses.step.is_multiple_of(config.checkpoint_every) {
                 self.save()?;
@@ -231,7 +252,22 @@ impl Run {
                 self.draw()?;
             }
         }
-        self.report(progress.finish());
+        let time = progress.finish();
+        report::animate(&self.dir)?;
+        report::write(&self.dir)?;
+        self.report(time);
+        Ok(())
+    }
+
+    /// What each step adds to the gains of attention, and to the event file.
+    fn record(&mut self, losses: &Losses) -> Result<()> {
+        let gains = gammas(&self.trainer.nets());
+        self.gammas.record(losses.step, &gains);
+        if let Some(events) = &mut self.events {
+            let values = [("loss/discriminator", losses.discriminator), ("loss/generator", losses.generator)];
+            let gains = gains.iter().map(|(name, gain)| (name.as_str(), *gain));
+            events.scalars(losses.step, &values.into_iter().chain(gains).collect::<Vec<_>>())?;
+        }
         Ok(())
     }
 
@@ -249,12 +285,17 @@ impl Run {
     }
 
     /// The samples and the loss curves as pictures.
-    fn draw(&self) -> Result<()> {
+    fn draw(&mut self) -> Result<()> {
         let images = self.trainer.sample(SAMPLES, self.config.seed);
         let step = self.trainer.step();
         let title = format!("{} on {}, step {step}", self.config.method.flag(), self.config.data.flag());
         let grid = Grid { columns: 8, scale: 2, gap: 1 };
-        write_grid(&self.dir.sample(step), &images, self.trainer.image_shape(), grid, &[("Title", &title)])?;
+        let path = self.dir.sample(step);
+        write_grid(&path, &images, self.trainer.image_shape(), grid, &[("Title", &title)])?;
+        if let Some(events) = &mut self.events {
+            events.image(step, "samples", &path)?;
+        }
+        self.gammas.draw(&self.dir.gammas()[1], &title)?;
         self.dir.draw_losses(&self.losses, &title)
     }
 
@@ -263,7 +304,10 @@ impl Run {
         ensure!(self.trainer.is_finite(), "some weights are not finite: {}", self.diverged());
         // The losses first: `resume` needs them up to the checkpoint, and cuts off what goes beyond.
         self.dir.write_losses(&self.losses)?;
+        self.gammas.write(&self.dir.gammas()[0])?;
         self.trainer.save(&self.dir.checkpoint())?;
+        let seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        self.dir.write_time(&TrainingTime { step: self.trainer.step(), seconds })?;
         self.saved = self.trainer.step();
         Ok(())
     }
@@ -277,6 +321,7 @@ impl Run {
         }
         say(format_args!("images   {}", self.dir.sample(step).display()));
         say(format_args!("losses   {}", self.dir.curves().display()));
+        say(format_args!("report   {}", self.dir.report().display()));
         say(format_args!("more     gan sample {path} --n 64 --seed 1 --out more.png"));
     }
 }

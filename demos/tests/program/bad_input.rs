@@ -132,7 +132,12 @@ fn flags_of_the_other_commands() {
         "evaluate run --cache run/config.toml",
         &["--cache run/config.toml", "cannot make the directory"],
     );
-    for command in ["resume", "sample", "evaluate"] {
+    refuses(dir.path(), "sample run --interpolate 0", &["--interpolate is 0; expected 1 to 1000"]);
+    refuses(dir.path(), "sample run --interpolate 1001", &["--interpolate is 1001; expected 1 to 1000"]);
+    refuses(dir.path(), "sample run --interpolate 2 --n 4", &["--interpolate", "--n"]);
+    refuses(dir.path(), "inspect run --n 0", &["--n is 0; expected 1 to 10000"]);
+    refuses(dir.path(), "inspect run --n 10001", &["--n is 10001; expected 1 to 10000"]);
+    for command in ["resume", "sample", "evaluate", "inspect", "report"] {
         refuses(dir.path(), &format!("{command} nowhere"), &["nowhere", "no such directory"]);
         refuses(dir.path(), &format!("{command} run/samples"), &["run/samples/config.toml", "directory of a run"]);
     }

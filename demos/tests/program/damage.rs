@@ -95,6 +95,28 @@ fn the_losses() {
     refuse(dir.path(), &resume, "losses.csv", &short, write("step,discriminator,generator\n1,2,3\n"));
 }
 
+#[test]
+fn the_files_of_the_report() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_run(dir.path());
+    succeed(dir.path(), "inspect good --n 4");
+    let cut = |path: &Path| std::fs::write(path, "{\"step\": 2").unwrap();
+    refuse(dir.path(), &["resume", "report"], "time.json", &["damaged"], cut);
+    refuse(dir.path(), &["report"], "inspect/inspect.json", &["damaged"], cut);
+    refuse(dir.path(), &["report"], "evaluation.json", &["damaged"], cut);
+    let rows = |path: &Path| std::fs::write(path, "step,a\n1,2\n2,3,4\n").unwrap();
+    refuse(dir.path(), &["report"], "losses.csv", &["found \"2,3,4\", expected 2 numbers"], rows);
+    for bytes in ["", "not a picture at all"] {
+        let spoil = |path: &Path| std::fs::write(path, bytes).unwrap();
+        refuse(dir.path(), &["report"], "samples/step-000002.png", &["cannot read the picture"], spoil);
+    }
+    let half = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    refuse(dir.path(), &["report"], "samples/step-000000.png", &["cannot read the picture"], half);
+}
+
 /// A header in which one byte is another: some of these files are still good, none makes the reader panic.
 #[test]
 fn no_byte_of_a_checkpoints_header_makes_a_panic() {

@@ -24,7 +24,8 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 
 #[test]
 fn help_mentions_every_flag_and_default() {
-    let commands = ["train ", "resume ", "sample ", "data ", "evaluate ", "bench "].map(|name| (name, ""));
+    let commands = ["train ", "resume ", "sample ", "data ", "evaluate ", "inspect ", "report ", "bench "];
+    let commands = commands.map(|name| (name, ""));
     mentions("", &commands);
     mentions(
         "train",
@@ -43,6 +44,7 @@ fn help_mentions_every_flag_and_default() {
             ("--seed <SEED>", "[default: 0]"),
             ("--sample-every <STEPS>", "[default: 100]"),
             ("--checkpoint-every <STEPS>", "[default: 500]"),
+            ("--tensorboard", ""),
             ("--out <DIR>", "[default: the first free one of runs/METHOD-DATA"),
         ],
     );
@@ -72,6 +74,9 @@ fn help_mentions_every_flag_and_default() {
         "evaluate",
         &[("<RUN>", ""), ("--n <N>", n), ("--seed", "[default: 0]"), ("--cache", cache), ("--json", "")],
     );
+    mentions("sample", &[("--interpolate <ROWS>", "")]);
+    mentions("inspect", &[("<RUN>", ""), ("--n <N>", "[default: 256]"), ("--seed", "[default: 0]"), ("--json", "")]);
+    mentions("report", &[("<RUN>", "")]);
     mentions("bench", &[("step", "")]);
     let step =
         [("--width", "[default: 1]"), ("--batch", "[default: 64]"), ("--iters", "[default: 10]"), ("--json", "")];

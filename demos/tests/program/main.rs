@@ -7,6 +7,7 @@ mod evaluation;
 mod help;
 mod interruption;
 mod output;
+mod pictures;
 mod training;
 
 use std::collections::BTreeMap;
