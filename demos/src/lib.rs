@@ -6,5 +6,6 @@ pub mod data;
 pub mod models;
 pub mod pictures;
 pub mod run_dir;
+pub mod toy;
 pub mod train;
 pub mod usage;
