@@ -3,6 +3,8 @@
 mod bench;
 mod progress;
 mod sample;
+mod theory;
+mod toy;
 mod train;
 
 use std::io::Write;
@@ -33,6 +35,11 @@ enum Command {
     Resume(train::Resume),
     /// Draw images with the generator of a run
     Sample(sample::Sample),
+    /// Train a GAN in the plane, where modes can be counted and everything can be seen
+    Toy(toy::ToyRun),
+    /// Measure a piece of theory and draw it
+    #[command(subcommand)]
+    Theory(theory::Theory),
     /// Measure the speed of this machine on the training step
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -58,6 +65,8 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Resume(command) => command.run(),
             Command::Sample(command) => command.run(),
+            Command::Toy(command) => command.run(),
+            Command::Theory(command) => command.run(),
             Command::Bench(command) => command.run(),
         })
     }

@@ -3,10 +3,12 @@
 use std::f64::consts::PI;
 
 use clap::ValueEnum;
+use serde::Serialize;
 use wengert::{Rng, Tensor};
 
 /// A distribution in the plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Toy {
     /// 8 Gaussians on a circle of radius 1, standard deviation 0.01
     Ring,
@@ -42,6 +44,15 @@ impl Toy {
             Toy::Ring => (0..8).map(|k| f64::from(k) * PI / 4.0).map(|a| [a.cos(), a.sin()]).collect(),
             Toy::Grid => (0..25).map(|k| [f64::from(k % 5) * 2.0 - 4.0, f64::from(k / 5) * 2.0 - 4.0]).collect(),
             Toy::Swissroll => Vec::new(),
+        }
+    }
+
+    /// The standard deviation of each coordinate, rounded: the nets see points divided by it.
+    pub fn scale(self) -> f64 {
+        match self {
+            Toy::Ring => 0.5f64.sqrt(),
+            Toy::Grid => 8f64.sqrt(),
+            Toy::Swissroll => 0.93,
         }
     }
 

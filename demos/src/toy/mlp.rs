@@ -3,16 +3,15 @@
 use wengert::nn::{Linear, Params, Pass, WeightOptions};
 use wengert::{Element, Rng, Var};
 
-/// Dense layers with leaky ReLU between them, none after the last.
+/// Dense layers with ReLU between them, none after the last.
 #[derive(Debug)]
 pub struct Mlp {
     layers: Vec<Linear>,
-    slope: f64,
 }
 
 impl Mlp {
     /// Makes the layers' parameters in `params`, under the names `0`, `1`, …; `sizes` are the widths from the input to
-    /// the output. `slope` is that of the leaky ReLU on the negative side; 0 is ReLU.
+    /// the output.
     ///
     /// # Panics
     /// If there are fewer than two sizes, or one is 0.
@@ -20,7 +19,6 @@ impl Mlp {
         params: &mut Params<T>,
         sizes: &[usize],
         options: impl Into<WeightOptions>,
-        slope: f64,
         rng: &mut Rng,
     ) -> Mlp {
         assert!(sizes.len() >= 2, "Mlp: sizes {sizes:?}, expected an input and an output");
@@ -29,13 +27,13 @@ impl Mlp {
         let layer = |(i, pair): (usize, &[usize])| {
             Linear::new(&mut root.scope(&i.to_string()), pair[0], pair[1], options.clone(), rng)
         };
-        Mlp { layers: sizes.windows(2).enumerate().map(layer).collect(), slope }
+        Mlp { layers: sizes.windows(2).enumerate().map(layer).collect() }
     }
 
     /// (N, first size) to (N, last size).
     pub fn forward<T: Element>(&self, pass: &Pass<T>, x: &Var<T>) -> Var<T> {
         let (last, hidden) = self.layers.split_last().expect("an output layer");
-        let h = hidden.iter().fold(x.clone(), |h, layer| layer.forward(pass, &h).leaky_relu(self.slope));
+        let h = hidden.iter().fold(x.clone(), |h, layer| layer.forward(pass, &h).relu());
         last.forward(pass, &h)
     }
 }

@@ -1,11 +1,12 @@
 //! Training in the plane.
 
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
+use serde::Serialize;
 use wengert::nn::{Init, Mode, Params, Pass};
 use wengert::optim::{Adam, Ema, Optimizer, RmsProp};
 use wengert::{Rng, Tape, Tensor, Var};
 
-use super::critic::SLOPE;
 use super::{Critic, Mlp, Objective, Toy};
 
 /// A method, on multilayer perceptrons.
@@ -22,7 +23,7 @@ pub enum Model {
 }
 
 /// How to train. The learning rate falls to 0 along a line; samples come from a moving average of the generator.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Recipe {
     /// What is learnt.
     pub toy: Toy,
@@ -59,7 +60,30 @@ impl Recipe {
             Model::WganGp => (Objective::Penalised { lambda: 0.1 }, 1, 3e-3, (0.0, 0.9)),
             Model::Sngan => (Objective::Spectral { k: 20.0 }, 1, 1e-3, (0.5, 0.999)),
         };
-        Recipe { toy, objective, hidden: 128, batch: 128, steps: 20_000, n_dis, lr, betas, seed: 0 }
+        Recipe { toy, objective, hidden: 128, batch: 128, steps: 12_000, n_dis, lr, betas, seed: 0 }
+    }
+
+    /// Checks every value by itself.
+    ///
+    /// # Errors
+    /// Names the flag, what was found, and what was expected.
+    pub fn check(&self) -> Result<()> {
+        let Recipe { hidden, batch, steps, n_dis, lr, .. } = self;
+        ensure!((1..=4096).contains(hidden), "--hidden is {hidden}; expected 1 to 4096");
+        ensure!((1..=65536).contains(batch), "--batch is {batch}; expected 1 to 65536");
+        ensure!((1..=10_000_000).contains(steps), "--steps is {steps}; expected 1 to 10000000");
+        ensure!((1..=100).contains(n_dis), "--n-dis is {n_dis}; expected 1 to 100");
+        let positive = |flag: &str, value: f64| {
+            ensure!(value.is_finite() && value > 0.0, "--{flag} is {value}; expected a number above 0");
+            Ok(())
+        };
+        positive("lr", *lr)?;
+        match self.objective {
+            Objective::Standard => Ok(()),
+            Objective::Clipped { c } => positive("clip", c),
+            Objective::Penalised { lambda } => positive("lambda", lambda),
+            Objective::Spectral { k } => positive("lipschitz", k),
+        }
     }
 }
 
@@ -82,7 +106,7 @@ impl Trainer {
         let &Recipe { objective, hidden, lr, betas, .. } = recipe;
         let mut rng = Rng::stream(recipe.seed, 0);
         let mut params = Params::new();
-        let generator = Mlp::new(&mut params, &[Z_DIM, hidden, hidden, hidden, 2], Init::PyTorch, SLOPE, &mut rng);
+        let generator = Mlp::new(&mut params, &[Z_DIM, hidden, hidden, hidden, 2], Init::PyTorch, &mut rng);
         let optimizer: Box<dyn Optimizer<f32>> = match objective {
             Objective::Clipped { .. } => Box::new(RmsProp::new(lr)),
             _ => Box::new(Adam::new(lr).betas(betas.0, betas.1)),
@@ -97,9 +121,19 @@ impl Trainer {
         self.step
     }
 
-    /// The critic.
-    pub fn critic(&self) -> &Critic {
-        &self.critic
+    /// The critic at points (N, 2), (N, 1).
+    pub fn critic(&self, points: &Tensor) -> Tensor {
+        self.critic.values(&self.seen(points)).into_value()
+    }
+
+    /// Where the gradient moves generated points (N, 2), up to a factor.
+    pub fn push(&self, points: &Tensor) -> Tensor {
+        self.critic.push(self.seen(points).value())
+    }
+
+    /// Points as the nets see them.
+    fn seen(&self, points: &Tensor) -> Var {
+        Var::from(points) / self.recipe.toy.scale()
     }
 
     /// `n_dis` updates of the critic, then one of the generator; the losses of the last two, before them.
@@ -111,7 +145,7 @@ impl Trainer {
         let mut rng = Rng::stream(seed, 1 + self.step);
         let mut critic_loss = f64::NAN;
         for _ in 0..n_dis {
-            let real = toy.sample(batch, &mut rng);
+            let real = self.seen(&toy.sample(batch, &mut rng)).into_value();
             let generated = self.generator.forward(&Pass::frozen(&self.params, Mode::Train), &noise(batch, &mut rng));
             critic_loss = self.critic.update(&real, generated.value(), &mut rng);
         }
@@ -127,7 +161,8 @@ impl Trainer {
 
     /// The averaged generator's points (N, 2) for noise (N, 2).
     pub fn generate(&self, z: &Tensor) -> Tensor {
-        self.generator.forward(&Pass::frozen(self.average.params(), Mode::Eval), &z.into()).into_value()
+        let points = self.generator.forward(&Pass::frozen(self.average.params(), Mode::Eval), &z.into());
+        (points * self.recipe.toy.scale()).into_value()
     }
 
     /// `n` samples of the averaged generator, (n, 2): those that this seed gives.
