@@ -267,7 +267,7 @@ fn averaged_down(pixels: &[u8], width: usize) -> Raster {
             }
         }
     }
-    Raster { width: width / N, height: pixels.len() / (N * width * 3) / N, channels: 3, pixels: small }
+    Raster { width: width / N, height: pixels.len() / (N * width * 3), channels: 3, pixels: small }
 }
 
 #[cfg(test)]
