@@ -6,6 +6,7 @@ pub mod data;
 pub mod models;
 pub mod pictures;
 pub mod run_dir;
+pub mod tensorboard;
 pub mod theory;
 pub mod toy;
 pub mod train;
