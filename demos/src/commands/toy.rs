@@ -85,7 +85,8 @@ impl ToyRun {
         let name = |value: Option<clap::builder::PossibleValue>| value.map_or(String::new(), |v| v.get_name().into());
         let name = format!("{}-{}", name(self.toy.to_possible_value()), name(self.model.to_possible_value()));
         let dir = new_directory(self.out.as_deref(), &format!("toy-{name}"))?;
-        write_whole(&dir.join("recipe.toml"), toml::to_string_pretty(&recipe)?.as_bytes())?;
+        let seeds = format!("seed = {}\nseeds = {}\n", self.seed, self.seeds);
+        write_whole(&dir.join("recipe.toml"), (seeds + &toml::to_string_pretty(&recipe)?).as_bytes())?;
         say(format_args!("writing to {}", dir.display()));
         let bar = progress_bar(self.seeds * recipe.steps);
         let one = |seed: u64| {

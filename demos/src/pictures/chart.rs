@@ -108,8 +108,8 @@ fn draw_chart(area: &Area, chart: &Chart) -> Result<(), Box<dyn std::error::Erro
         .axis_desc_style(text(14.0))
         .x_desc(chart.x_label)
         .y_desc(chart.y_label)
-        .x_label_formatter(&|x| format!("{x:.x_digits$}"))
-        .y_label_formatter(&|&y| if chart.log_y { power_of_ten(y) } else { format!("{y:.y_digits$}") })
+        .x_label_formatter(&|&x| decimal(x, x_digits))
+        .y_label_formatter(&|&y| if chart.log_y { power_of_ten(y) } else { decimal(y, y_digits) })
         .draw()?;
     for ((points, line), colour) in lines.iter().zip(&chart.lines).zip(COLOURS.iter().cycle()) {
         let width = if line.mark == Mark::Line { 4.0 } else { 1.5 };
@@ -160,10 +160,20 @@ fn digits(range: &Range<f64>) -> usize {
     (-((range.end - range.start) / 10.0).log10()).ceil().clamp(0.0, 9.0) as usize
 }
 
-/// 10ʸ for a label.
+/// A label with at most so many digits after the point.
+fn decimal(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').replace("-0", "0") } else { text }
+}
+
+/// 10ʸ for a label, to two digits.
 fn power_of_ten(y: f64) -> String {
     let value = 10f64.powf(y);
-    if (1e-2..1e4).contains(&value) { format!("{value:.2}") } else { format!("{value:.0e}") }
+    match value {
+        v if !(1e-2..1e5).contains(&v) => format!("{v:.0e}"),
+        v if v >= 10.0 => format!("{v:.0}"),
+        v => decimal(v, 2),
+    }
 }
 
 #[cfg(test)]
@@ -177,6 +187,12 @@ mod tests {
         assert_eq!(usable(&line, true), [(0.0, 0.0), (3.0, 2.0)]);
         assert_eq!(span([].into_iter()), 0.0..1.0);
         assert!(span([2.0].into_iter()).contains(&2.0));
+    }
+
+    #[test]
+    fn labels() {
+        assert_eq!([decimal(1.0, 1), decimal(-0.25, 2), decimal(-0.0, 1), decimal(100.0, 0)], ["1", "-0.25", "0", "100"]);
+        assert_eq!([-8.0, -1.0, 0.5, 2.5, 6.0].map(power_of_ten), ["1e-8", "0.1", "3.16", "316", "1e6"]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What a critic says of W₁, and what it is.
 //!
 //! By the Kantorovich–Rubinstein duality, equation (2) of the seed, W₁ is the greatest E f(x) − E f(y) of any
-//! 1-Lipschitz f. A critic under a gradient penalty is kept near that; clipped weights make it K-Lipschitz for a K that
+//! 1-Lipschitz f. A critic under a gradient penalty is kept near that: if all mass moves by W₁ in one direction, f rises
+//! along it with the slope s that makes s·W₁ − λ(s − 1)² greatest, s = 1 + W₁/2λ. Clipped weights make it K-Lipschitz for a K that
 //! depends on c, the depth, the width and training, so that its estimate is K·W₁ at best. Between two *samples* of the
 //! same size W₁ is the cost of the cheapest pairing, known exactly: on the line from sorting, in the plane from solving
 //! the assignment problem.
@@ -44,9 +45,11 @@ pub fn exact_w1(seed: u64) -> Finding {
     };
     let header = ["samples", "W₁", "GP", "GP/W₁", "c=0.01", "K", "c=0.05", "K", "c=0.2", "K"];
     let text = format!(
-        "{}\nThe penalised critic (GP, λ = 10) says W₁. Under clipping to ±c: the estimate over W₁, and K, the steepest\n\
-         slope found at the points. It depends on c as its fourth power (four layers), and not on c alone: from pair to \n\
-         pair the ratio differs, so distances of different samples cannot be compared.\n",
+        "{}\nThe penalised critic (GP, λ = 10) says W₁, or W₁(1 + W₁/2λ) where all mass moves the same way: it pays to be\n\
+         steeper than 1. Where the samples overlap (the first row) the penalty wants a slope of 1 everywhere all the same,\n\
+         and can hold the critic in a bad place.\n\
+         Clipping to ±c: the estimate over W₁, and K, the steepest slope found at the points. K depends on c as its fourth\n\
+         power (four layers), and not on c alone: from pair to pair the ratio differs, so distances cannot be compared.\n",
         table(&header, &rows.iter().map(cells).collect::<Vec<_>>())
     );
     Finding { text, charts: charts(&rows) }
@@ -118,7 +121,7 @@ fn charts(rows: &[Row]) -> Vec<Chart> {
         Line::measured(format!("clipped to ±{}", BOUNDS[k]), sorted(points))
     });
     let mut lines = vec![
-        Line::exact("exact", [(least, least), (largest, largest)]),
+        Line::exact("exact", (0..=100).map(|i| least + (largest - least) * f64::from(i) / 100.0).map(|w| (w, w))),
         Line::measured("gradient penalty", sorted(rows.iter().map(|r| (r.exact, r.penalised)))),
     ];
     lines.extend(clipped);

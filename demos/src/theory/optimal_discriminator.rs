@@ -69,7 +69,7 @@ pub fn optimal_discriminator(seed: u64) -> Finding {
     let text = format!(
         "N(−1, 1) against N(1, 0.6²): eq. (4), and eq. (5) corrected, against a trained discriminator\n{first}\n\
          N(−1, s²) against N(1, s²), means over generated points: the supports separate as s falls\n{second}\n\
-         |∇f*| = 2/s² has no bound, and the trained |∇f| follows as far as training takes it. What the minimax loss \n\
+         |∇f*| = 2/s² has no bound, and the trained |∇f| follows as far as training takes it. What the minimax loss\n\
          passes on to a generator dies meanwhile. Spectral norm (SN) holds the slope at 1 or below.\n"
     );
     Finding { text, charts: charts(p, q, &points, &gaps) }

@@ -40,7 +40,8 @@ fn exact_js(theta: f64) -> f64 {
 pub fn parallel_lines(seed: u64) -> Finding {
     let rows = rows(seed, &[-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0], 600);
     let cells = |r: &Row| {
-        let pair = |[value, slope]: [f64; 2]| [format!("{value:.3}"), format!("{slope:.3}")];
+        let number = |x: f64| format!("{:.3}", (x * 1e3).round() / 1e3 + 0.0); // no −0.000
+        let pair = |[value, slope]: [f64; 2]| [number(value), number(slope)];
         let mut row = vec![format!("{:.2}", r.theta), format!("{:.3}", exact_w(r.theta))];
         row.extend(pair(r.penalised));
         row.extend(pair(r.clipped));
@@ -50,7 +51,8 @@ pub fn parallel_lines(seed: u64) -> Finding {
     };
     let header = ["θ", "W", "GP", "dGP/dθ", "clip", "dclip/dθ", "JS", "D", "dD/dθ"];
     let text = table(&header, &rows.iter().map(cells).collect::<Vec<_>>())
-        + "\nW = |θ|: the penalised critic (GP) finds it, and a slope of ±1 that leads to θ = 0.\n\
+        + "\nW = |θ|: the penalised critic (GP) finds it, and a slope of ±1 that leads to θ = 0 (λ = 10: both too large by\n\
+           |θ|/2λ, at most 5 %; see exact-w1).\n\
            The clipped critic (c = 0.1) finds K·|θ| for a K that nobody chose.\n\
            JS = ln 2 = 0.693 off θ = 0: the discriminator (D) finds that, and no slope.\n";
     Finding { text, charts: charts(&rows) }

@@ -101,3 +101,73 @@ impl Toy {
         Some(Score { modes: hits.iter().filter(|&&n| n > 0).count(), good })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const N: usize = 20_000;
+
+    fn draw(toy: Toy) -> Vec<[f64; 2]> {
+        toy.sample(N, &mut Rng::seed(0)).to_vec().chunks_exact(2).map(|p| [p[0].into(), p[1].into()]).collect()
+    }
+
+    fn nearest(centres: &[[f64; 2]], p: &[f64; 2]) -> usize {
+        let distance = |k: &usize| (centres[*k][0] - p[0]).hypot(centres[*k][1] - p[1]);
+        (0..centres.len()).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap()
+    }
+
+    #[test]
+    fn mixtures_are_what_they_are_called() {
+        for (toy, count, sigma) in [(Toy::Ring, 8, 0.01), (Toy::Grid, 25, 0.05)] {
+            let (points, centres) = (draw(toy), toy.centres());
+            assert_eq!((centres.len(), toy.sigma()), (count, sigma));
+            let mut hits = vec![0; count];
+            let mut squares = [0.0; 2];
+            for p in &points {
+                let mode = nearest(&centres, p);
+                hits[mode] += 1;
+                (0..2).for_each(|axis| squares[axis] += (p[axis] - centres[mode][axis]).powi(2));
+            }
+            let expected = N as f64 / count as f64;
+            assert!(hits.iter().all(|&n| (f64::from(n) - expected).abs() < 5.0 * expected.sqrt()), "{toy:?}: {hits:?}");
+            for square in squares {
+                let found = (square / N as f64).sqrt();
+                assert!((found / sigma - 1.0).abs() < 0.03, "{toy:?}: σ {found}");
+            }
+            let score = toy.score(&toy.sample(N, &mut Rng::seed(1))).unwrap();
+            assert_eq!(score.modes, count);
+            assert!((score.good - (1.0 - (-4.5f64).exp())).abs() < 0.003, "{toy:?}: {}", score.good);
+        }
+        assert!(Toy::Ring.centres().iter().all(|c| (c[0].hypot(c[1]) - 1.0).abs() < 1e-12));
+        assert!(Toy::Grid.centres().contains(&[-4.0, 2.0]) && Toy::Grid.centres().contains(&[4.0, 4.0]));
+    }
+
+    #[test]
+    fn the_roll_is_a_spiral_with_noise() {
+        let points = draw(Toy::Swissroll);
+        let turn = |p: &[f64; 2]| (7.5 * p[0].hypot(p[1]), p[1].atan2(p[0]));
+        // On the spiral radius and angle are the same number t, up to whole turns.
+        let off = |p: &[f64; 2]| ((turn(p).0 - turn(p).1) / (2.0 * PI)).fract();
+        let off = |p: &[f64; 2]| (off(p) - off(p).round()) * 2.0 * PI;
+        assert!(points.iter().all(|p| off(p).abs() < 1.2 && (1.0..4.9).contains(&(turn(p).0 / PI))));
+        let noise = (points.iter().map(|p| off(p).powi(2)).sum::<f64>() / N as f64).sqrt();
+        assert!((0.2..0.3).contains(&noise), "{noise}");
+        assert_eq!(Toy::Swissroll.score(&Tensor::zeros([1, 2])), None);
+    }
+
+    #[test]
+    fn coordinates_have_the_stated_scale() {
+        for toy in [Toy::Ring, Toy::Grid, Toy::Swissroll] {
+            let mean_square = draw(toy).iter().map(|p| p[0] * p[0] + p[1] * p[1]).sum::<f64>() / (2 * N) as f64;
+            assert!((mean_square.sqrt() / toy.scale() - 1.0).abs() < 0.02, "{toy:?}: {}", mean_square.sqrt());
+        }
+    }
+
+    #[test]
+    fn good_is_within_three_sigma() {
+        let points = [1.0295, 0.0, 1.0305, 0.0, 0.0, 1.0, 0.0, 1.0, f32::NAN, 0.0];
+        let score = Toy::Ring.score(&Tensor::from_vec([5, 2], points.to_vec())).unwrap();
+        assert_eq!(score, Score { modes: 2, good: 0.6 });
+    }
+}

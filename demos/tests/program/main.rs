@@ -5,6 +5,7 @@ mod damage;
 mod help;
 mod interruption;
 mod output;
+mod plane;
 mod training;
 
 use std::collections::BTreeMap;
