@@ -230,7 +230,8 @@ mod tests {
         let timeless: Vec<Vec<u8>> = records.iter().map(|r| [&r[..1], &r[9..]].concat()).collect();
         assert_eq!(timeless[0], [b"\x09\x10\x00\x1a\x0d", &b"brain.Event:2"[..]].concat());
         assert_eq!(timeless[1], b"\x09\x10\x01\x3a\x02\x08\x01");
-        let entries = [&b"\x0a\x0d\x0a\x06loss/d\x15\0\0\0\x3f"[..], b"\x0a\x0d\x0a\x06loss/g\x15\0\0\x80\xbf"].concat();
+        let entries =
+            [&b"\x0a\x0d\x0a\x06loss/d\x15\0\0\0\x3f"[..], b"\x0a\x0d\x0a\x06loss/g\x15\0\0\x80\xbf"].concat();
         assert_eq!(timeless[2], [b"\x09\x10\xac\x02\x2a\x1e", &entries[..]].concat());
         let image = b"\x0a\x16\x0a\x07samples\x22\x0b\x08\x05\x10\x07\x18\x03\x22\x03PNG";
         assert_eq!(timeless[3], [b"\x09\x10\xad\x02\x2a\x18", &image[..]].concat());

@@ -71,7 +71,7 @@ impl Common {
     fn show(self, name: &str, find: impl FnOnce(u64) -> Finding) -> Result<()> {
         let dir = new_directory(self.out.as_deref(), &format!("theory-{name}"))?;
         let start = Instant::now();
-        let spinner = ProgressBar::new_spinner().with_message("measuring; this takes less than a minute");
+        let spinner = ProgressBar::new_spinner().with_message("measuring");
         spinner.enable_steady_tick(Duration::from_millis(200));
         let finding = find(self.seed);
         spinner.finish_and_clear();

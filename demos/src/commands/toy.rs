@@ -144,6 +144,7 @@ fn train(recipe: &Recipe, dir: &Path, name: &str, bar: &ProgressBar) -> Result<V
     let mut trainer = Trainer::new(recipe);
     let title = |step: u64, score: &str| format!("{name}, seed {seed}, step {step}{score}");
     let mut frames = vec![snapshot(&trainer, toy, title(0, ""))];
+    let centres = toy.centres().len();
     let mut evaluations = Vec::new();
     for step in 1..=steps {
         let losses = trainer.train_step();
@@ -152,7 +153,8 @@ fn train(recipe: &Recipe, dir: &Path, name: &str, bar: &ProgressBar) -> Result<V
         ensure!(finite, "seed {seed}: training has diverged at step {step}; try a smaller --lr than {}", recipe.lr);
         if is_moment(step, steps, FRAMES) {
             let score = toy.score(&trainer.sample(SAMPLES, seed));
-            let score = score.map_or(String::new(), |s| format!(": {} modes, {:.1} % good", s.modes, 100.0 * s.good));
+            let score = score
+                .map_or(String::new(), |s| format!(": {} of {} modes, {} good", s.modes, centres, percent(s.good)));
             frames.push(snapshot(&trainer, toy, title(step, &score)));
         }
         if step % steps.div_ceil(EVALUATIONS) == 0 || step == steps {
@@ -213,9 +215,8 @@ fn report(toy: Toy, runs: &[(u64, Vec<Evaluation>, f64)]) {
     let mut rows: Vec<_> = runs.iter().map(row).collect();
     let real: Tensor = toy.sample(SAMPLES, &mut Rng::seed(2));
     let score = toy.score(&real);
-    let [modes, good] = score.map_or(["-".into(), "-".into()], |s| {
-        [format!("{} of {}", s.modes, toy.centres().len()), percent(s.good)]
-    });
+    let [modes, good] = score
+        .map_or(["-".into(), "-".into()], |s| [format!("{} of {}", s.modes, toy.centres().len()), percent(s.good)]);
     let w1 = sample_distance(toy, &real).expect("data are finite");
     rows.push(vec!["data".into(), modes, good, format!("{w1:.4}"), "-".into()]);
     say(format_args!(

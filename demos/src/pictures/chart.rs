@@ -191,7 +191,10 @@ mod tests {
 
     #[test]
     fn labels() {
-        assert_eq!([decimal(1.0, 1), decimal(-0.25, 2), decimal(-0.0, 1), decimal(100.0, 0)], ["1", "-0.25", "0", "100"]);
+        assert_eq!(
+            [decimal(1.0, 1), decimal(-0.25, 2), decimal(-0.0, 1), decimal(100.0, 0)],
+            ["1", "-0.25", "0", "100"]
+        );
         assert_eq!([-8.0, -1.0, 0.5, 2.5, 6.0].map(power_of_ten), ["1e-8", "0.1", "3.16", "316", "1e6"]);
     }
 

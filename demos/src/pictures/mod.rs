@@ -54,7 +54,8 @@ pub fn read_png(path: &Path) -> Result<Raster> {
         };
         let (width, height) = (reader.info().width as usize, reader.info().height as usize);
         let size = reader.output_buffer_size().filter(|&size| size <= MAX_BYTES);
-        let size = size.with_context(|| format!("found {width}×{height} pixels; expected at most {MAX_BYTES} bytes"))?;
+        let size =
+            size.with_context(|| format!("found {width}×{height} pixels; expected at most {MAX_BYTES} bytes"))?;
         let mut pixels = vec![0; size];
         reader.next_frame(&mut pixels)?;
         Ok(Raster { width, height, channels, pixels })

@@ -184,3 +184,68 @@ fn colour(level: f64) -> RGBColor {
     let mix = |c: usize| (RAMP[start][c] + (RAMP[start + 1][c] - RAMP[start][c]) * (place - start as f64)) as u8;
     RGBColor(mix(0), mix(1), mix(2))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plane() -> Plane {
+        Plane {
+            title: "a title".into(),
+            half_side: 1.0,
+            critic: vec![-1.0, 1.0, -1.0, 1.0],
+            real: vec![[-0.5, 0.5]],
+            generated: vec![[0.5, -0.5]],
+            arrows: Vec::new(),
+            warped: vec![vec![[-0.5, 0.0], [0.5, 0.0]]],
+        }
+    }
+
+    /// The pixel at a point of the left (0) or right (1) square, which have a margin of 6 pixels.
+    fn pixel(picture: &Raster, square: usize, [x, y]: [f64; 2]) -> [u8; 3] {
+        let side = SIDE as f64 - 12.0;
+        let column = square * SIDE + (6.0 + (x + 1.0) / 2.0 * side) as usize;
+        let row = HEAD + (6.0 + (1.0 - y) / 2.0 * side) as usize;
+        picture.pixels[(row * picture.width + column) * 3..][..3].try_into().unwrap()
+    }
+
+    #[test]
+    fn everything_is_where_it_should_be() {
+        let picture = draw_plane(&plane()).unwrap();
+        assert_eq!([picture.width, picture.height], [2 * SIDE, SIDE + HEAD]);
+        let rgb = |c: RGBColor| [c.0, c.1, c.2];
+        assert_eq!(pixel(&picture, 0, [-0.5, 0.5]), rgb(REAL));
+        assert_eq!(pixel(&picture, 0, [0.5, -0.5]), rgb(GENERATED));
+        assert_eq!(pixel(&picture, 1, [0.5, -0.5]), rgb(GENERATED));
+        assert_eq!([pixel(&picture, 0, [-0.9, 0.9]), pixel(&picture, 0, [-0.1, -0.9])], [rgb(colour(0.0)); 2]);
+        assert_eq!([pixel(&picture, 0, [0.9, 0.9]), pixel(&picture, 0, [0.1, -0.9])], [rgb(colour(1.0)); 2]);
+        assert_eq!(pixel(&picture, 1, [-0.5, 0.5]), [255; 3], "real points are in the left square only");
+        let blue = |row: f64| pixel(&picture, 1, [0.0, row])[2] > pixel(&picture, 1, [0.0, row])[0];
+        assert!([-0.004, 0.0, 0.004].into_iter().any(blue), "the warped line");
+    }
+
+    #[test]
+    fn arrows_point_where_the_gradient_does() {
+        let arrows = vec![[[0.0, 0.0], [0.0, 5.0]], [[0.5, 0.5], [0.0, -2.5]]];
+        let picture = draw_plane(&Plane { arrows, ..plane() }).unwrap();
+        let green = |y: f64, x: f64| {
+            let near = [-0.004, 0.0, 0.004].map(|d| pixel(&picture, 0, [x + d, y]));
+            near.iter().any(|p| p[0] < 60 && p[1] < 130)
+        };
+        // A tenth of the half side for the longest, half of that for the other.
+        assert!(green(0.03, 0.0) && !green(-0.03, 0.0) && !green(0.12, 0.0));
+        assert!(green(0.47, 0.5) && !green(0.53, 0.5) && !green(0.42, 0.5));
+    }
+
+    #[test]
+    fn what_is_not_a_number_or_outside_is_left_out() {
+        let odd = vec![[f64::NAN, 0.0], [f64::INFINITY, 1.0], [1e300, 0.0]];
+        let arrows = odd.iter().map(|&p| [p, [1.0, 0.0]]).chain(odd.iter().map(|&d| [[0.0, 0.0], d])).collect();
+        let critic = vec![f64::NAN, 1.0, f64::INFINITY, 2.0];
+        let plane = Plane { real: odd.clone(), generated: odd.clone(), warped: vec![odd], arrows, critic, ..plane() };
+        assert_eq!(pixel(&draw_plane(&plane).unwrap(), 0, [-0.9, -0.9]), [FAINT_INK.0, FAINT_INK.1, FAINT_INK.2]);
+        assert!(draw_plane(&Plane { critic: Vec::new(), ..plane.clone() }).is_ok());
+        let path = std::path::Path::new("no/such/dir/a.png");
+        assert!(format!("{:#}", write_plane(path, &plane).unwrap_err()).contains("a.png: cannot write"));
+    }
+}

@@ -106,10 +106,8 @@ fn draw_head<'a>(area: &Area<'a>, panel: &Panel) -> Result<Area<'a>, Box<dyn std
             (x, y) = (left, y + px(20.0) as i32);
         }
         let middle = y + height as i32 / 2;
-        let line = PathElement::new(
-            [(x, middle), (x + stroke, middle)],
-            colour(i, panel.spectra.len()).stroke_width(px(2.5)),
-        );
+        let line =
+            PathElement::new([(x, middle), (x + stroke, middle)], colour(i, panel.spectra.len()).stroke_width(px(2.5)));
         area.draw(&line)?;
         area.draw(&Text::new(spectrum.name, (x + stroke + px(5.0) as i32, y), text(13.0)))?;
         x += entry + px(14.0) as i32;

@@ -88,7 +88,8 @@ fn exact([x, y]: &[Tensor; 2]) -> f64 {
 
 fn rows(seed: u64, pairs: Vec<Pair>, steps: usize) -> Vec<Row> {
     let row = |(i, pair): (usize, Pair)| {
-        let says = |k: usize, objective| says(objective, &pair.samples, steps, Rng::stream(seed, (1 + 4 * i + k) as u64));
+        let says =
+            |k: usize, objective| says(objective, &pair.samples, steps, Rng::stream(seed, (1 + 4 * i + k) as u64));
         let clipped = std::array::from_fn(|k| says(1 + k, Objective::Clipped { c: BOUNDS[k] }));
         let [penalised, _] = says(0, Objective::Penalised { lambda: 10.0 });
         Row { name: pair.name, exact: exact(&pair.samples), penalised, clipped }

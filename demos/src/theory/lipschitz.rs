@@ -128,7 +128,13 @@ pub fn lipschitz(seed: u64, width: f64) -> Finding {
         .collect();
     let normalised = found.last().expect("three ways");
     let layer = |(i, l): (usize, &Layer)| {
-        let kind = if i == 7 { "dense" } else if i % 2 == 0 { "3×3, stride 1" } else { "4×4, stride 2" };
+        let kind = if i == 7 {
+            "dense"
+        } else if i % 2 == 0 {
+            "3×3, stride 1"
+        } else {
+            "4×4, stride 2"
+        };
         vec![kind.into(), short(l.sigma), short(l.operator), short(l.bound)]
     };
     let layers: Vec<_> = normalised.layers.iter().enumerate().map(layer).collect();

@@ -64,8 +64,10 @@ pub fn optimal_discriminator(seed: u64) -> Finding {
     };
     let every_second: Vec<_> = points.iter().step_by(2).map(row).collect();
     let first = table(&["x", "D*", "D", "∇f*", "∇f"], &every_second);
-    let row = |g: &Gap| vec![format!("{:.2}", g.std), number(g.exact()), number(g.slope), short(g.push), number(g.bounded)];
-    let second = table(&["s", "|∇f*|", "|∇f|", "sigmoid(f)·|∇f|", "|∇f|, SN"], &gaps.iter().map(row).collect::<Vec<_>>());
+    let row =
+        |g: &Gap| vec![format!("{:.2}", g.std), number(g.exact()), number(g.slope), short(g.push), number(g.bounded)];
+    let second =
+        table(&["s", "|∇f*|", "|∇f|", "sigmoid(f)·|∇f|", "|∇f|, SN"], &gaps.iter().map(row).collect::<Vec<_>>());
     let text = format!(
         "N(−1, 1) against N(1, 0.6²): eq. (4), and eq. (5) corrected, against a trained discriminator\n{first}\n\
          N(−1, s²) against N(1, s²), means over generated points: the supports separate as s falls\n{second}\n\

@@ -97,7 +97,8 @@ fn says(objective: Objective, theta: f64, steps: usize, mut rng: Rng) -> [f64; 2
 fn charts(rows: &[Row]) -> Vec<Chart> {
     let fine = || (-100..=100).map(|i| f64::from(i) / 100.0);
     let of = |value: fn(&Row) -> f64| rows.iter().map(move |r| (r.theta, value(r)));
-    let chart = |title: &str, y_label, lines| Chart { title: title.into(), x_label: "θ", y_label, log_y: false, lines };
+    let chart =
+        |title: &str, y_label, lines| Chart { title: title.into(), x_label: "θ", y_label, log_y: false, lines };
     vec![
         chart(
             "Distance of two parallel lines",

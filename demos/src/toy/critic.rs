@@ -178,7 +178,8 @@ mod tests {
             let critic = Critic::new(objective, 2, 16, 1e-3, (0.5, 0.9), &mut rng);
             let x: Tensor = rng.normal([5, 2]);
             let slopes = critic.slopes(&x).to_vec();
-            let at = |h: f32| critic.values(&(Var::from(&x) + Var::from(Tensor::from_vec([2], vec![h, 0.0])))).into_value();
+            let at =
+                |h: f32| critic.values(&(Var::from(&x) + Var::from(Tensor::from_vec([2], vec![h, 0.0])))).into_value();
             let (right, left) = (at(1e-3).to_vec(), at(-1e-3).to_vec());
             for i in 0..5 {
                 let quotient = (right[i] - left[i]) / 2e-3;

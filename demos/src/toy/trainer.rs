@@ -70,8 +70,8 @@ impl Recipe {
     /// Names the flag, what was found, and what was expected.
     pub fn check(&self) -> Result<()> {
         let Recipe { hidden, batch, steps, n_dis, lr, .. } = self;
-        ensure!((1..=4096).contains(hidden), "--hidden is {hidden}; expected 1 to 4096");
-        ensure!((1..=65536).contains(batch), "--batch is {batch}; expected 1 to 65536");
+        ensure!((1..=1024).contains(hidden), "--hidden is {hidden}; expected 1 to 1024");
+        ensure!((1..=8192).contains(batch), "--batch is {batch}; expected 1 to 8192");
         ensure!((1..=10_000_000).contains(steps), "--steps is {steps}; expected 1 to 10000000");
         ensure!((1..=100).contains(n_dis), "--n-dis is {n_dis}; expected 1 to 100");
         let positive = |flag: &str, value: f64| {
