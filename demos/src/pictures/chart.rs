@@ -162,8 +162,9 @@ fn digits(range: &Range<f64>) -> usize {
 
 /// A label with at most so many digits after the point.
 fn decimal(value: f64, digits: usize) -> String {
-    let text = format!("{value:.digits$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').replace("-0", "0") } else { text }
+    let unit = 10f64.powi(digits as i32);
+    let text = format!("{:.digits$}", (value * unit).round() / unit + 0.0); // −0 + 0 is 0
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
 }
 
 /// 10ʸ for a label, to two digits.
@@ -192,7 +193,7 @@ mod tests {
     #[test]
     fn labels() {
         assert_eq!(
-            [decimal(1.0, 1), decimal(-0.25, 2), decimal(-0.0, 1), decimal(100.0, 0)],
+            [decimal(1.0, 1), decimal(-0.25, 2), decimal(-1e-9, 1), decimal(100.0, 0)],
             ["1", "-0.25", "0", "100"]
         );
         assert_eq!([-8.0, -1.0, 0.5, 2.5, 6.0].map(power_of_ten), ["1e-8", "0.1", "3.16", "316", "1e6"]);

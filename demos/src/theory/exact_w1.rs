@@ -16,6 +16,8 @@ use crate::toy::{Critic, Objective, Toy, w1_in_the_plane, w1_on_a_line};
 
 /// Points in a sample, and in an update: every update sees all of both.
 const POINTS: usize = 512;
+/// Updates of each critic. The penalty holds slopes of the wrong sign at −1 too, and turning them takes hundreds.
+const STEPS: usize = 800;
 /// The bounds of clipping; the first is the WGAN paper's.
 const BOUNDS: [f64; 3] = [0.01, 0.05, 0.2];
 
@@ -36,7 +38,7 @@ struct Row {
 
 /// Trains critics between pairs of samples on the line and in the plane.
 pub fn exact_w1(seed: u64) -> Finding {
-    let rows = rows(seed, pairs(seed), 800);
+    let rows = rows(seed, pairs(seed), STEPS);
     let cells = |r: &Row| {
         let mut cells = vec![r.name.into(), format!("{:.3}", r.exact), format!("{:.3}", r.penalised)];
         cells.push(format!("{:.3}", r.penalised / r.exact));
@@ -148,9 +150,11 @@ mod tests {
     #[test]
     fn a_penalised_critic_says_w1_and_a_clipped_one_does_not() {
         let pair = pairs(0).remove(2);
-        let row = rows(0, vec![pair], 300).remove(0);
+        let row = rows(0, vec![pair], STEPS).remove(0);
         assert!((row.exact - 4.0).abs() < 0.2, "{}", row.exact);
-        assert!((row.penalised / row.exact - 1.0).abs() < 0.1, "{}", row.penalised);
+        // The mass moves one way: W₁(1 + W₁/2λ), 4.8, is what the penalty makes of it.
+        let expected = row.exact * (1.0 + row.exact / 20.0);
+        assert!((row.penalised / expected - 1.0).abs() < 0.05, "{} {expected}", row.penalised);
         let [small, middle, large] = row.clipped.map(|[estimate, _]| estimate / row.exact);
         assert!(small < 0.01 && middle > 10.0 * small && large > 10.0 * middle, "{small} {middle} {large}");
         for [estimate, slope] in row.clipped {

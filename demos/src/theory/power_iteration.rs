@@ -68,7 +68,7 @@ fn follow(seed: u64, updates: usize) -> Vec<Round> {
     let mut w: Tensor<f64> = rng.normal(SHAPE);
     let initial: Tensor<f64> = rng.normal([SHAPE[0]]); // the first round normalises it
     let v = Tensor::zeros([SHAPE[1]]);
-    let (mut recycled, mut first) = (initial.clone(), initial.clone());
+    let (mut recycled, mut first) = (initial.clone(), rounds(&w, 0, &initial, &v, 10_000, EPS).0);
     let round = |update: usize| {
         let drift: Var<f64> = rng.normal::<f64>(SHAPE).into();
         w = (Var::from(&w) + DRIFT * drift).into_value();
@@ -76,7 +76,7 @@ fn follow(seed: u64, updates: usize) -> Vec<Round> {
         let restarted = sigma(&rounds(&w, 0, &initial, &v, 1, EPS));
         let one = rounds(&w, 0, &recycled, &v, 1, EPS);
         // The truth by the same iteration, as long as it takes: the singular vectors of the last W are a good start.
-        let converged = rounds(&w, 0, &first, &v, 2000, EPS);
+        let converged = rounds(&w, 0, &first, &v, 200, EPS);
         let truth = sigma(&converged);
         let found = Round { update, restarted: restarted / truth, recycled: sigma(&one) / truth };
         (recycled, first) = (one.0, converged.0);
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn only_a_recycled_u_finds_the_norm() {
         for seed in 0..3 {
-            let found = follow(seed, 150);
+            let found = follow(seed, UPDATES);
             let last = found.last().unwrap();
             assert!((0.65..0.8).contains(&last.restarted), "{}", last.restarted);
             assert!((0.999..1.0 + 1e-9).contains(&last.recycled), "{}", last.recycled);
