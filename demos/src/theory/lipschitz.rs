@@ -59,7 +59,7 @@ impl Discriminator {
             let (kernel, stride) = if i % 2 == 0 { ([3, 3], 1) } else { ([4, 4], 2) };
             let options = Conv2dOptions::default().stride(stride).padding(1);
             let scope = &mut params.scope(&format!("c.{i}"));
-            convs.push((Conv2d::new(scope, inputs, outputs, kernel, &options, weight.clone(), rng), options));
+            convs.push((Conv2d::new(scope, inputs, outputs, kernel, &options, weight, rng), options));
             inputs = outputs;
         }
         let dense = Linear::new(&mut params.scope("f"), inputs * (SIDE / 8) * (SIDE / 8), 1, weight, rng);

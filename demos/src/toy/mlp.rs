@@ -24,9 +24,8 @@ impl Mlp {
         assert!(sizes.len() >= 2, "Mlp: sizes {sizes:?}, expected an input and an output");
         let options = options.into();
         let mut root = params.scope("");
-        let layer = |(i, pair): (usize, &[usize])| {
-            Linear::new(&mut root.scope(&i.to_string()), pair[0], pair[1], options.clone(), rng)
-        };
+        let layer =
+            |(i, pair): (usize, &[usize])| Linear::new(&mut root.scope(&i.to_string()), pair[0], pair[1], options, rng);
         Mlp { layers: sizes.windows(2).enumerate().map(layer).collect() }
     }
 

@@ -44,11 +44,10 @@ fn the_same_seed_gives_the_same_files_and_never_over_old_ones() {
 #[test]
 fn every_toy_and_model_runs() {
     let dir = tempfile::tempdir().unwrap();
-    for toy in ["ring", "grid", "swissroll"] {
-        for model in ["gan", "wgan", "wgan-gp", "sngan"] {
-            let said = succeed(dir.path(), &format!("toy {toy} --model {model} --steps 2 --hidden 4 --batch 4"));
-            assert!(said.contains("data "), "{said}");
-        }
+    let models = ["gan", "wgan", "wgan-gp", "sngan"].map(|model| ("ring", model));
+    for (toy, model) in models.into_iter().chain([("grid", "gan"), ("swissroll", "wgan-gp")]) {
+        let said = succeed(dir.path(), &format!("toy {toy} --model {model} --steps 1 --hidden 4 --batch 4"));
+        assert!(said.contains("data "), "{said}");
     }
 }
 
