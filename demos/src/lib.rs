@@ -13,5 +13,7 @@ pub mod pictures;
 pub mod report;
 pub mod run_dir;
 pub mod tensorboard;
+pub mod theory;
+pub mod toy;
 pub mod train;
 pub mod usage;

@@ -73,16 +73,7 @@ impl RunDir {
     /// `out` exists and is not an empty directory, or a directory cannot be made.
     pub fn create(out: Option<&Path>, config: &Config) -> Result<RunDir> {
         let text = toml::to_string_pretty(config).context("cannot write the configuration as TOML")?;
-        let path = match out {
-            Some(out) => {
-                let in_use = out.exists() && fs::read_dir(out).map_or(true, |mut entries| entries.next().is_some());
-                ensure!(!in_use, "--out {}: this exists already; expected a new or an empty directory", out.display());
-                let made = fs::create_dir_all(out);
-                made.with_context(|| format!("--out {}: cannot make the directory", out.display()))?;
-                out.to_path_buf()
-            }
-            None => first_free(config)?,
-        };
+        let path = new_directory(out, &format!("{}-{}", config.method.flag(), config.data.flag()))?;
         let samples = path.join("samples");
         // Of two programs that chose the same directory, one gets an error here.
         fs::create_dir(&samples).with_context(|| format!("{}: cannot make the directory", samples.display()))?;
@@ -246,11 +237,22 @@ impl RunDir {
     }
 }
 
-fn first_free(config: &Config) -> Result<PathBuf> {
-    let name = format!("{}-{}", config.method.flag(), config.data.flag());
+/// Makes a new directory: `out` if given, else the first free one of `runs/NAME`, `runs/NAME-2`, ….
+///
+/// # Errors
+/// `out` exists and is not an empty directory, or a directory cannot be made.
+pub fn new_directory(out: Option<&Path>, name: &str) -> Result<PathBuf> {
+    let Some(out) = out else { return first_free(name) };
+    let in_use = out.exists() && fs::read_dir(out).map_or(true, |mut entries| entries.next().is_some());
+    ensure!(!in_use, "--out {}: this exists already; expected a new or an empty directory", out.display());
+    fs::create_dir_all(out).with_context(|| format!("--out {}: cannot make the directory", out.display()))?;
+    Ok(out.to_path_buf())
+}
+
+fn first_free(name: &str) -> Result<PathBuf> {
     fs::create_dir_all("runs").context("runs: cannot make the directory")?;
     for number in 1.. {
-        let path = Path::new("runs").join(if number == 1 { name.clone() } else { format!("{name}-{number}") });
+        let path = Path::new("runs").join(if number == 1 { name.to_string() } else { format!("{name}-{number}") });
         match fs::create_dir(&path) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}

@@ -7,6 +7,8 @@ mod inspect;
 mod progress;
 mod report;
 mod sample;
+mod theory;
+mod toy;
 mod train;
 
 use std::io::Write;
@@ -46,6 +48,11 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Write the page about a run, report.html in its directory, anew
     Report(report::Report),
+    /// Train a GAN in the plane, where modes can be counted and everything can be seen
+    Toy(toy::ToyRun),
+    /// Measure a piece of theory and draw it
+    #[command(subcommand)]
+    Theory(theory::Theory),
     /// Measure the speed of this machine on the training step
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -80,6 +87,8 @@ impl Cli {
             Command::Evaluate(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Toy(command) => command.run(),
+            Command::Theory(command) => command.run(),
             Command::Bench(command) => command.run(),
         })
     }

@@ -1,17 +1,21 @@
-//! Pictures of what training does: grids of images, curves of losses, spectra of weights, maps of attention, as PNG
-//! files.
+//! Pictures of what training does: grids of images, curves of losses, spectra of weights, maps of attention, charts, the
+//! plane of the toys, as PNG files.
 
 mod animation;
 mod attention;
+mod chart;
 mod curves;
 mod grid;
+mod plane;
 mod reduce;
 mod spectra;
 
 pub use animation::write_animation;
 pub use attention::{AttentionMap, write_attention};
+pub use chart::{Chart, Line, Mark, write_charts};
 pub use curves::{Curves, Series, write_curves};
 pub use grid::{Grid, write_grid};
+pub use plane::{Plane, draw_plane, write_plane};
 pub use spectra::{Panel, Spectrum, write_spectra};
 
 use crate::run_dir::write_whole;

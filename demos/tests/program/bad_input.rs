@@ -147,6 +147,44 @@ fn flags_of_the_other_commands() {
 }
 
 #[test]
+fn flags_of_toy_and_theory() {
+    let dir = tempfile::tempdir().unwrap();
+    for (flags, parts) in [
+        ("toy", &["<TOY>"][..]),
+        ("toy sphere", &["'sphere'", "possible values: ring, grid, swissroll"]),
+        ("toy ring --model sagan", &["'sagan'", "possible values: gan, wgan, wgan-gp, sngan"]),
+        ("toy ring --steps 0", &["--steps is 0; expected 1 to 10000000"]),
+        ("toy ring --batch 8193", &["--batch is 8193; expected 1 to 8192"]),
+        ("toy ring --hidden 0", &["--hidden is 0; expected 1 to 1024"]),
+        ("toy ring --n-dis 101", &["--n-dis is 101; expected 1 to 100"]),
+        ("toy ring --lr nan", &["--lr is NaN; expected a number above 0"]),
+        ("toy ring --lambda -1", &["--lambda is -1; expected a number above 0"]),
+        ("toy ring --model wgan --clip 0", &["--clip is 0; expected a number above 0"]),
+        ("toy ring --model sngan --lipschitz inf", &["--lipschitz is inf; expected a number above 0"]),
+        ("toy ring --clip 0.1", &["--clip does not go with --model wgan-gp"]),
+        ("toy ring --model gan --lambda 1", &["--lambda does not go with --model gan"]),
+        ("toy ring --model wgan --lipschitz 1", &["--lipschitz does not go with --model wgan"]),
+        ("toy ring --seeds 0", &["--seeds is 0; expected 1 to 100"]),
+        ("toy ring --seed 18446744073709551615 --seeds 2", &["--seed 18446744073709551615 --seeds 2"]),
+        ("theory", &["parallel-lines", "exact-w1"]),
+        ("theory entropy", &["'entropy'"]),
+        ("theory lipschitz --width 0", &["--width is 0; expected more than 0 and at most 1"]),
+        ("theory lipschitz --width nan", &["--width is NaN; expected more than 0 and at most 1"]),
+    ] {
+        match flags {
+            // clap answers a command without its subcommand with its help, without the word "error".
+            "theory" => assert!(parts.iter().all(|part| gan(dir.path(), flags).stderr.contains(part))),
+            _ => refuses(dir.path(), flags, parts),
+        }
+    }
+    std::fs::write(dir.path().join("thesis.txt"), "the only copy").unwrap();
+    for command in ["toy ring --steps 1", "theory power-iteration"] {
+        refuses(dir.path(), &format!("{command} --out ."), &["--out .", "expected a new or an empty directory"]);
+        refuses(dir.path(), &format!("{command} --out thesis.txt"), &["--out thesis.txt", "exists already"]);
+    }
+}
+
+#[test]
 fn the_environment() {
     let dir = tempfile::tempdir().unwrap();
     let args = tiny("--out run");

@@ -24,8 +24,9 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 
 #[test]
 fn help_mentions_every_flag_and_default() {
-    let commands = ["train ", "resume ", "sample ", "data ", "evaluate ", "inspect ", "report ", "bench "];
-    let commands = commands.map(|name| (name, ""));
+    let commands = "train resume sample data evaluate inspect report toy theory bench".split(' ');
+    let commands: Vec<String> = commands.map(|name| format!("{name} ")).collect();
+    let commands: Vec<(&str, &str)> = commands.iter().map(|name| (name.as_str(), "")).collect();
     mentions("", &commands);
     mentions(
         "train",
@@ -77,6 +78,31 @@ fn help_mentions_every_flag_and_default() {
     mentions("sample", &[("--interpolate <ROWS>", "")]);
     mentions("inspect", &[("<RUN>", ""), ("--n <N>", "[default: 256]"), ("--seed", "[default: 0]"), ("--json", "")]);
     mentions("report", &[("<RUN>", "")]);
+    mentions(
+        "toy",
+        &[
+            ("<TOY>", ""),
+            ("--model <MODEL>", "[default: wgan-gp]"),
+            ("--steps <STEPS>", "[default: 12000]"),
+            ("--batch <BATCH>", "[default: 128]"),
+            ("--hidden <HIDDEN>", "[default: 128]"),
+            ("--n-dis <N_DIS>", "[default: 5 for wgan, else 1]"),
+            ("--lr <LR>", "[default: by method]"),
+            ("--lambda <LAMBDA>", "[default: 0.1]"),
+            ("--clip <CLIP>", "[default: 0.1]"),
+            ("--lipschitz <K>", "[default: 20]"),
+            ("--seed <SEED>", "[default: 0]"),
+            ("--seeds <N>", "[default: 1]"),
+            ("--out <DIR>", "[default: the first free one of runs/toy-TOY-MODEL"),
+        ],
+    );
+    let theory = ["parallel-lines", "optimal-discriminator", "power-iteration", "lipschitz", "exact-w1"];
+    mentions("theory", &theory.map(|name| (name, "")));
+    for name in theory {
+        let out = ("--out <DIR>", "[default: the first free one of runs/theory-NAME");
+        mentions(&format!("theory {name}"), &[("--seed <SEED>", "[default: 0]"), out]);
+    }
+    mentions("theory lipschitz", &[("--width <WIDTH>", "[default: 0.25]")]);
     mentions("bench", &[("step", "")]);
     let step =
         [("--width", "[default: 1]"), ("--batch", "[default: 64]"), ("--iters", "[default: 10]"), ("--json", "")];

@@ -8,6 +8,7 @@ mod help;
 mod interruption;
 mod output;
 mod pictures;
+mod plane;
 mod training;
 
 use std::collections::BTreeMap;
