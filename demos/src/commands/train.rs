@@ -11,59 +11,23 @@ use wengert::Tensor;
 
 use super::progress::Progress;
 use super::say;
-use crate::config::{Config, DataName, Loss, Method};
-use crate::data::{Dataset, Digits, Order, Split, read_idx};
+use crate::config::{Config, Settings, recipes};
+use crate::data::{Dataset, Digits, Order, Resized, Split, read_idx};
 use crate::models;
 use crate::pictures::{Grid, write_grid};
 use crate::run_dir::{Losses, RunDir};
-use crate::train::Trainer;
+use crate::train::{Batch, Trainer};
 use crate::usage::{human_bytes, human_seconds, peak_memory};
 
 /// How to train.
 #[derive(Debug, Args)]
-#[command(allow_negative_numbers = true)] // so that `--lr -1` is told what it should be
+#[command(allow_negative_numbers = true, after_help = recipes())] // negative: so that `--lr -1` is told what it should be
 pub struct Train {
-    /// The method
-    method: Method,
-    /// The images to learn
-    #[arg(long, value_enum, default_value_t = Config::DEFAULT.data)]
-    data: DataName,
-    /// The directory of the images' files
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Channels of every layer as a multiple of the paper's; 1 is the paper's
-    #[arg(long, default_value_t = Config::DEFAULT.width)]
-    width: f64,
-    /// Real, and generated, images in a step
-    #[arg(long, default_value_t = Config::DEFAULT.batch)]
-    batch: usize,
-    /// Updates of the generator
-    #[arg(long, default_value_t = Config::DEFAULT.steps)]
-    steps: u64,
-    /// Updates of the discriminator before each of the generator
-    #[arg(long, default_value_t = Config::DEFAULT.n_dis)]
-    n_dis: usize,
-    /// The losses
-    #[arg(long, value_enum, default_value_t = Config::DEFAULT.loss)]
-    loss: Loss,
-    /// Adam's learning rate
-    #[arg(long, default_value_t = Config::DEFAULT.lr)]
-    lr: f64,
-    /// Adam's decay rates of the first and the second moment
-    #[arg(long, default_value = "0.5,0.999", value_name = "B1,B2", value_parser = two_numbers, allow_hyphen_values = true)]
-    betas: [f64; 2],
-    /// The number of noise values that the generator takes
-    #[arg(long, default_value_t = Config::DEFAULT.z_dim)]
-    z_dim: usize,
-    /// Determines initial weights, noise, and the order of the images: the same seed gives the same bits
-    #[arg(long, default_value_t = Config::DEFAULT.seed)]
-    seed: u64,
-    /// Steps between pictures
-    #[arg(long, default_value_t = Config::DEFAULT.sample_every, value_name = "STEPS")]
-    sample_every: u64,
-    /// Steps between checkpoints
-    #[arg(long, default_value_t = Config::DEFAULT.checkpoint_every, value_name = "STEPS")]
-    checkpoint_every: u64,
+    #[command(flatten)]
+    settings: Settings,
+    /// A TOML file of settings, by the names of the flags with _ for -, such as a run's config.toml; flags override it
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
     /// The run directory to make [default: the first free one of runs/METHOD-DATA, runs/METHOD-DATA-2, …]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -76,36 +40,18 @@ pub struct Resume {
     run: PathBuf,
 }
 
-fn two_numbers(text: &str) -> Result<[f64; 2], &'static str> {
-    let numbers: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
-    numbers.and_then(|numbers| numbers.try_into().ok()).ok_or("expected two numbers, as in 0.5,0.999")
-}
-
 impl Train {
     /// Trains from the beginning.
     pub(super) fn run(self) -> Result<()> {
-        let config = Config {
-            method: self.method,
-            data: self.data,
-            // Absolute, so that `resume` finds the files from anywhere.
-            data_dir: self.data_dir.map(|dir| std::path::absolute(&dir).unwrap_or(dir)),
-            width: self.width,
-            z_dim: self.z_dim,
-            batch: self.batch,
-            steps: self.steps,
-            n_dis: self.n_dis,
-            loss: self.loss,
-            lr: self.lr,
-            betas: self.betas,
-            seed: self.seed,
-            sample_every: self.sample_every,
-            checkpoint_every: self.checkpoint_every,
-        };
-        config.check()?;
+        let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+        let config = self.settings.over(&file)?;
         let data = open_data(&config)?;
         models::check_memory(&config, data.shape())?;
+        let mut trainer = Trainer::with_classes(&config, data.shape(), data.classes());
+        if let Some(run) = &config.init_from {
+            trainer.start_from(run).with_context(|| format!("--init-from {}", run.display()))?;
+        }
         let dir = RunDir::create(self.out.as_deref(), &config)?;
-        let trainer = Trainer::new(&config, data.shape());
         let mut run = Run { config, dir, trainer, losses: Vec::new(), saved: 0 };
         run.save()?; // From here on, `resume` works.
         run.draw()?;
@@ -122,6 +68,10 @@ impl Resume {
         let trainer = Trainer::load(&config, &dir.checkpoint())?;
         let (expected, found) = (trainer.image_shape(), data.shape());
         ensure!(found == expected, "{}: images are {found}; expected {expected} as in the checkpoint", data.name());
+        if let Some(classes) = trainer.classes() {
+            let found = data.classes();
+            ensure!(found == classes, "{}: {found} classes; expected {classes} as in the checkpoint", data.name());
+        }
         let losses = dir.read_losses(trainer.step())?;
         if trainer.step() >= config.steps {
             say(format_args!("{}: all {} steps are done", dir.path().display(), config.steps));
@@ -136,20 +86,34 @@ impl Resume {
 }
 
 fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
-    let Some(dir) = &config.data_dir else {
-        return Ok(Box::new(Digits::new(config.seed)));
+    let images: Box<dyn Dataset> = match &config.data_dir {
+        None => Box::new(Digits::new(config.seed)),
+        Some(dir) => Box::new(read_idx(dir, Split::Train)?),
     };
-    let images = read_idx(dir, Split::Train)?;
-    let shape = images.shape();
-    let fits = shape.height == shape.width && shape.height.is_multiple_of(8);
-    ensure!(fits, "{}: images are {shape}; expected squares with a side that 8 divides, or 28×28", dir.display());
-    Ok(Box::new(images))
+    let (name, shape) = (images.name(), images.shape());
+    let (square, fits) = (shape.height == shape.width, shape.height.is_multiple_of(8));
+    match config.size {
+        Some(side) if side == shape.height && square => Ok(images),
+        Some(side) => {
+            ensure!(square, "{name}: images are {shape}; expected squares");
+            Ok(Box::new(Resized::new(images, side)))
+        }
+        None => {
+            ensure!(
+                square && fits,
+                "{name}: images are {shape}; expected squares with a side that 8 divides, or 28×28, or --size"
+            );
+            Ok(images)
+        }
+    }
 }
 
 /// Times a few steps of a copy of the run, and says how long the whole will take.
 fn print_estimate(run: &Run, data: &dyn Dataset) {
     let config = &run.config;
-    let mut trial = Trainer::<f32>::new(config, data.shape());
+    // Without the long steps of the warm-up.
+    let usual = Config { warm_up: false, ..config.clone() };
+    let mut trial = Trainer::<f32>::with_classes(&usual, data.shape(), data.classes());
     let mut batches = Batches::new(config, data);
     let mut step = || trial.train_step(|n| batches.next(n));
     step(); // The first one meets fresh memory.
@@ -158,6 +122,8 @@ fn print_estimate(run: &Run, data: &dyn Dataset) {
     step();
     let seconds = start.elapsed().as_secs_f64() / 2.0;
     let steps = config.steps - run.trainer.step();
+    let updates = config.discriminator_updates(config.steps) - config.discriminator_updates(run.trainer.step());
+    let whole = seconds * updates as f64 / config.n_dis as f64;
     say(format_args!(
         "{} on {}: width {}, batch {}, {} threads, {} kernels\n\
          {steps} steps of about {:.0} ms: {}; {} of memory\n\
@@ -169,7 +135,7 @@ fn print_estimate(run: &Run, data: &dyn Dataset) {
         rayon::current_num_threads(),
         wengert::Level::current().name(),
         seconds * 1e3,
-        human_seconds(seconds * steps as f64),
+        human_seconds(whole),
         human_bytes(peak_memory()),
         run.dir.path().display(),
     ));
@@ -180,21 +146,27 @@ struct Batches<'a> {
     data: &'a dyn Dataset,
     order: Order,
     batch: usize,
+    conditional: bool,
 }
 
 impl<'a> Batches<'a> {
     fn new(config: &Config, data: &'a dyn Dataset) -> Self {
         let order = Order::new(0..data.size().unwrap_or(u64::MAX), config.seed);
-        Batches { data, order, batch: config.batch }
+        Batches { data, order, batch: config.batch, conditional: config.conditional }
     }
 
-    /// Batch `n` since the start of training: images (N, C, H, W), in memory channels-last.
-    fn next(&mut self, n: u64) -> Tensor {
+    /// Batch `n` since the start of training: images (N, C, H, W), in memory channels-last, and their classes if the nets
+    /// are to know them.
+    fn next(&mut self, n: u64) -> Batch {
         let shape = self.data.shape();
         let mut images = vec![0.0; self.batch * shape.numel()];
         let mut labels = vec![0; self.batch];
         self.data.batch(&self.order.indices(n, self.batch), &mut images, &mut labels);
-        Tensor::from_slice([self.batch, shape.height, shape.width, shape.channels], &images).permute([0, 3, 1, 2])
+        let images = Tensor::from_slice([self.batch, shape.height, shape.width, shape.channels], &images);
+        Batch {
+            values: images.permute([0, 3, 1, 2]),
+            labels: self.conditional.then(|| labels.into_iter().map(usize::from).collect()),
+        }
     }
 }
 
@@ -208,8 +180,11 @@ struct Run {
     saved: u64,
 }
 
-/// Images in the pictures of a run.
-const SAMPLES: usize = 64;
+/// The pictures of a run: 64 images in 8 columns, or 8 of each class if the nets know up to 16 classes, a column each.
+fn picture(classes: Option<usize>) -> (usize, usize) {
+    let columns = classes.filter(|&n| n <= 16).unwrap_or(8);
+    (8 * columns, columns)
+}
 
 impl Run {
     fn train(mut self, data: &dyn Dataset) -> Result<()> {
@@ -251,12 +226,13 @@ impl Run {
 
     /// The samples and the loss curves as pictures.
     fn draw(&self) -> Result<()> {
-        let images = self.trainer.sample(SAMPLES, self.config.seed);
+        let (n, columns) = picture(self.trainer.classes());
+        let images = self.trainer.sample(n, self.config.seed);
         let step = self.trainer.step();
         let title = format!("{} on {}, step {step}", self.config.method.flag(), self.config.data.flag());
-        let grid = Grid { columns: 8, scale: 2, gap: 1 };
+        let grid = Grid { columns, scale: 2, gap: 1 };
         write_grid(&self.dir.sample(step), &images, self.trainer.image_shape(), grid, &[("Title", &title)])?;
-        self.dir.draw_losses(&self.losses, &title)
+        self.dir.draw_losses(&self.losses, &self.config, &title)
     }
 
     /// The losses and the checkpoint, unless it is good for nothing.

@@ -5,11 +5,13 @@
 mod digits;
 mod idx;
 mod order;
+mod resize;
 mod strokes;
 
 pub use digits::Digits;
 pub use idx::{Split, read_idx};
 pub use order::Order;
+pub use resize::Resized;
 
 /// The size of one image of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

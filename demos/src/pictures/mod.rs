@@ -2,10 +2,12 @@
 
 mod curves;
 mod grid;
+mod median;
 mod reduce;
 
 pub use curves::{Curves, Series, write_curves};
 pub use grid::{Grid, write_grid};
+pub use median::median_filtered;
 
 use crate::run_dir::write_whole;
 use anyhow::{Context, Result};
