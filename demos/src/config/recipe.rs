@@ -125,3 +125,41 @@ pub fn recipes() -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_recipe_is_accepted_and_survives_its_file() {
+        for &method in Method::value_variants() {
+            let config = Config::recipe(method);
+            config.check().unwrap();
+            let text = toml::to_string_pretty(&config).unwrap();
+            assert_eq!(toml::from_str::<Config>(&text).unwrap(), config, "{text}");
+            assert!(recipes().contains(&format!("\n  {:<8} --net {}", word(method), word(config.net))));
+        }
+    }
+
+    #[test]
+    fn the_recipes_are_those_of_the_papers() {
+        let of = |method: Method| {
+            let c = Config::recipe(method);
+            (c.optimizer, c.lr, c.discriminator_lr(), c.betas, c.n_dis, c.loss)
+        };
+        use OptimizerName::{Adam, Rmsprop};
+        assert_eq!(of(Method::Wgan), (Rmsprop, 5e-5, 5e-5, None, 5, Loss::Wasserstein));
+        assert_eq!(of(Method::WganGp), (Adam, 1e-4, 1e-4, Some([0.0, 0.9]), 5, Loss::Wasserstein));
+        assert_eq!(of(Method::Sagan), (Adam, 1e-4, 4e-4, Some([0.0, 0.9]), 1, Loss::Hinge));
+        let (lr, betas, n_dis) = Setting::C.values();
+        for (method, loss) in
+            [(Method::Sngan, Loss::Hinge), (Method::SnReg, Loss::Hinge), (Method::Gan, Loss::Standard)]
+        {
+            assert_eq!(of(method), (Adam, lr, lr, Some(betas), n_dis, loss));
+        }
+        let wgan = Config::recipe(Method::Wgan);
+        assert_eq!((wgan.clip, wgan.warm_up, wgan.z_dim, wgan.norm), (Some(0.01), true, 100, Norm::Batch));
+        let gp = Config::recipe(Method::WganGp);
+        assert_eq!((gp.gp_lambda, gp.warm_up, gp.norm), (Some(10.0), false, Norm::None));
+    }
+}

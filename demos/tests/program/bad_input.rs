@@ -6,7 +6,7 @@ use super::{command, gan, output, succeed, tiny, tree, write_idx};
 
 /// The program must fail with one message that has all these parts, and must not touch a file.
 #[track_caller]
-fn refuses(dir: &Path, args: &str, parts: &[&str]) {
+pub(super) fn refuses(dir: &Path, args: &str, parts: &[&str]) {
     let before = tree(dir);
     let output = gan(dir, args);
     assert!(output.code.is_some_and(|code| code != 0), "{args}: code {:?}, {}", output.code, output.stdout);

@@ -4,6 +4,7 @@ mod bad_input;
 mod damage;
 mod help;
 mod interruption;
+mod methods;
 mod output;
 mod training;
 
