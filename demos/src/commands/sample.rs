@@ -41,8 +41,9 @@ impl Sample {
             None => trainer.sample(self.n, self.seed),
             Some(class) => {
                 let run = self.run.display();
-                let classes =
-                    trainer.classes().with_context(|| format!("--class: {run} is not conditional, it knows no classes"))?;
+                let classes = trainer
+                    .classes()
+                    .with_context(|| format!("--class: {run} is not conditional, it knows no classes"))?;
                 ensure!(class < classes, "--class is {class}; expected 0 to {}, the classes of {run}", classes - 1);
                 trainer.sample_classes(self.n, self.seed, |_| class)
             }

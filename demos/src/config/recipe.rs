@@ -91,16 +91,10 @@ impl Config {
                 z_dim: 100,
                 ..wasserstein
             },
-            Method::WganGp => Config {
-                norm: Norm::None,
-                lr: 1e-4,
-                betas: Some([0.0, 0.9]),
-                gp_lambda: Some(10.0),
-                ..wasserstein
-            },
-            Method::Sagan => {
-                Config { net: Net::Sagan, lr: 1e-4, lr_d: Some(4e-4), betas: Some([0.0, 0.9]), ..sngan }
+            Method::WganGp => {
+                Config { norm: Norm::None, lr: 1e-4, betas: Some([0.0, 0.9]), gp_lambda: Some(10.0), ..wasserstein }
             }
+            Method::Sagan => Config { net: Net::Sagan, lr: 1e-4, lr_d: Some(4e-4), betas: Some([0.0, 0.9]), ..sngan },
         }
     }
 }

@@ -10,7 +10,8 @@ fn tiny_of(method: &str, changes: &str) -> String {
     tiny(changes).replacen("train sngan", &format!("train {method}"), 1)
 }
 
-const METHODS: [&str; 7] = ["gan", "wgan --warm-up false", "wgan-gp", "sngan", "sn-reg", "sagan", "sagan --conditional"];
+const METHODS: [&str; 7] =
+    ["gan", "wgan --warm-up false", "wgan-gp", "sngan", "sn-reg", "sagan", "sagan --conditional"];
 
 #[test]
 fn every_method_goes_on_to_the_same_bits_at_any_number_of_threads() {
