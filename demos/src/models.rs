@@ -34,7 +34,7 @@ pub enum Generator {
     /// As WGAN's authors have it.
     Dcgan(dcgan::Generator),
     /// Table 1 with spectral norm and attention.
-    Sagan(sagan::Generator),
+    Sagan(Box<sagan::Generator>),
 }
 
 impl Generator {
@@ -51,7 +51,7 @@ impl Generator {
         match config.net {
             Net::Standard => Generator::Standard(standard::Generator::new(params, z_dim, image, width, rng)),
             Net::Dcgan => Generator::Dcgan(dcgan::Generator::new(params, z_dim, image, width, rng)),
-            Net::Sagan => Generator::Sagan(sagan::Generator::new(params, z_dim, image, width, classes, rng)),
+            Net::Sagan => Generator::Sagan(Box::new(sagan::Generator::new(params, z_dim, image, width, classes, rng))),
         }
     }
 
@@ -76,7 +76,7 @@ pub enum Discriminator {
     /// As WGAN's authors have it.
     Dcgan(dcgan::Discriminator),
     /// Table 2 with attention.
-    Sagan(sagan::Discriminator),
+    Sagan(Box<sagan::Discriminator>),
 }
 
 impl Discriminator {
@@ -93,7 +93,7 @@ impl Discriminator {
         match config.net {
             Net::Standard => Discriminator::Standard(standard::Discriminator::new(params, image, width, norm, rng)),
             Net::Dcgan => Discriminator::Dcgan(dcgan::Discriminator::new(params, image, width, norm, rng)),
-            Net::Sagan => Discriminator::Sagan(sagan::Discriminator::new(params, image, width, classes, rng)),
+            Net::Sagan => Discriminator::Sagan(Box::new(sagan::Discriminator::new(params, image, width, classes, rng))),
         }
     }
 

@@ -75,9 +75,9 @@ impl Step {
         let real: Tensor = rng.uniform([self.batch, 3, 32, 32], -1.0, 1.0).channels_last();
         let mut iteration = || {
             let start = Instant::now();
-            trainer.discriminator_step(&real, &rng.normal([config.batch, config.z_dim]));
+            trainer.discriminator_step(&real, rng.normal([config.batch, config.z_dim]));
             let middle = Instant::now();
-            trainer.generator_step(&rng.normal([config.batch, config.z_dim]));
+            trainer.generator_step(rng.normal([config.batch, config.z_dim]));
             [(middle - start).as_secs_f64() * 1e3, middle.elapsed().as_secs_f64() * 1e3]
         };
         for _ in 0..3 {

@@ -26,31 +26,29 @@ fn normalised() -> WeightOptions {
 
 /// Batch norm whose γ and β depend on the class, if classes are used.
 #[derive(Debug)]
-enum Norm {
-    Plain(BatchNorm),
-    Conditional { norm: BatchNorm, gamma: Embedding, beta: Embedding },
+struct Norm {
+    norm: BatchNorm,
+    /// γ and β of each class.
+    tables: Option<[Embedding; 2]>,
 }
 
 impl Norm {
     /// γ begins as 1 and β as 0, for every class.
     fn new<T: Element>(scope: &mut Scope<T>, channels: usize, classes: Option<usize>, rng: &mut Rng) -> Norm {
-        let Some(classes) = classes else { return Norm::Plain(BatchNorm::new(scope, channels, Init::PyTorch, rng)) };
-        let mut table = |name: &str, value: f64| {
-            Embedding::new(&mut scope.scope(name), classes, channels, Init::Constant(value), rng)
+        let Some(classes) = classes else {
+            return Norm { norm: BatchNorm::new(scope, channels, Init::PyTorch, rng), tables: None };
         };
-        let (gamma, beta) = (table("gamma", 1.0), table("beta", 0.0));
-        Norm::Conditional { norm: BatchNorm::without_affine(scope, channels), gamma, beta }
+        let tables = [("gamma", 1.0), ("beta", 0.0)]
+            .map(|(name, value)| Embedding::new(&mut scope.scope(name), classes, channels, Init::Constant(value), rng));
+        Norm { norm: BatchNorm::without_affine(scope, channels), tables: Some(tables) }
     }
 
     fn forward<T: Element>(&self, pass: &Pass<T>, x: &Var<T>, labels: Option<&[usize]>) -> Var<T> {
-        match self {
-            Norm::Plain(norm) => norm.forward(pass, x),
-            Norm::Conditional { norm, gamma, beta } => {
-                let labels = needed(labels);
-                let each = |table: &Embedding| table.forward(pass, labels).reshape([labels.len(), x.shape()[1], 1, 1]);
-                norm.forward(pass, x) * each(gamma) + each(beta)
-            }
-        }
+        let normal = self.norm.forward(pass, x);
+        let Some([gamma, beta]) = &self.tables else { return normal };
+        let labels = needed(labels);
+        let each = |table: &Embedding| table.forward(pass, labels).reshape([labels.len(), x.shape()[1], 1, 1]);
+        normal * each(gamma) + each(beta)
     }
 }
 

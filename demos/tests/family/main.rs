@@ -290,7 +290,7 @@ fn one_power_iteration_for_each_update_of_the_discriminator() {
             assert!(!seen.contains(&u(&trainer)), "{method:?}");
             seen.push(u(&trainer));
         }
-        trainer.generator_step(&Rng::seed(7).normal([4, 6]));
+        trainer.generator_step(Rng::seed(7).normal([4, 6]));
         trainer.sample(2, 0);
         assert!(u(&trainer) == seen[3], "{method:?}: neither the generator's step nor sampling moves u");
     }
@@ -300,9 +300,9 @@ fn one_power_iteration_for_each_update_of_the_discriminator() {
 #[test]
 fn batch_norm_sees_real_and_generated_images_apart() {
     let mut trainer = trainer(&Config { n_dis: 1, ..tiny(Method::Wgan) });
-    trainer.discriminator_step(&real(0).values, &Rng::seed(1).normal([4, 6]));
+    trainer.discriminator_step(&real(0).values, Rng::seed(1).normal([4, 6]));
     assert_eq!(trainer.discriminator_params.count("b.1.num_batches_tracked"), Some(2));
-    trainer.generator_step(&Rng::seed(2).normal([4, 6]));
+    trainer.generator_step(Rng::seed(2).normal([4, 6]));
     assert_eq!(trainer.discriminator_params.count("b.1.num_batches_tracked"), Some(2), "the generator's step is fixed");
 }
 
