@@ -22,7 +22,7 @@ pub struct Inspection {
     pub images: usize,
     /// The largest norms of that gradient.
     pub steepest: Steepest,
-    /// The discriminator, whose product bounds its Lipschitz constant.
+    /// The discriminator; its product, if nothing but activations lies between its layers, bounds its Lipschitz constant.
     pub discriminator: NetFigures,
     /// The generator, which has batch norm between its layers, so that a product would say nothing.
     pub generator: NetFigures,
@@ -200,15 +200,25 @@ fn operator_norm(map: impl Fn(&Var<f64>) -> Var<f64>, shape: &[usize]) -> f64 {
 }
 
 /// ‖∇ₓD(x)‖₂ at each of the images (N, C, M, M): how steep the discriminator is there. The largest is a lower bound of
-/// its Lipschitz constant.
-pub fn slopes<T: Element>(discriminator: &Discriminator, params: &Params<T>, images: &Tensor<T>) -> Vec<f64> {
+/// its Lipschitz constant. Conditional nets take the class of each image.
+///
+/// # Panics
+/// If conditional nets get no labels.
+pub fn slopes<T: Element>(
+    discriminator: &Discriminator,
+    params: &Params<T>,
+    images: &Tensor<T>,
+    labels: Option<&[usize]>,
+) -> Vec<f64> {
     let n = images.shape()[0];
     let part = |start: usize| {
         let tape = Tape::new();
-        let x = tape.var(Var::from(images.clone()).slice(0, start..n.min(start + 64)).into_value());
+        let part = start..n.min(start + 64);
+        let x = tape.var(Var::from(images.clone()).slice(0, part.clone()).into_value());
         // In evaluation no image sees another, so the gradient of the sum is each image's own.
         let pass = Pass::frozen(params, Mode::Eval);
-        let gradient = discriminator.forward(&pass, &x).sum().backward().wrt(&x);
+        let labels = labels.map(|labels| &labels[part]);
+        let gradient = discriminator.forward(&pass, &x, labels).sum().backward().wrt(&x);
         Var::from(gradient).powi(2).sum_axes([1, 2, 3], false).sqrt().into_value().to_vec()
     };
     (0..n).step_by(64).flat_map(part).map(|slope| slope.f64()).collect()
@@ -290,7 +300,7 @@ mod tests {
     #[test]
     fn every_layer_of_both_nets_has_its_figures() {
         let (trainer, image) = trained();
-        let maps = trainer.discriminator.linear_maps(image);
+        let maps = trainer.discriminator().linear_maps(image);
         let layers: Vec<LayerFigures> =
             maps.iter().map(|map| LayerFigures::of(&trainer.discriminator_params, map).unwrap()).collect();
         assert_eq!(layers.len(), 8);
@@ -308,7 +318,7 @@ mod tests {
         let raw = trainer.discriminator_params.get("f.parametrizations.weight.original").unwrap();
         assert!((singular_values(&raw)[0] - layers[7].sigma).abs() > 0.1);
 
-        let maps = trainer.generator.linear_maps();
+        let maps = trainer.generator().linear_maps();
         let names: Vec<&str> = maps.iter().map(|map| map.name.as_str()).collect();
         assert_eq!(names, ["l", "d.0", "d.1", "d.2", "o"]);
         for map in &maps {
@@ -322,15 +332,15 @@ mod tests {
     #[test]
     fn slopes_are_those_of_difference_quotients_and_below_the_bound() {
         let (trainer, image) = trained();
-        let (d, params) = (&trainer.discriminator, &trainer.discriminator_params);
+        let (d, params) = (trainer.discriminator(), &trainer.discriminator_params);
         let mut rng = Rng::seed(2);
         // More than a part, and not a whole number of parts.
         let images: Tensor<f64> = rng.uniform([70, 3, 8, 8], -1.0, 1.0);
-        let found = slopes(d, params, &images);
+        let found = slopes(d, params, &images, None);
         assert_eq!(found.len(), 70);
         let logit = |x: &[f64]| {
             let x = Tensor::from_slice([1, 3, 8, 8], x).into();
-            d.forward(&Pass::frozen(params, Mode::Eval), &x).item()
+            d.forward(&Pass::frozen(params, Mode::Eval), &x, None).item()
         };
         let values = images.to_vec();
         let x = &values[69 * 192..];

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
-use crate::pictures::{Curves, Series, write_curves};
+use crate::config::{Config, Loss};
+use crate::pictures::{Curves, Series, median_filtered, write_curves};
 
 /// A directory that belongs to one run.
 #[derive(Debug)]
@@ -39,6 +39,10 @@ pub struct Losses {
     pub discriminator: f64,
     /// The generator's loss.
     pub generator: f64,
+    /// With the Wasserstein loss, what the critic says of the distance between real and generated images:
+    /// mean f(x) − mean f(G(z)), its negated loss without any penalty. That is K times the distance for a K-Lipschitz
+    /// critic at its optimum; clipping leaves K unknown, the gradient penalty brings it near 1.
+    pub estimate: Option<f64>,
 }
 
 /// How long training took.
@@ -53,18 +57,23 @@ pub struct TrainingTime {
 
 const HEADER: &str = "step,discriminator,generator";
 
+/// The header of a run with the Wasserstein loss.
+const WASSERSTEIN_HEADER: &str = "step,discriminator,generator,estimate";
+
 impl Losses {
     /// A line of `losses.csv`.
-    fn parse(line: &str) -> Option<Losses> {
-        let fields: Vec<&str> = line.split(',').collect();
-        let [step, discriminator, generator] = fields.try_into().ok()?;
-        Some(Losses {
-            step: step.parse().ok()?,
-            discriminator: discriminator.parse().ok()?,
-            generator: generator.parse().ok()?,
-        })
+    fn parse(line: &str, with_estimate: bool) -> Option<Losses> {
+        let mut fields = line.split(',');
+        let step = fields.next()?.parse().ok()?;
+        let mut number = || fields.next()?.parse::<f64>().ok();
+        let (discriminator, generator) = (number()?, number()?);
+        let estimate = if with_estimate { Some(number()?) } else { None };
+        fields.next().is_none().then_some(Losses { step, discriminator, generator, estimate })
     }
 }
+
+/// Steps that the running median of the critic's estimate looks at.
+const MEDIAN_WINDOW: usize = 101;
 
 impl RunDir {
     /// Makes a new directory: `out` if given, else the first free one of `runs/NAME`, `runs/NAME-2`, ….
@@ -185,27 +194,39 @@ impl RunDir {
     /// # Errors
     /// The file cannot be written.
     pub fn write_losses(&self, losses: &[Losses]) -> Result<()> {
-        let mut text = format!("{HEADER}\n");
+        let with_estimate = losses.first().is_some_and(|l| l.estimate.is_some());
+        let mut text = format!("{}\n", if with_estimate { WASSERSTEIN_HEADER } else { HEADER });
         for l in losses {
-            text += &format!("{},{},{}\n", l.step, l.discriminator, l.generator);
+            let estimate = l.estimate.map_or(String::new(), |estimate| format!(",{estimate}"));
+            text += &format!("{},{},{}{estimate}\n", l.step, l.discriminator, l.generator);
         }
         write_whole(&self.path.join("losses.csv"), text.as_bytes())
     }
 
-    /// Draws all losses.
+    /// Draws all losses; with the Wasserstein loss, the critic's estimate of the distance and its running median, as
+    /// the authors of WGAN do: the losses themselves go up and down with the critic's scale and tell nothing.
     ///
     /// # Errors
     /// The picture cannot be written.
-    pub fn draw_losses(&self, losses: &[Losses], title: &str) -> Result<()> {
-        let series = |value: fn(&Losses) -> f64| losses.iter().map(|l| (l.step as f64, value(l))).collect::<Vec<_>>();
-        let (d, g) = (series(|l| l.discriminator), series(|l| l.generator));
-        let curves = Curves {
-            title,
-            x_label: "generator updates",
-            y_label: "loss",
-            series: &[Series { name: "discriminator", points: &d }, Series { name: "generator", points: &g }],
+    pub fn draw_losses(&self, losses: &[Losses], config: &Config, title: &str) -> Result<()> {
+        let series = |value: &dyn Fn(&Losses) -> f64| -> Vec<(f64, f64)> {
+            losses.iter().map(|l| (l.step as f64, value(l))).collect()
         };
-        write_curves(&self.curves(), &curves)
+        let (first, second, names, y_label) = if config.loss == Loss::Wasserstein {
+            let raw = series(&|l| l.estimate.unwrap_or(f64::NAN));
+            let median = median_filtered(&raw, MEDIAN_WINDOW);
+            let label = match config.gp_lambda {
+                Some(_) => "critic's estimate of W = its negated loss, without the penalty",
+                None => "critic's estimate of K·W, K unknown = its negated loss",
+            };
+            (raw, median, ["estimate".to_string(), format!("median of {MEDIAN_WINDOW} steps")], label)
+        } else {
+            let names = ["discriminator".to_string(), "generator".to_string()];
+            (series(&|l| l.discriminator), series(&|l| l.generator), names, "loss")
+        };
+        let [one, two] = &names;
+        let series = &[Series { name: one, points: &first }, Series { name: two, points: &second }];
+        write_curves(&self.curves(), &Curves { title, x_label: "generator updates", y_label, series })
     }
 
     /// The losses up to `last`; what a killed run wrote after its last checkpoint will be computed again.
@@ -217,12 +238,13 @@ impl RunDir {
         let text = fs::read_to_string(&file).with_context(|| format!("{}: cannot read", file.display()))?;
         let mut lines = text.lines();
         let header = lines.next().unwrap_or_default();
-        ensure!(header == HEADER, "{}, line 1: found {header:?}, expected {HEADER:?}", file.display());
+        let known = [HEADER, WASSERSTEIN_HEADER].contains(&header);
+        ensure!(known, "{}, line 1: found {header:?}, expected {HEADER:?}", file.display());
         let mut losses = Vec::new();
         for (line, number) in lines.zip(2..) {
-            let parsed = Losses::parse(line);
+            let parsed = Losses::parse(line, header == WASSERSTEIN_HEADER);
             losses.push(parsed.with_context(|| {
-                format!("{}, line {number}: found {line:?}, expected three numbers: {HEADER}", file.display())
+                format!("{}, line {number}: found {line:?}, expected numbers: {header}", file.display())
             })?);
         }
         losses.retain(|l| l.step <= last);

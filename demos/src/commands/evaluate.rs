@@ -3,19 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::say;
-use super::train::open_data;
+use super::train::{check_data, open_data};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::metrics::{Classifier, Evaluation, Evaluator, Figures, History, Settings, sample_size};
 use crate::run_dir::RunDir;
 use crate::train::Trainer;
 use crate::usage::human_seconds;
+
+/// Where the classifiers are if nothing else is said.
+pub(super) const CACHE: &str = "runs/classifiers";
 
 /// What to evaluate.
 #[derive(Debug, Args)]
@@ -29,7 +32,7 @@ pub struct Evaluate {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// The directory of the classifiers, which are trained once for each set
-    #[arg(long, default_value = "runs/classifiers", value_name = "DIR")]
+    #[arg(long, default_value = CACHE, value_name = "DIR")]
     cache: PathBuf,
     /// Print one line of JSON: the last evaluation of the run and the best one
     #[arg(long)]
@@ -42,8 +45,7 @@ impl Evaluate {
         let (dir, config) = RunDir::open(&self.run)?;
         let trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
         let set = open_set(&config)?;
-        let (expected, found) = (trainer.image_shape(), set.shape());
-        ensure!(found == expected, "{}: images are {found}; expected {expected} as in the checkpoint", set.name());
+        check_data(&trainer, &*set)?;
         let evaluator = open_evaluator(&*set, self.n, self.seed, &self.cache, !self.json)?;
         let stages = Stages::new(2, "generating images");
         let images = trainer.sample(evaluator.n(), evaluator.seed());

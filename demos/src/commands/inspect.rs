@@ -10,12 +10,12 @@ use wengert::Tensor;
 use wengert::nn::Params;
 
 use super::say;
-use super::train::open_data;
+use super::train::{check_data, open_data};
 use crate::data::Dataset;
 use crate::gammas::gammas;
 use crate::inspect::{Inspection, LayerFigures, NetFigures, Product, Steepest, slopes};
 use crate::models::LinearMap;
-use crate::pictures::{Panel, Spectrum, write_spectra};
+use crate::pictures::{AttentionMap, Panel, Spectrum, write_attention, write_spectra};
 use crate::report;
 use crate::run_dir::{RunDir, write_whole};
 use crate::train::Trainer;
@@ -50,6 +50,7 @@ impl Inspect {
         write_whole(&folder.join("inspect.json"), json.as_bytes())?;
         let picture = folder.join("singular-values.png");
         draw(&picture, &found)?;
+        draw_attention(&folder.join("attention.png"), &trainer, self.seed)?;
         report::write(&dir)?;
         if self.json {
             say(json);
@@ -62,13 +63,8 @@ impl Inspect {
 
     fn inspect(&self, trainer: &Trainer<f32>, data: &dyn Dataset) -> Result<Inspection> {
         let shape = trainer.image_shape();
-        ensure!(
-            data.shape() == shape,
-            "{}: images are {}; expected {shape} as in the checkpoint",
-            data.name(),
-            data.shape()
-        );
-        let (d, g) = (trainer.discriminator.linear_maps(shape), trainer.generator.linear_maps());
+        check_data(trainer, data)?;
+        let (d, g) = (trainer.discriminator().linear_maps(shape), trainer.generator().linear_maps());
         let style =
             ProgressStyle::with_template("{bar:10} layer {pos} of {len}, {eta} left").expect("a sound template");
         let bar = ProgressBar::new((d.len() + g.len()) as u64).with_style(style);
@@ -77,14 +73,19 @@ impl Inspect {
             maps.iter().map(look).collect()
         };
         let discriminator = figures(&trainer.discriminator_params, &d)?;
+        let product = trainer.discriminator().is_chain().then(|| Product::of(&discriminator));
         let generator = figures(&trainer.generator_params, &g)?;
         bar.finish_and_clear();
         let count = data.size().unwrap_or(u64::MAX).min(self.n as u64) as usize;
         let mut real = vec![0.0; count * shape.numel()];
-        data.batch(&(0..count as u64).collect::<Vec<_>>(), &mut real, &mut vec![0; count]);
-        let steepest = |images: &[f32]| {
+        let mut labels = vec![0; count];
+        data.batch(&(0..count as u64).collect::<Vec<_>>(), &mut real, &mut labels);
+        let steepest = |images: &[f32], class: &dyn Fn(usize) -> usize| {
             let images = Tensor::from_slice([count, shape.height, shape.width, shape.channels], images);
-            let slopes = slopes(&trainer.discriminator, &trainer.discriminator_params, &images.permute([0, 3, 1, 2]));
+            let images = images.permute([0, 3, 1, 2]);
+            let labels: Option<Vec<usize>> = trainer.classes().map(|_| (0..count).map(class).collect());
+            let (d, params) = (trainer.discriminator(), &trainer.discriminator_params);
+            let slopes = slopes(d, params, &images, labels.as_deref());
             let finite = slopes.iter().all(|slope| slope.is_finite());
             ensure!(finite, "the discriminator's gradient is not finite; training has diverged");
             Ok(slopes.into_iter().fold(0.0, f64::max))
@@ -92,8 +93,11 @@ impl Inspect {
         Ok(Inspection {
             step: trainer.step(),
             images: count,
-            steepest: Steepest { real: steepest(&real)?, generated: steepest(&trainer.sample(count, self.seed))? },
-            discriminator: NetFigures { product: Some(Product::of(&discriminator)), layers: discriminator },
+            steepest: Steepest {
+                real: steepest(&real, &|i| labels[i].into())?,
+                generated: steepest(&trainer.sample(count, self.seed), &|i| trainer.class_in_turn(i))?,
+            },
+            discriminator: NetFigures { product, layers: discriminator },
             generator: NetFigures { product: None, layers: generator },
             gammas: gammas(&trainer.nets()),
         })
@@ -110,6 +114,29 @@ fn draw(path: &Path, found: &Inspection) -> Result<()> {
     });
     let panels = nets.each_ref().map(|(title, spectra)| Panel { title, spectra });
     write_spectra(path, &panels)
+}
+
+/// Images whose attention is drawn.
+const ATTENTIVE: usize = 4;
+
+/// Where five positions of the generator's maps look, in a few of its images; nothing for nets without attention.
+fn draw_attention(path: &Path, trainer: &Trainer<f32>, seed: u64) -> Result<()> {
+    let Some((images, maps)) = trainer.attend(ATTENTIVE, seed) else { return Ok(()) };
+    let shape = trainer.image_shape();
+    let [rows, columns] = [shape.height / 2, shape.width / 2];
+    let maps: Vec<AttentionMap> = images
+        .chunks_exact(shape.numel())
+        .zip(maps.chunks_exact(maps.len() / ATTENTIVE))
+        .map(|(image, weights)| AttentionMap {
+            image,
+            shape,
+            weights,
+            queries: [rows, columns],
+            keys: [rows / 2, columns / 2],
+        })
+        .collect();
+    let at = |[row, column]: [usize; 2]| [row * rows / 4, column * columns / 4];
+    write_attention(path, &maps, &[[2, 2], [1, 1], [1, 3], [3, 1], [3, 3]].map(at))
 }
 
 /// The table of the layers, and what is known of the Lipschitz constant.

@@ -34,7 +34,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train a GAN and write pictures, curves and checkpoints into a run directory
-    Train(train::Train),
+    Train(Box<train::Train>),
     /// Go on with a run that was interrupted
     Resume(train::Resume),
     /// Draw images with the generator of a run

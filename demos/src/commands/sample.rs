@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use super::say;
@@ -25,6 +25,9 @@ pub struct Sample {
     /// Determines the noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// The class to draw, from 0; for conditional runs, which draw all of them in turn otherwise
+    #[arg(long, value_name = "K")]
+    class: Option<usize>,
     /// The picture to write
     #[arg(long, default_value = "samples.png", value_name = "FILE.png")]
     out: PathBuf,
@@ -43,11 +46,20 @@ impl Sample {
         ensure!(is_png, "--out is {}; expected the name of a file that ends in .png", self.out.display());
         let (dir, config) = RunDir::open(&self.run)?;
         let trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
+        if let Some(class) = self.class {
+            let run = self.run.display();
+            let classes =
+                trainer.classes().with_context(|| format!("--class: {run} is not conditional, it knows no classes"))?;
+            ensure!(class < classes, "--class is {class}; expected 0 to {}, the classes of {run}", classes - 1);
+        }
+        let class = |i| self.class.unwrap_or_else(|| trainer.class_in_turn(i));
         let (images, columns, what) = match self.interpolate {
-            Some(rows) => (trainer.interpolate(rows, COLUMNS, self.seed), COLUMNS, format!("{rows} interpolations")),
+            Some(rows) => {
+                (trainer.interpolate(rows, COLUMNS, self.seed, class), COLUMNS, format!("{rows} interpolations"))
+            }
             None => {
                 let columns = (self.n as f64).sqrt().ceil() as usize;
-                (trainer.sample(self.n, self.seed), columns, format!("{} images", self.n))
+                (trainer.sample_classes(self.n, self.seed, class), columns, format!("{} images", self.n))
             }
         };
         let title = format!("{what} from {}, step {}", self.run.display(), trainer.step());

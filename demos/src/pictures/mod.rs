@@ -6,6 +6,7 @@ mod attention;
 mod chart;
 mod curves;
 mod grid;
+mod median;
 mod plane;
 mod reduce;
 mod spectra;
@@ -15,6 +16,7 @@ pub use attention::{AttentionMap, write_attention};
 pub use chart::{Chart, Line, Mark, write_charts};
 pub use curves::{Curves, Series, write_curves};
 pub use grid::{Grid, write_grid};
+pub use median::median_filtered;
 pub use plane::{Plane, draw_plane, write_plane};
 pub use spectra::{Panel, Spectrum, write_spectra};
 

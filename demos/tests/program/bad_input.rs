@@ -6,7 +6,7 @@ use super::{command, gan, output, succeed, tiny, tree, write_idx};
 
 /// The program must fail with one message that has all these parts, and must not touch a file.
 #[track_caller]
-fn refuses(dir: &Path, args: &str, parts: &[&str]) {
+pub(super) fn refuses(dir: &Path, args: &str, parts: &[&str]) {
     let before = tree(dir);
     let output = gan(dir, args);
     assert!(output.code.is_some_and(|code| code != 0), "{args}: code {:?}, {}", output.code, output.stdout);
@@ -33,7 +33,10 @@ fn flags_of_train() {
         ("--sample-every", "0", &["--sample-every is 0; expected 1 to "]),
         ("--checkpoint-every", "0", &["--checkpoint-every is 0; expected 1 to "]),
         ("--data", "foo", &["'foo'", "--data", "possible values: digits, fashion-mnist, mnist"]),
-        ("--loss", "foo", &["'foo'", "--loss", "possible values: hinge, standard"]),
+        ("--size", "0 4 20 257 264", &["--size is ", "expected a multiple of 8, from 8 to 256"]),
+        ("--ema", "-1 1 nan", &["--ema is ", "expected at least 0 and below 1"]),
+        ("--lr-d", "0 -1 nan inf", &["--lr-d is ", "expected a number above 0"]),
+        ("--loss", "foo", &["'foo'", "--loss", "possible values: hinge, standard, saturating, wasserstein"]),
         ("--batch", "-1 1.5 x 99999999999999999999999", &["--batch", "invalid"]),
         ("--seed", "-1 x 18446744073709551616", &["--seed", "invalid"]),
         ("--lr", "x", &["--lr", "'x'"]),
@@ -43,7 +46,7 @@ fn flags_of_train() {
             refuses(dir.path(), &tiny(&format!("{flag} {value}")), parts);
         }
     }
-    refuses(dir.path(), "train gan", &["'gan'", "<METHOD>", "sngan"]);
+    refuses(dir.path(), "train biggan", &["'biggan'", "METHOD", "gan, wgan, wgan-gp, sngan, sn-reg, sagan"]);
     refuses(dir.path(), "train", &["<METHOD>"]);
     refuses(dir.path(), "fly", &["'fly'"]);
     // What only a larger machine could hold. (Where the system does not say what is free, nothing is refused.)

@@ -6,6 +6,7 @@ mod data;
 mod evaluation;
 mod help;
 mod interruption;
+mod methods;
 mod output;
 mod pictures;
 mod plane;
