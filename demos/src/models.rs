@@ -191,3 +191,56 @@ fn memory_estimate(config: &Config, image: ImageShape) -> u64 {
     let maps = batch * (2.0 * passes * (d_maps + 2.0 * attention) + 3.0 * g_maps);
     ((maps + 4.0 * (d_weights + g_weights)) * 4.0) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Method;
+
+    /// The names of linear maps with the side of the maps that they take; dense layers have none.
+    fn sides(maps: &[LinearMap]) -> String {
+        let side = |map: &LinearMap| match map.kind {
+            MapKind::Dense => map.name.clone(),
+            MapKind::Conv2d { input: [rows, columns], .. }
+            | MapKind::ConvTranspose2d { input: [rows, columns], .. } => {
+                assert_eq!(rows, columns);
+                format!("{} {rows}", map.name)
+            }
+        };
+        maps.iter().map(side).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn linear_maps_are_those_of_every_net_with_the_sides_that_they_meet() {
+        let image = ImageShape { channels: 3, height: 32, width: 32 };
+        for (method, chain, expected_g, expected_d) in [
+            (
+                Method::Sngan,
+                true,
+                "l, d.0 4, d.1 8, d.2 16, o 32",
+                "c.0 32, c.1 32, c.2 16, c.3 16, c.4 8, c.5 8, c.6 4, f",
+            ),
+            (Method::WganGp, true, "l, d.0 4, d.1 8, d.2 16", "c.0 32, c.1 16, c.2 8, f"),
+            (Method::Wgan, false, "l, d.0 4, d.1 8, d.2 16", "c.0 32, c.1 16, c.2 8, f"),
+            (
+                Method::Sagan,
+                false,
+                "l, d.0 4, d.1 8, a.g 16, a.f 16, a.h 16, a.v 16, d.2 16, o 32",
+                "c.0 32, c.1 32, c.2 16, a.g 16, a.f 16, a.h 16, a.v 16, c.3 16, c.4 8, c.5 8, c.6 4, f",
+            ),
+        ] {
+            let config = Config { width: 0.05, z_dim: 4, ..Config::recipe(method) };
+            let (mut g, mut d, rng) = (Params::<f32>::new(), Params::<f32>::new(), &mut Rng::seed(0));
+            let generator = Generator::new(&mut g, &config, image, 0, rng);
+            let discriminator = Discriminator::new(&mut d, &config, image, 0, rng);
+            assert_eq!(sides(&generator.linear_maps()), expected_g, "{method:?}");
+            assert_eq!(sides(&discriminator.linear_maps(image)), expected_d, "{method:?}");
+            assert_eq!(discriminator.is_chain(), chain, "{method:?}");
+            // No weight is left out.
+            for (params, maps) in [(&g, generator.linear_maps()), (&d, discriminator.linear_maps(image))] {
+                let weights = params.parameters().filter(|(_, _, value)| value.rank() > 1).count();
+                assert_eq!(weights, maps.len(), "{method:?}");
+            }
+        }
+    }
+}

@@ -31,6 +31,7 @@ fn flags_of_train() {
         ("--threads", "0 1025", &["--threads is ", "expected 1 to 1024"]),
         ("--z-dim", "0 65537", &["--z-dim is ", "expected 1 to 65536"]),
         ("--sample-every", "0", &["--sample-every is 0; expected 1 to "]),
+        ("--evaluate-every", "0", &["--evaluate-every is 0; expected 1 to "]),
         ("--checkpoint-every", "0", &["--checkpoint-every is 0; expected 1 to "]),
         ("--data", "foo", &["'foo'", "--data", "possible values: digits, fashion-mnist, mnist"]),
         ("--size", "0 4 20 257 264", &["--size is ", "expected a multiple of 8, from 8 to 256"]),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use wengert_demos::data::{Split, read_idx};
 use wengert_demos::metrics::{Classifier, Settings};
 
-use super::{gan, succeed, tiny, tree, write_idx};
+use super::{edit, gan, succeed, tiny, tree, write_idx};
 
 /// A run of two steps on a set of small images, and a classifier in the cache that has learnt next to nothing: the
 /// real one takes a minute.
@@ -62,6 +62,36 @@ fn figures_of_a_run() {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
     assert!(text.contains("best so far") && text.contains("run/evaluation.json"), "{text}");
+}
+
+#[test]
+fn a_run_is_evaluated_as_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path());
+    std::fs::create_dir(dir.path().join("runs")).unwrap();
+    std::fs::rename(dir.path().join("cache"), dir.path().join("runs/classifiers")).unwrap();
+    let flags = tiny("--data mnist --data-dir set --steps 5 --evaluate-every 2 --out going") + " --tensorboard";
+    succeed(dir.path(), &flags);
+    let read = || -> Value {
+        serde_json::from_slice(&std::fs::read(dir.path().join("going/evaluation.json")).unwrap()).unwrap()
+    };
+    let steps = |found: &Value| -> Vec<u64> {
+        let all = found["evaluations"].as_array().unwrap();
+        all.iter().map(|evaluation| evaluation["step"].as_u64().unwrap()).collect()
+    };
+    let going = read();
+    assert_eq!(steps(&going), [2, 4]);
+    let events = dir.path().join("going/tensorboard").read_dir().unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(events).unwrap();
+    let tag = b"evaluation/frechet";
+    assert_eq!(bytes.windows(tag.len()).filter(|part| part == tag).count(), 2);
+    // The same figures as `gan evaluate` finds of the checkpoint at that step; evaluating leaves training alone.
+    succeed(dir.path(), &tiny("--data mnist --data-dir set --steps 4 --out short"));
+    let said = json(&succeed(dir.path(), "evaluate short --json"));
+    assert_eq!(said["last"], going["evaluations"][1]);
+    edit(&dir.path().join("going/config.toml"), "steps = 5", "steps = 6");
+    succeed(dir.path(), "resume going");
+    assert_eq!(steps(&read()), [2, 4, 6]);
 }
 
 #[test]

@@ -59,6 +59,8 @@ fn help_mentions_every_flag_and_default() {
             ("--seed <SEED>", "[default: 0]"),
             ("--sample-every <STEPS>", "[default: 100]"),
             ("--checkpoint-every <STEPS>", "[default: 500]"),
+            ("--evaluate-every <STEPS>", "[default: none]"),
+            ("--skip-corrupt", "(folder)"),
             ("--force", ""),
             ("--tensorboard", ""),
             ("--out <DIR>", "[default: the first free one of runs/METHOD-DATA"),

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::bad_input::refuses;
-use super::{edit, png_size, succeed, tiny, tree, write_idx};
+use super::{edit, gan, png_size, succeed, tiny, tree, write_idx};
+use wengert_demos::inspect::Inspection;
 
 /// The arguments of [`tiny`] with another method.
 fn tiny_of(method: &str, changes: &str) -> String {
@@ -28,6 +29,59 @@ fn every_method_goes_on_to_the_same_bits_at_any_number_of_threads() {
         assert!(succeed(dir.path(), "sample whole --n 4").contains("step 6"));
         assert_eq!(png_size(&dir.path().join("samples.png")), (131, 131));
     }
+}
+
+#[test]
+fn every_method_can_be_looked_into() {
+    let dir = tempfile::tempdir().unwrap();
+    for (method, layers, product) in [
+        ("gan", [8, 5], true),
+        ("wgan --warm-up false", [4, 4], false),
+        ("wgan-gp", [4, 4], true),
+        ("sn-reg", [8, 5], true),
+        ("sagan", [12, 9], false),
+        ("sagan --conditional", [12, 9], false),
+    ] {
+        let run = method.replace(' ', "");
+        succeed(dir.path(), &tiny_of(method, &format!("--steps 1 --n-dis 1 --out {run}")));
+        let json = succeed(dir.path(), &format!("inspect {run} --n 3 --json"));
+        let found: Inspection = serde_json::from_str(&json).unwrap();
+        assert_eq!([found.discriminator.layers.len(), found.generator.layers.len()], layers, "{method}");
+        assert_eq!(found.discriminator.product.is_some(), product, "{method}");
+        if let Some(product) = found.discriminator.product {
+            assert!(found.steepest.real <= product.norm && found.steepest.generated <= product.norm, "{method}");
+        }
+        // Attention: four images with five points each.
+        let picture = dir.path().join(&run).join("inspect/attention.png");
+        assert_eq!(picture.exists(), method.starts_with("sagan"), "{method}");
+        if picture.exists() {
+            assert_eq!(png_size(&picture), (6 * 132 + 4, 4 * 132 + 4));
+            assert_eq!(found.gammas.len(), 2, "{:?}", found.gammas);
+        }
+        succeed(dir.path(), &format!("sample {run} --interpolate 2"));
+    }
+}
+
+#[test]
+fn every_drawn_set_trains_and_others_say_what_they_need() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--data shapes --steps 1 --out shapes"));
+    for name in ["cifar-10", "svhn", "stl-10", "stl-10-unlabelled", "folder"] {
+        let needs = format!("--data {name} needs --data-dir DIR");
+        refuses(dir.path(), &tiny(&format!("--data {name}")), &[&needs]);
+        let flags = format!("--data {name} --data-dir shapes/samples --steps 1 --out new");
+        if name != "folder" {
+            refuses(dir.path(), &tiny(&flags), &["shapes/samples"]);
+        }
+    }
+    // A folder of pictures, here of grids, with one that is none.
+    std::fs::write(dir.path().join("shapes/samples/bad.png"), "no picture").unwrap();
+    let flags = "--data folder --data-dir shapes/samples --size 16 --steps 1 --out folder";
+    refuses(dir.path(), &tiny(flags), &["bad.png"]);
+    let output = gan(dir.path(), &(tiny(flags) + " --skip-corrupt"));
+    assert!(output.code == Some(0) && output.stderr.contains("bad.png"), "{}", output.stderr);
+    assert_eq!(png_size(&dir.path().join("folder/samples/step-000001.png")), (8 * 33 + 1, 8 * 33 + 1));
+    refuses(dir.path(), &(tiny("") + " --skip-corrupt"), &["--skip-corrupt does not go with --data digits"]);
 }
 
 #[test]
