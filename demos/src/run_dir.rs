@@ -9,6 +9,7 @@
 //! time.json                how long training took
 //! animation.png            the samples as an animation, once training has ended
 //! report.html              all of this on one page, once training has ended
+//! evaluation.json          the figures of `gan evaluate`
 //! inspect/                 what `gan inspect` finds
 //! tensorboard/             event files, with --tensorboard
 //! ```
