@@ -150,8 +150,8 @@ mod tests {
         // A chequerboard is grey from afar, but for what its corners hold; one channel does not see the other.
         let board: Vec<u8> = (0..64).flat_map(|i| [if (i / 8 + i % 8) % 2 == 0 { 0 } else { 200 }, 7]).collect();
         assert_eq!(resized(2, [8, 8], &board, 2), [99, 7, 101, 7, 101, 7, 99, 7]);
-        // Weights 3/8, 3/8, 1/8 of the three pixels within reach at the edge, and their sum.
-        assert_eq!(resized(1, [1, 4], &[70, 0, 0, 0], 2)[..2], [30, 10]);
+        // Three pixels are within reach of each new one, at 1/2, 1/2 and 3/2 old pixels: weights 3/7, 3/7 and 1/7.
+        assert_eq!(resized(1, [1, 4], &[70, 70, 0, 0], 2)[..2], [60, 10]);
     }
 
     #[test]
