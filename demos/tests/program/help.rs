@@ -10,7 +10,7 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
     let help = succeed(Path::new("."), &format!("{command} --help"));
     let mut entries = vec![String::new()];
     for line in help.lines() {
-        if ["--", "<", "["].iter().any(|start| line.trim_start().starts_with(start)) {
+        if ["--", "<", "[METHOD]"].iter().any(|start| line.trim_start().starts_with(start)) {
             entries.push(String::new());
         }
         *entries.last_mut().unwrap() += line;
