@@ -55,13 +55,13 @@ struct Node<T: Element> {
 /// [`Backward::give`]. It must be written in differentiable operations on `Var`s if higher derivatives are to be right.
 /// Closures are rules; a type of one's own can be one as well.
 pub trait Rule<T: Element> {
-    /// Gives the gradient of each input.
-    fn backward(&self, grad: &Var<T>, back: &mut Backward<T>);
+    /// Gives the gradient of each input, from that of the output; nobody else needs the latter any more.
+    fn backward(&self, grad: Var<T>, back: &mut Backward<T>);
 }
 
 impl<T: Element, F: Fn(&Var<T>, &mut Backward<T>)> Rule<T> for F {
-    fn backward(&self, grad: &Var<T>, back: &mut Backward<T>) {
-        self(grad, back)
+    fn backward(&self, grad: Var<T>, back: &mut Backward<T>) {
+        self(&grad, back)
     }
 }
 
@@ -203,7 +203,7 @@ impl<T: Element> Var<T> {
                     shapes: &shapes,
                     grads: &mut grads,
                 };
-                rule.backward(&grad, &mut back);
+                rule.backward(grad, &mut back);
             }
         }
         Gradients { tape: tape.clone(), is_leaf, grads }
@@ -262,7 +262,7 @@ impl<T: Element> Var<T> {
                     shapes: &shapes,
                     grads: &mut grads,
                 };
-                rule.backward(&grad, &mut back);
+                rule.backward(grad, &mut back);
             }
         }
         let of = |x: &&Var<T>| grads.get(x.id()? as usize)?.clone();

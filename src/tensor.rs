@@ -276,13 +276,19 @@ impl<T: Element> Tensor<T> {
 
     /// Adds `other`, in place where nobody else holds this memory: gradients add up so.
     pub(crate) fn add_assign(&mut self, other: &Tensor<T>) {
+        self.zip_assign(other, |a, b| a + b);
+    }
+
+    /// `f(a, b)` of every pair of elements, `other` being repeated to this shape; in place where nobody else holds this
+    /// memory.
+    pub(crate) fn zip_assign(&mut self, other: &Tensor<T>, f: impl Fn(T, T) -> T + Sync + Copy) {
         let in_place = self.shape == other.shape && self.shape.is_dense(&self.strides);
         match Arc::get_mut(&mut self.buffer).filter(|_| in_place) {
             Some(out) => {
                 let nest = Nest::new(&self.shape, &self.strides, [&other.strides]);
-                map::update(&mut out[..self.shape.size()], &nest, &other.buffer, |y, x| y + x);
+                map::update(&mut out[..self.shape.size()], &nest, &other.buffer, f);
             }
-            None => *self = self.zip(other, self.shape, |a, b| a + b),
+            None => *self = self.zip(other, self.shape, f),
         }
     }
 

@@ -22,7 +22,7 @@ pub mod optim;
 pub mod pool;
 pub mod reduce;
 mod shared;
-mod simd;
+pub mod simd;
 pub mod softmax;
 pub mod spectral;
 

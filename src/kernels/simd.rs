@@ -101,6 +101,28 @@ pub fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
     }
 }
 
+/// `rounds` times 16 multiply-adds of whole vectors that do not wait for each other, and how many floating-point operations
+/// these were: what a machine computes at most, for measurements.
+pub fn multiply_adds(level: Level, rounds: usize) -> u64 {
+    struct MultiplyAdds(usize);
+    impl Kernel for MultiplyAdds {
+        type Output = u64;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> u64 {
+            let (factor, mut sums) = (simd.splat(0.999), [simd.splat(1.0); 16]);
+            for _ in 0..self.0 {
+                for sum in &mut sums {
+                    *sum = simd.mul_add(*sum, factor, factor);
+                }
+            }
+            std::hint::black_box(sums);
+            (self.0 * 16 * S::LANES * 2) as u64
+        }
+    }
+    run(level, MultiplyAdds(rounds))
+}
+
 /// Arrays for any machine.
 #[derive(Clone, Copy)]
 struct Plain;

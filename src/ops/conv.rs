@@ -8,10 +8,9 @@
 //! Maps are (N, C, H, W), in memory channels-last. Weights are (K, C/groups, R, S), in memory R, S, C, K: both have
 //! the channels innermost, where the kernels vectorise. What lies otherwise is copied.
 
-use super::elementwise::Gate;
 use crate::kernels::conv::{self, ConvShape, Epilogue};
 use crate::kernels::{Buffer, norm};
-use crate::{Backward, Element, Shape, Tensor, Var};
+use crate::{Backward, Element, Rule, Saved, Shape, Tensor, Var};
 
 /// How a convolution's kernel moves over the map, per axis (height, width).
 ///
@@ -93,12 +92,7 @@ impl<T: Element> Var<T> {
         let shape = self.forward_geometry("conv2d_leaky_relu", weight, bias, options);
         let value = self.convolved(weight, bias, shape, slope);
         let (x, w, y) = (self.saved_for(weight), weight.saved_for(self), value.clone());
-        let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
-            let grad = &grad.gate(&y, Gate::Positive { slope });
-            back.give(0, |back| grad.convolve_transposed(&back.var(&w), None, shape));
-            back.give(1, |back| back.var(&x).correlate(grad, shape));
-            give_bias(grad, back);
-        };
+        let rule = LeakyConvolution { x, w, y, slope, shape };
         match bias {
             None => Var::record("conv2d_leaky_relu", &[self, weight], value, rule),
             Some(bias) => Var::record("conv2d_leaky_relu", &[self, weight, bias], value, rule),
@@ -252,6 +246,24 @@ impl<T: Element> Var<T> {
             back.give(0, |back| back.var(&y).convolve_transposed(grad, None, shape));
             back.give(1, |back| back.var(&x).convolve(grad, None, shape));
         })
+    }
+}
+
+/// The rule of [`Var::conv2d_leaky_relu`], which has the gradient for itself and changes it in place.
+struct LeakyConvolution<T: Element> {
+    x: Saved<T>,
+    w: Saved<T>,
+    y: Tensor<T>,
+    slope: f64,
+    shape: ConvShape,
+}
+
+impl<T: Element> Rule<T> for LeakyConvolution<T> {
+    fn backward(&self, grad: Var<T>, back: &mut Backward<T>) {
+        let grad = &grad.into_leaky_gradient(&self.y, self.slope, back);
+        back.give(0, |back| grad.convolve_transposed(&back.var(&self.w), None, self.shape));
+        back.give(1, |back| back.var(&self.x).correlate(grad, self.shape));
+        give_bias(grad, back);
     }
 }
 

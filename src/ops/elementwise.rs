@@ -165,6 +165,16 @@ impl<T: Element> Var<T> {
         self.through_input("clamp", f, move |grad, x| grad.gate(x.value(), Gate::Between { min, max }))
     }
 
+    /// A gradient, let through whole where `by` > 0 and times a slope elsewhere; in place if the walk records nothing.
+    pub(super) fn into_leaky_gradient(mut self, by: &Tensor<T>, slope: f64, back: &Backward<T>) -> Var<T> {
+        if back.records() {
+            return self.gate(by, Gate::Positive { slope });
+        }
+        let slope = T::of(slope);
+        self.value.zip_assign(by, move |x, by| if by > T::zero() { x } else { slope * x });
+        self
+    }
+
     /// y = x ⊙ m(by), the factor m being a [`Gate`] that is locally constant, so that x̄ = ȳ ⊙ m(by) and no gradient
     /// goes to `by`: the rule of every piecewise linear function, and its own rule.
     #[track_caller]

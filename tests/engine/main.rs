@@ -1,6 +1,7 @@
 //! The engine part by part. One program, since what is generic is compiled anew for each program of tests.
 
 mod edges;
+mod fused;
 mod gradcheck;
 mod index;
 mod loss;

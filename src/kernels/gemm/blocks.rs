@@ -156,3 +156,90 @@ impl Product {
 
 /// How far ahead A is fetched: four blocks.
 const AHEAD: usize = 4 * ROWS * LANES;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Level;
+    use crate::kernels::matmul::tests::noise;
+    use crate::kernels::simd::{self, Kernel};
+
+    struct Run<'a>(Product, &'a [f32], &'a [f32], &'a mut [f32]);
+
+    impl Kernel for Run<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            self.0.run(simd, self.1, self.2, self.3);
+        }
+    }
+
+    /// Element by element in f64, with a bound by the sizes of the terms; what no tile covers must stay as it was.
+    fn check(level: Level, product: Product) {
+        let Product { order, terms, tiles, vectors, term_step, a_steps, c_steps, accumulate } = product;
+        let depth = product.depth();
+        let (a, b) = (noise::<f32>(4096, 1), noise::<f32>(terms * depth * COLUMNS, 2));
+        let before = noise::<f32>(8192, 3);
+        let mut c = before.clone();
+        simd::run(level, Run(product, &a, &b, &mut c));
+        let mut covered = vec![false; c.len()];
+        for tile in 0..tiles[0] * tiles[1] {
+            let offset = |steps: [usize; 2]| tile / tiles[1] * steps[0] + tile % tiles[1] * steps[1];
+            for i in 0..ROWS {
+                for j in 0..vectors * LANES {
+                    let at = offset(c_steps) + i * COLUMNS + j;
+                    let (mut want, mut size) =
+                        if accumulate { (before[at] as f64, before[at].abs() as f64) } else { (0.0, 0.0) };
+                    for p in 0..terms * depth {
+                        let [row, column] = if order == Order::RowMajor { [LANES, 1] } else { [1, LANES] };
+                        let a = a[offset(a_steps) + p / depth * term_step + i * row + p % depth * column] as f64;
+                        let term = a * b[p * COLUMNS + j] as f64;
+                        want += term;
+                        size += term.abs();
+                    }
+                    let error = (c[at] as f64 - want).abs();
+                    assert!(error <= 1e-6 * size, "{level:?} {product:?} tile {tile} ({i}, {j}): {} not {want}", c[at]);
+                    covered[at] = true;
+                }
+            }
+        }
+        let untouched = covered.iter().zip(c.iter().zip(&before)).all(|(&covered, (c, before))| covered || c == before);
+        assert!(untouched, "{level:?} {product:?} wrote outside its tiles");
+    }
+
+    #[test]
+    fn blocks_agree_with_the_definition() {
+        for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
+            for order in [Order::RowMajor, Order::ColumnMajor] {
+                for (terms, tiles) in [(1, [1, 1]), (3, [1, 5]), (8, [2, 2]), (2, [0, 3])] {
+                    for vectors in [1, 2] {
+                        for accumulate in [false, true] {
+                            let (term_step, a_steps, c_steps) = (144, [1100, 8], [2064, 272]);
+                            check(
+                                level,
+                                Product { order, terms, tiles, vectors, term_step, a_steps, c_steps, accumulate },
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic = "with 1000 · 512 → 512"]
+    fn blocks_that_do_not_fit_are_refused() {
+        let product = Product {
+            order: Order::RowMajor,
+            terms: 1,
+            tiles: [1, 2],
+            vectors: 2,
+            term_step: 0,
+            a_steps: [0, 873],
+            c_steps: [0, 256],
+            accumulate: false,
+        };
+        simd::run(Level::current(), Run(product, &[0.0; 1000], &[0.0; 512], &mut [0.0; 512]));
+    }
+}

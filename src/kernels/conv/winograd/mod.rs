@@ -75,7 +75,7 @@ const DEPTH: usize = 8;
 const FEW: usize = 512;
 
 /// Tiles that a product of the weight gradient sums over at a time.
-const GRAD_TILES: usize = 128;
+const GRAD_TILES: usize = 64;
 
 /// Sets of 16 channels whose weight gradient a task computes.
 const GRAD_SETS: usize = 4;

@@ -1,4 +1,6 @@
-//! `gan bench`: the speed of the training step.
+//! `gan bench`: the speed of the training step, and of its convolutions.
+
+mod layers;
 
 use std::time::Instant;
 
@@ -20,6 +22,8 @@ pub enum Bench {
     /// Time one iteration on 32×32 colour images, SNGAN's or another method's: a discriminator update on real and
     /// generated images, a generator update with the discriminator frozen
     Step(Step),
+    /// Time every convolution of Tables 1 and 2: forward, gradient of the input, gradient of the weight
+    Layers(layers::Layers),
 }
 
 /// How to measure the step.
@@ -46,8 +50,10 @@ pub struct Step {
 impl Bench {
     /// Measures and prints.
     pub(super) fn run(self) -> Result<()> {
-        let Bench::Step(step) = self;
-        step.run()
+        match self {
+            Bench::Step(step) => step.run(),
+            Bench::Layers(layers) => layers.run(),
+        }
     }
 }
 

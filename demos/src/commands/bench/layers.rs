@@ -1,0 +1,155 @@
+//! `gan bench layers`: the convolutions of the two nets, one by one.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use serde_json::json;
+use wengert::ops::Conv2dOptions;
+use wengert::{Level, Rng, Tensor, Var};
+
+use crate::commands::say;
+
+/// How to measure the layers.
+#[derive(Debug, Args)]
+pub struct Layers {
+    /// Images in a batch
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Runs to time of each pass, after two that warm up
+    #[arg(long, default_value_t = 10, value_name = "K")]
+    iters: usize,
+    /// Print one line of JSON for each layer: [median, minimum, maximum] in ms
+    #[arg(long)]
+    json: bool,
+}
+
+/// A convolution from a map of `side`, or a transposed one to it.
+struct Layer {
+    name: &'static str,
+    channels: [usize; 2],
+    kernel: usize,
+    stride: usize,
+    side: usize,
+    transposed: bool,
+}
+
+const fn conv(name: &'static str, channels: [usize; 2], kernel: usize, stride: usize, side: usize) -> Layer {
+    Layer { name, channels, kernel, stride, side, transposed: false }
+}
+
+const fn deconv(name: &'static str, channels: [usize; 2], side: usize) -> Layer {
+    Layer { name, channels, kernel: 4, stride: 2, side, transposed: true }
+}
+
+/// Table 2, then Table 1, for images of 32×32.
+const LAYERS: [Layer; 11] = [
+    conv("D1   3→64  3×3    @32", [3, 64], 3, 1, 32),
+    conv("D2  64→64  4×4 s2 @32", [64, 64], 4, 2, 32),
+    conv("D3  64→128 3×3    @16", [64, 128], 3, 1, 16),
+    conv("D4 128→128 4×4 s2 @16", [128, 128], 4, 2, 16),
+    conv("D5 128→256 3×3    @8 ", [128, 256], 3, 1, 8),
+    conv("D6 256→256 4×4 s2 @8 ", [256, 256], 4, 2, 8),
+    conv("D7 256→512 3×3    @4 ", [256, 512], 3, 1, 4),
+    deconv("G1 512→256 deconv @4 ", [512, 256], 4),
+    deconv("G2 256→128 deconv @8 ", [256, 128], 8),
+    deconv("G3 128→64  deconv @16", [128, 64], 16),
+    conv("G4  64→3   3×3    @32", [64, 3], 3, 1, 32),
+];
+
+const PASSES: [&str; 3] = ["forward", "input gradient", "weight gradient"];
+
+impl Layers {
+    pub(super) fn run(self) -> Result<()> {
+        ensure!((1..=10_000).contains(&self.iters), "--iters is {}; expected 1 to 10000", self.iters);
+        ensure!((1..=4096).contains(&self.batch), "--batch is {}; expected 1 to 4096", self.batch);
+        let (threads, peak) = (rayon::current_num_threads(), peak());
+        if !self.json {
+            let level = Level::current().name();
+            say(format_args!(
+                "batch {}, {threads} threads, {level}; multiply-adds alone: {peak:.0} GFLOP/s",
+                self.batch
+            ));
+            say(
+                "ms, GFLOP/s of the definition, share of the peak (Winograd's algorithm needs 0.25 to 0.4 of the operations)",
+            );
+            say(format_args!("{:21}  {:^24}  {:^24}  {:^24}", "", PASSES[0], PASSES[1], PASSES[2]));
+        }
+        let mut sum = 0.0;
+        for layer in &LAYERS {
+            let times = layer.time(self.batch, self.iters);
+            sum += times.iter().map(|[median, ..]| median).sum::<f64>();
+            let speed = times.map(|[median, ..]| layer.operations(self.batch) / median * 1e-6);
+            if self.json {
+                say(
+                    json!({"layer": layer.name, "threads": threads, "peak_gflops": peak.round(), "gflops": speed.map(f64::round),
+                    "forward_ms": times[0], "input_grad_ms": times[1], "weight_grad_ms": times[2]}),
+                );
+                continue;
+            }
+            let cells =
+                [0, 1, 2].map(|i| format!("{:7.2} {:6.0} {:7.0} %", times[i][0], speed[i], speed[i] / peak * 100.0));
+            say(format_args!("{}  {}  {}  {}", layer.name, cells[0], cells[1], cells[2]));
+        }
+        if !self.json {
+            say(format_args!("sum of all medians {sum:.1} ms"));
+        }
+        Ok(())
+    }
+}
+
+impl Layer {
+    /// Floating-point operations of each pass by the definition, taps in the padding included.
+    fn operations(&self, batch: usize) -> f64 {
+        let pixels = if self.transposed { self.side } else { self.side / self.stride };
+        let taps = self.kernel * self.kernel * self.channels[0] * self.channels[1];
+        2.0 * (batch * pixels * pixels * taps) as f64
+    }
+
+    /// [median, minimum, maximum] in ms of each pass, through the library's operations.
+    fn time(&self, batch: usize, iters: usize) -> [[f64; 3]; 3] {
+        let mut rng = Rng::seed(1);
+        let mut map = |channels, side| -> Var<f32> {
+            let values: Tensor = rng.uniform([batch, channels, side, side], -1.0, 1.0);
+            values.channels_last().into()
+        };
+        let options = Conv2dOptions::default().stride(self.stride).padding(1);
+        let ([inputs, outputs], kernel) = (self.channels, [self.kernel; 2]);
+        let out_side = if self.transposed { self.side * self.stride } else { self.side / self.stride };
+        let (x, dy) = (map(inputs, self.side), map(outputs, out_side));
+        // The map that a convolution reads, and the one that it writes.
+        let (read, written) = if self.transposed { (&dy, &x) } else { (&x, &dy) };
+        // As it comes from here, the weight lies as the kernels want it.
+        let w = read.conv2d_weight_grad(written, kernel, &options) * 1e-3;
+        let convolve = || drop(black_box(read.conv2d(&w, None, &options)));
+        let transpose = || drop(black_box(written.conv_transpose2d(&w, None, &options, [0, 0])));
+        let weights = || drop(black_box(read.conv2d_weight_grad(written, kernel, &options)));
+        let (forward, input): (&dyn Fn(), &dyn Fn()) =
+            if self.transposed { (&transpose, &convolve) } else { (&convolve, &transpose) };
+        [forward, input, &weights].map(|pass| milliseconds(iters, pass))
+    }
+}
+
+fn milliseconds(iters: usize, pass: &dyn Fn()) -> [f64; 3] {
+    (0..2).for_each(|_| pass());
+    let time = |_| {
+        let start = Instant::now();
+        pass();
+        start.elapsed().as_secs_f64() * 1e3
+    };
+    let mut times: Vec<f64> = (0..iters).map(time).collect();
+    times.sort_by(f64::total_cmp);
+    [times[iters / 2], times[0], times[iters - 1]].map(|ms| (ms * 1e3).round() / 1e3)
+}
+
+/// GFLOP/s that the threads reach together with multiply-adds of vectors and nothing else: the best of several tries.
+fn peak() -> f64 {
+    let level = Level::current();
+    let once = || {
+        let start = Instant::now();
+        let operations: u64 = rayon::broadcast(|_| wengert::kernels::simd::multiply_adds(level, 1 << 20)).iter().sum();
+        operations as f64 / start.elapsed().as_secs_f64() * 1e-9
+    };
+    (0..8).map(|_| once()).fold(0.0, f64::max)
+}
