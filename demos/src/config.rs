@@ -1,15 +1,37 @@
 //! What determines a run: the same configuration gives the same bits, at any number of threads.
+//!
+//! A run starts from the recipe of its method ([`recipe`](Config::recipe)), over which go the settings of a file, over
+//! which go the flags ([`Settings`]); what comes out is checked as a whole ([`check`](Config::check)) and kept by the run.
+
+mod check;
+mod recipe;
+mod settings;
+
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+pub use recipe::{Setting, recipes};
+pub use settings::Settings;
+
 /// The method by which a generator and a discriminator are trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
+    /// The GAN itself: nothing holds the discriminator (Goodfellow et al. 2014)
+    Gan,
+    /// Wasserstein GAN: the critic's parameters are clipped (Arjovsky, Chintala and Bottou 2017, Algorithm 1)
+    Wgan,
+    /// Wasserstein GAN with gradient penalty (Gulrajani et al. 2017)
+    WganGp,
     /// Spectral normalisation of the discriminator (Miyato et al. 2018)
     Sngan,
+    /// Spectral norm regularisation of the discriminator (Yoshida and Miyato 2017)
+    SnReg,
+    /// Self-attention, spectral normalisation of both nets, two time scales (Zhang et al. 2019)
+    Sagan,
 }
 
 /// What discriminator and generator minimise.
@@ -20,6 +42,44 @@ pub enum Loss {
     Hinge,
     /// D: mean softplus(−D(x)) + mean softplus(D(G(z))); G: mean softplus(−D(G(z))), the non-saturating form
     Standard,
+    /// D as in standard; G: −mean softplus(D(G(z))), which vanishes where D tells the images apart
+    Saturating,
+    /// The critic: mean D(G(z)) − mean D(x); G: −mean D(G(z))
+    Wasserstein,
+}
+
+/// The layers of generator and discriminator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Net {
+    /// Tables 1 and 2: the standard CNN of SNGAN
+    Standard,
+    /// 4×4 convolutions with stride 2 all the way, as in the code of WGAN's authors
+    Dcgan,
+    /// Tables 1 and 2 with spectral norm in both, and attention at half the images' side
+    Sagan,
+}
+
+/// What holds the discriminator's layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Norm {
+    /// Nothing
+    None,
+    /// Batch norm after every convolution but the first
+    Batch,
+    /// Every weight is divided by its spectral norm
+    Spectral,
+}
+
+/// What moves the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerName {
+    /// Adam, with --betas
+    Adam,
+    /// RMSProp without momentum, α = 0.99
+    Rmsprop,
 }
 
 /// Which images are learnt.
@@ -62,99 +122,139 @@ pub struct Config {
     pub data: DataName,
     /// The directory of the images' files, if they come from files.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_dir: Option<std::path::PathBuf>,
-    /// Channels of every layer as a multiple of those of Tables 1 and 2.
+    pub data_dir: Option<PathBuf>,
+    /// The side that images are brought to; as they are if `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<usize>,
+    /// Whether to leave corrupt files of a folder out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub skip_corrupt: bool,
+    /// The layers of both nets.
+    pub net: Net,
+    /// What holds the discriminator's layers.
+    pub norm: Norm,
+    /// Channels of every layer as a multiple of the paper's.
     pub width: f64,
     /// The number of noise values that the generator takes.
     pub z_dim: usize,
+    /// Whether the nets know the images' classes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub conditional: bool,
     /// Real, and generated, images in a step.
     pub batch: usize,
     /// Updates of the generator.
     pub steps: u64,
     /// Updates of the discriminator before each of the generator.
     pub n_dis: usize,
+    /// Whether the critic gets 100 updates before each of the generator's first 25, and before every 500th.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub warm_up: bool,
     /// The losses.
     pub loss: Loss,
-    /// Adam's learning rate.
+    /// The optimiser of both nets.
+    pub optimizer: OptimizerName,
+    /// The learning rate; the generator's, if `lr_d` is another.
     pub lr: f64,
-    /// Adam's decay rates of the first and the second moment.
-    pub betas: [f64; 2],
+    /// The discriminator's learning rate, if it is another than the generator's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr_d: Option<f64>,
+    /// Adam's decay rates of the first and the second moment; RMSProp has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub betas: Option<[f64; 2]>,
+    /// WGAN: every parameter of the critic is held to ±clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    /// WGAN-GP: the factor of the gradient penalty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gp_lambda: Option<f64>,
+    /// Spectral norm regularisation: λ in λ/2 Σ σ(Wˡ)², added to the discriminator's loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sn_lambda: Option<f64>,
+    /// The decay of the generator's moving average, which samples are drawn with; `None` for no average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
+    /// The run whose nets this one started from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
     /// Determines initial weights, noise, and the order of the images.
     pub seed: u64,
     /// Steps between pictures.
     pub sample_every: u64,
     /// Steps between checkpoints.
     pub checkpoint_every: u64,
+    /// Steps between evaluations; `None` for no evaluation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluate_every: Option<u64>,
+    /// Whether to do what is known not to work.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub force: bool,
 }
 
-/// The most updates of a run: the noise of each has a stream of its own, and their numbers must not run out.
-const MOST_STEPS: u64 = 1_000_000_000;
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// What may differ when a run goes on: how long and where, not what is computed.
+const FREE_TO_CHANGE: [&str; 5] = ["steps", "sample_every", "checkpoint_every", "evaluate_every", "data_dir"];
 
 impl Config {
-    /// What `gan train sngan` does if nothing else is said: about three minutes on two cores.
-    pub const DEFAULT: Config = Config {
-        method: Method::Sngan,
-        data: DataName::Digits,
-        data_dir: None,
-        width: 0.25,
-        z_dim: 128,
-        batch: 64,
-        steps: 2500,
-        n_dis: 1,
-        loss: Loss::Hinge,
-        lr: 2e-4,
-        betas: [0.5, 0.999],
-        seed: 0,
-        sample_every: 100,
-        checkpoint_every: 500,
-    };
-
-    /// Checks every value by itself.
+    /// Updates of the discriminator in the first `steps` steps.
     ///
-    /// # Errors
-    /// Names the flag, what was found, and what was expected.
-    pub fn check(&self) -> Result<()> {
-        let Config { width, batch, steps, n_dis, lr, betas, z_dim, sample_every, checkpoint_every, .. } = self;
-        ensure!(*width > 0.0 && *width <= 8.0, "--width is {width}; expected more than 0 and at most 8");
-        ensure!((1..=4096).contains(batch), "--batch is {batch}; expected 1 to 4096");
-        let counts = [("steps", *steps), ("sample-every", *sample_every), ("checkpoint-every", *checkpoint_every)];
-        for (flag, n) in counts {
-            ensure!((1..=MOST_STEPS).contains(&n), "--{flag} is {n}; expected 1 to {MOST_STEPS}");
-        }
-        ensure!((1..=100).contains(n_dis), "--n-dis is {n_dis}; expected 1 to 100");
-        ensure!(lr.is_finite() && *lr > 0.0, "--lr is {lr}; expected a number above 0");
-        let decays = betas.iter().all(|b| (0.0..1.0).contains(b));
-        ensure!(decays, "--betas is {},{}; expected two numbers, each at least 0 and below 1", betas[0], betas[1]);
-        ensure!((1..=65536).contains(z_dim), "--z-dim is {z_dim}; expected 1 to 65536");
-        self.check_data()
+    /// Without the warm-up they are n_dis to each. The authors of WGAN train the critic 100 times before each of the
+    /// generator's first 25 updates, and before every one whose number, from 0, 500 divides, so that the gradient which
+    /// the generator gets is that of a critic near its optimum.
+    pub fn discriminator_updates(&self, steps: u64) -> u64 {
+        let n_dis = self.n_dis as u64;
+        let long = steps.min(25) + steps.saturating_sub(1) / 500;
+        n_dis * steps + if self.warm_up { long * 100u64.saturating_sub(n_dis) } else { 0 }
     }
 
-    fn check_data(&self) -> Result<()> {
-        let needs_files = self.data.needs_files();
-        let flag = self.data.flag();
-        ensure!(!needs_files || self.data_dir.is_some(), "--data {flag} needs --data-dir DIR, where its files are");
-        ensure!(
-            needs_files || self.data_dir.is_none(),
-            "--data-dir does not go with --data {flag}, which needs no files"
-        );
-        if let Some(dir) = &self.data_dir {
-            ensure!(dir.to_str().is_some(), "--data-dir is {dir:?}; expected UTF-8, which config.toml can hold");
+    /// The discriminator's learning rate.
+    pub fn discriminator_lr(&self) -> f64 {
+        self.lr_d.unwrap_or(self.lr)
+    }
+
+    /// Checks that a run of the configuration `self` may go on with `now`: all that determines its bits must be as it was.
+    ///
+    /// # Errors
+    /// Names the first field that differs, and both values.
+    pub fn allows(&self, now: &Config) -> Result<()> {
+        let fields = |config: &Config| match serde_json::to_value(config) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            other => unreachable!("a configuration is a table of numbers and words: {other:?}"),
+        };
+        let (then, now) = (fields(self), fields(now));
+        let show = |value: Option<&serde_json::Value>| value.map_or("none".into(), |value| value.to_string());
+        for name in then.keys().chain(now.keys()).filter(|name| !FREE_TO_CHANGE.contains(&name.as_str())) {
+            let (old, new) = (then.get(name), now.get(name));
+            ensure!(
+                old == new,
+                "{name} is {} in config.toml, expected {} as when the run began; only {} may change",
+                show(new),
+                show(old),
+                FREE_TO_CHANGE.join(", ")
+            );
         }
         Ok(())
     }
 }
 
+/// The word that names a value on the command line.
+fn word(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+}
+
 impl Method {
     /// The word that names it on the command line.
     pub fn flag(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+        word(self)
     }
 }
 
 impl DataName {
     /// The value of `--data` that names it.
     pub fn flag(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+        word(self)
     }
 
     /// Whether it is read from files, as opposed to drawn.

@@ -3,8 +3,17 @@
 pub mod commands;
 pub mod config;
 pub mod data;
+pub mod gammas;
+pub mod inspect;
+pub mod interpolate;
+pub mod linalg;
+pub mod metrics;
 pub mod models;
 pub mod pictures;
+pub mod report;
 pub mod run_dir;
+pub mod tensorboard;
+pub mod theory;
+pub mod toy;
 pub mod train;
 pub mod usage;

@@ -1,120 +1,160 @@
-//! The nets of the seed's Tables 1 and 2: the standard CNN of SNGAN, for images of any side that 8 divides.
-//!
-//! | generator (Table 1)                        | out, for M = 32, width 1 |
-//! |--------------------------------------------|--------------------------|
-//! | z ~ N(0, I), dense, reshape                | 512 × 4 × 4              |
-//! | 4×4 deconv, stride 2, padding 1, BN, ReLU  | 256 × 8 × 8              |
-//! | 4×4 deconv, stride 2, padding 1, BN, ReLU  | 128 × 16 × 16            |
-//! | 4×4 deconv, stride 2, padding 1, BN, ReLU  | 64 × 32 × 32             |
-//! | 3×3 conv, stride 1, padding 1, tanh        | 3 × 32 × 32              |
-//!
-//! | discriminator (Table 2), all with spectral norm  | out           |
-//! |--------------------------------------------------|---------------|
-//! | 3×3 conv, stride 1, leaky ReLU                   | 64 × 32 × 32  |
-//! | 4×4 conv, stride 2; 3×3 conv; leaky ReLU each    | 128 × 16 × 16 |
-//! | 4×4 conv, stride 2; 3×3 conv; leaky ReLU each    | 256 × 8 × 8   |
-//! | 4×4 conv, stride 2; 3×3 conv; leaky ReLU each    | 512 × 4 × 4   |
-//! | dense                                            | 1             |
-//!
-//! The seed's tables have no activation in the last row of Table 1, no slope of the leaky ReLU, and 64 channels in row 6
-//! of Table 2; the paper has tanh, 0.1 and 256.
+//! The nets: the standard CNN of the seed's tables, those of the authors of WGAN, and those of SAGAN.
+
+pub mod attention;
+pub mod dcgan;
+mod linear_map;
+pub mod sagan;
+pub mod standard;
+
+pub use linear_map::{LinearMap, MapKind};
 
 use anyhow::{Result, bail};
-use wengert::nn::{BatchNorm, Conv2d, ConvTranspose2d, Init, Linear, Params, Pass, WeightOptions};
-use wengert::ops::Conv2dOptions;
+use wengert::nn::{Init, Params, Pass, WeightOptions};
 use wengert::{Element, Rng, Var};
 
-use crate::config::Config;
+use crate::config::{Config, Net, Norm};
 use crate::data::ImageShape;
 use crate::usage::{available_memory, human_bytes};
-
-/// The slope of the discriminator's leaky ReLU on the negative side.
-const SLOPE: f64 = 0.1;
 
 /// `channels` of the paper at this width, at least 1.
 fn narrowed(channels: usize, width: f64) -> usize {
     ((channels as f64 * width).round() as usize).max(1)
 }
 
-/// Table 1: noise (N, z) to images (N, C, M, M) in (−1, 1).
+impl Norm {
+    /// A weight that begins so, divided by its spectral norm if that is the norm.
+    fn weight(self, init: Init) -> WeightOptions {
+        let options = WeightOptions::new(init);
+        if self == Norm::Spectral { options.spectral_norm() } else { options }
+    }
+}
+
+/// A net that makes images of noise.
 #[derive(Debug)]
-pub struct Generator {
-    dense: Linear,
-    ups: Vec<(ConvTranspose2d, BatchNorm)>,
-    to_image: Conv2d,
-    /// Channels and side of the maps behind the dense layer.
-    start: [usize; 2],
+pub enum Generator {
+    /// Table 1.
+    Standard(standard::Generator),
+    /// As WGAN's authors have it.
+    Dcgan(dcgan::Generator),
+    /// Table 1 with spectral norm and attention.
+    Sagan(Box<sagan::Generator>),
 }
 
 impl Generator {
-    /// Makes the layers' parameters in `params`, under the names `l`, `d.0`, `b.0`, …, `o`.
-    pub fn new<T: Element>(params: &mut Params<T>, z_dim: usize, image: ImageShape, width: f64, rng: &mut Rng) -> Self {
-        let channels = [512, 256, 128, 64].map(|c| narrowed(c, width));
-        let side = image.height / 8;
-        let mut root = params.scope("");
-        let dense = Linear::new(&mut root.scope("l"), z_dim, channels[0] * side * side, Init::PyTorch, rng);
-        let options = Conv2dOptions::default().stride(2).padding(1);
-        let mut ups = Vec::new();
-        for (i, pair) in channels.windows(2).enumerate() {
-            let index = i.to_string();
-            let mut deconvs = root.scope("d");
-            let scope = &mut deconvs.scope(&index);
-            let deconv = ConvTranspose2d::new(scope, pair[0], pair[1], [4, 4], &options, Init::PyTorch, rng);
-            let norm = BatchNorm::new(&mut root.scope("b").scope(&index), pair[1], Init::PyTorch, rng);
-            ups.push((deconv, norm));
+    /// The generator of this configuration, its parameters in `params`. `classes` counts only if it is conditional.
+    pub fn new<T: Element>(
+        params: &mut Params<T>,
+        config: &Config,
+        image: ImageShape,
+        classes: usize,
+        rng: &mut Rng,
+    ) -> Generator {
+        let &Config { z_dim, width, .. } = config;
+        let classes = config.conditional.then_some(classes);
+        match config.net {
+            Net::Standard => Generator::Standard(standard::Generator::new(params, z_dim, image, width, rng)),
+            Net::Dcgan => Generator::Dcgan(dcgan::Generator::new(params, z_dim, image, width, rng)),
+            Net::Sagan => Generator::Sagan(Box::new(sagan::Generator::new(params, z_dim, image, width, classes, rng))),
         }
-        let options = Conv2dOptions::default().padding(1);
-        let to_image =
-            Conv2d::new(&mut root.scope("o"), channels[3], image.channels, [3, 3], &options, Init::PyTorch, rng);
-        Generator { dense, ups, to_image, start: [channels[0], side] }
     }
 
-    /// Images (N, C, M, M) from noise (N, z).
-    pub fn forward<T: Element>(&self, pass: &Pass<T>, z: &Var<T>) -> Var<T> {
-        let [channels, side] = self.start;
-        let mut x = self.dense.forward(pass, z).reshape([z.shape()[0], channels, side, side]);
-        for (deconv, norm) in &self.ups {
-            x = norm.forward_relu(pass, &deconv.forward(pass, &x));
+    /// Images (N, C, M, M) in (−1, 1) from noise (N, z). A conditional net takes a class for each.
+    ///
+    /// # Panics
+    /// If a conditional net gets no labels, or a label that it does not know.
+    pub fn forward<T: Element>(&self, pass: &Pass<T>, z: &Var<T>, labels: Option<&[usize]>) -> Var<T> {
+        self.forward_with_attention(pass, z, labels).0
+    }
+
+    /// As [`forward`](Generator::forward), with the attention map of a net that has one, (N, M²/4, M²/16): see
+    /// [`Attention::forward`](attention::Attention::forward).
+    ///
+    /// # Panics
+    /// If a conditional net gets no labels, or a label that it does not know.
+    pub fn forward_with_attention<T: Element>(
+        &self,
+        pass: &Pass<T>,
+        z: &Var<T>,
+        labels: Option<&[usize]>,
+    ) -> (Var<T>, Option<Var<T>>) {
+        match self {
+            Generator::Standard(net) => (net.forward(pass, z), None),
+            Generator::Dcgan(net) => (net.forward(pass, z), None),
+            Generator::Sagan(net) => {
+                let (images, map) = net.forward(pass, z, labels);
+                (images, Some(map))
+            }
         }
-        self.to_image.forward(pass, &x).tanh()
+    }
+
+    /// The linear maps, from the noise on.
+    pub fn linear_maps(&self) -> Vec<LinearMap> {
+        match self {
+            Generator::Standard(net) => net.linear_maps(),
+            Generator::Dcgan(net) => net.linear_maps(),
+            Generator::Sagan(net) => net.linear_maps(),
+        }
     }
 }
 
-/// Table 2: images (N, C, M, M) to logits (N, 1); every weight divided by its spectral norm.
+/// A net that tells real images from generated ones, or a critic.
 #[derive(Debug)]
-pub struct Discriminator {
-    convs: Vec<Conv2d>,
-    dense: Linear,
+pub enum Discriminator {
+    /// Table 2.
+    Standard(standard::Discriminator),
+    /// As WGAN's authors have it.
+    Dcgan(dcgan::Discriminator),
+    /// Table 2 with attention.
+    Sagan(Box<sagan::Discriminator>),
 }
 
 impl Discriminator {
-    /// Makes the layers' parameters in `params`, under the names `c.0` to `c.6`, and `f`.
-    pub fn new<T: Element>(params: &mut Params<T>, image: ImageShape, width: f64, rng: &mut Rng) -> Self {
-        let channels = [64, 64, 128, 128, 256, 256, 512].map(|c| narrowed(c, width));
-        let normalised = || WeightOptions::new(Init::PyTorch).spectral_norm();
-        let mut root = params.scope("");
-        let mut inputs = image.channels;
-        let mut convs = Vec::new();
-        for (i, &outputs) in channels.iter().enumerate() {
-            let options = Conv2dOptions::default().stride(1 + i % 2).padding(1);
-            let kernel = if i % 2 == 0 { [3, 3] } else { [4, 4] };
-            let mut scope = root.scope("c");
-            let scope = &mut scope.scope(&i.to_string());
-            convs.push(Conv2d::new(scope, inputs, outputs, kernel, &options, normalised(), rng));
-            inputs = outputs;
+    /// The discriminator of this configuration, its parameters in `params`. `classes` counts only if it is conditional.
+    pub fn new<T: Element>(
+        params: &mut Params<T>,
+        config: &Config,
+        image: ImageShape,
+        classes: usize,
+        rng: &mut Rng,
+    ) -> Discriminator {
+        let &Config { width, norm, .. } = config;
+        let classes = config.conditional.then_some(classes);
+        match config.net {
+            Net::Standard => Discriminator::Standard(standard::Discriminator::new(params, image, width, norm, rng)),
+            Net::Dcgan => Discriminator::Dcgan(dcgan::Discriminator::new(params, image, width, norm, rng)),
+            Net::Sagan => Discriminator::Sagan(Box::new(sagan::Discriminator::new(params, image, width, classes, rng))),
         }
-        let side = image.height / 8;
-        let dense = Linear::new(&mut root.scope("f"), inputs * side * side, 1, normalised(), rng);
-        Discriminator { convs, dense }
     }
 
-    /// Logits (N, 1) of images (N, C, M, M).
-    pub fn forward<T: Element>(&self, pass: &Pass<T>, x: &Var<T>) -> Var<T> {
-        let mut x = x.clone();
-        for conv in &self.convs {
-            x = conv.forward_leaky_relu(pass, &x, SLOPE);
+    /// Logits (N, 1) of images (N, C, M, M). A conditional net takes the class of each.
+    ///
+    /// # Panics
+    /// If a conditional net gets no labels, or a label that it does not know.
+    pub fn forward<T: Element>(&self, pass: &Pass<T>, x: &Var<T>, labels: Option<&[usize]>) -> Var<T> {
+        match self {
+            Discriminator::Standard(net) => net.forward(pass, x),
+            Discriminator::Dcgan(net) => net.forward(pass, x),
+            Discriminator::Sagan(net) => net.forward(pass, x, labels).0,
         }
-        self.dense.forward(pass, &x.flatten())
+    }
+
+    /// The linear maps, from images of this size on.
+    pub fn linear_maps(&self, image: ImageShape) -> Vec<LinearMap> {
+        match self {
+            Discriminator::Standard(net) => net.linear_maps(image),
+            Discriminator::Dcgan(net) => net.linear_maps(image),
+            Discriminator::Sagan(net) => net.linear_maps(image),
+        }
+    }
+
+    /// Whether nothing but leaky ReLU, which stretches nothing, lies between the linear maps: then the product of their
+    /// norms bounds the Lipschitz constant. Batch norm and attention stretch as well.
+    pub fn is_chain(&self) -> bool {
+        match self {
+            Discriminator::Standard(net) => net.is_chain(),
+            Discriminator::Dcgan(net) => net.is_chain(),
+            Discriminator::Sagan(_) => false,
+        }
     }
 }
 
@@ -143,7 +183,64 @@ fn memory_estimate(config: &Config, image: ImageShape) -> u64 {
     let g_maps = 120.0 * pixels * width;
     let d_weights = 2.9e6 * width * width;
     let g_weights = 2.8e6 * width * width + 0.5 * pixels * width * config.z_dim as f64 * 16.0;
+    // Every quarter of the pixels looks at a sixteenth of them; scores and their softmax.
+    let attention = if config.net == Net::Sagan { pixels / 4.0 * pixels / 16.0 } else { 0.0 };
     let batch = config.batch as f64;
-    let maps = batch * (2.0 * 2.0 * d_maps + 3.0 * g_maps);
+    // The gradient penalty keeps a third batch, its gradient, and what the gradient of that needs.
+    let passes = if config.gp_lambda.is_some() { 5.0 } else { 2.0 };
+    let maps = batch * (2.0 * passes * (d_maps + 2.0 * attention) + 3.0 * g_maps);
     ((maps + 4.0 * (d_weights + g_weights)) * 4.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Method;
+
+    /// The names of linear maps with the side of the maps that they take; dense layers have none.
+    fn sides(maps: &[LinearMap]) -> String {
+        let side = |map: &LinearMap| match map.kind {
+            MapKind::Dense => map.name.clone(),
+            MapKind::Conv2d { input: [rows, columns], .. }
+            | MapKind::ConvTranspose2d { input: [rows, columns], .. } => {
+                assert_eq!(rows, columns);
+                format!("{} {rows}", map.name)
+            }
+        };
+        maps.iter().map(side).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn linear_maps_are_those_of_every_net_with_the_sides_that_they_meet() {
+        let image = ImageShape { channels: 3, height: 32, width: 32 };
+        for (method, chain, expected_g, expected_d) in [
+            (
+                Method::Sngan,
+                true,
+                "l, d.0 4, d.1 8, d.2 16, o 32",
+                "c.0 32, c.1 32, c.2 16, c.3 16, c.4 8, c.5 8, c.6 4, f",
+            ),
+            (Method::WganGp, true, "l, d.0 4, d.1 8, d.2 16", "c.0 32, c.1 16, c.2 8, f"),
+            (Method::Wgan, false, "l, d.0 4, d.1 8, d.2 16", "c.0 32, c.1 16, c.2 8, f"),
+            (
+                Method::Sagan,
+                false,
+                "l, d.0 4, d.1 8, a.g 16, a.f 16, a.h 16, a.v 16, d.2 16, o 32",
+                "c.0 32, c.1 32, c.2 16, a.g 16, a.f 16, a.h 16, a.v 16, c.3 16, c.4 8, c.5 8, c.6 4, f",
+            ),
+        ] {
+            let config = Config { width: 0.05, z_dim: 4, ..Config::recipe(method) };
+            let (mut g, mut d, rng) = (Params::<f32>::new(), Params::<f32>::new(), &mut Rng::seed(0));
+            let generator = Generator::new(&mut g, &config, image, 0, rng);
+            let discriminator = Discriminator::new(&mut d, &config, image, 0, rng);
+            assert_eq!(sides(&generator.linear_maps()), expected_g, "{method:?}");
+            assert_eq!(sides(&discriminator.linear_maps(image)), expected_d, "{method:?}");
+            assert_eq!(discriminator.is_chain(), chain, "{method:?}");
+            // No weight is left out.
+            for (params, maps) in [(&g, generator.linear_maps()), (&d, discriminator.linear_maps(image))] {
+                let weights = params.parameters().filter(|(_, _, value)| value.rank() > 1).count();
+                assert_eq!(weights, maps.len(), "{method:?}");
+            }
+        }
+    }
 }

@@ -1,17 +1,27 @@
-//! The training step: Algorithm 1 of SNGAN.
+//! The training step, the same for every method: n_dis updates of the discriminator, then one of the generator.
+//!
+//! What differs is the configuration: the loss, the nets and their norms, the optimisers, and what holds the
+//! discriminator: clipping, the [gradient penalty](penalty), the [penalty on σ](sigma), or the layers themselves.
 
-use std::path::Path;
+mod batch;
+mod checkpoint;
+pub mod penalty;
+pub mod sigma;
 
-use anyhow::{Context, Result, bail, ensure};
 use wengert::nn::{Mode, Params, Pass};
 use wengert::ops::loss;
-use wengert::optim::{Adam, Optimizer};
-use wengert::{Archive, Element, Rng, Tape, Tensor, Var};
+use wengert::optim::{Adam, Ema, Optimizer, RmsProp, clip_weights};
+use wengert::{Element, Rng, Tape, Tensor, Var};
 
-use crate::config::{Config, Loss};
+pub use batch::Batch;
+
+use crate::config::{Config, Loss, Norm, OptimizerName};
 use crate::data::ImageShape;
-use crate::models::{self, Discriminator, Generator};
+use crate::interpolate::interpolate;
+use crate::models::{Discriminator, Generator};
 use crate::run_dir::Losses;
+use batch::Stream;
+use sigma::SigmaPenalty;
 
 /// A generator and a discriminator in training.
 ///
@@ -20,35 +30,98 @@ use crate::run_dir::Losses;
 pub struct Trainer<T: Element = f32> {
     config: Config,
     image: ImageShape,
+    /// How many classes the nets know; 0 if they are not conditional.
+    classes: usize,
     generator: Generator,
     /// The generator's parameters and running statistics.
     pub generator_params: Params<T>,
+    /// The moving average of the generator, if asked for.
+    ema: Option<Ema<T>>,
     discriminator: Discriminator,
     /// The discriminator's parameters, u and v.
     pub discriminator_params: Params<T>,
-    generator_adam: Adam<T>,
-    discriminator_adam: Adam<T>,
+    /// Spectral norm regularisation, if that is the method.
+    sigma: Option<SigmaPenalty>,
+    generator_optimizer: Box<dyn Optimizer<T>>,
+    discriminator_optimizer: Box<dyn Optimizer<T>>,
     step: u64,
+    /// Updates of the discriminator so far.
+    updates: u64,
+}
+
+/// What an update of the discriminator measured, before it changed anything.
+struct DiscriminatorLoss {
+    /// What was minimised.
+    loss: f64,
+    /// Wasserstein: mean f(x) − mean f(G(z)), without any penalty.
+    estimate: Option<f64>,
+}
+
+impl Loss {
+    /// What the discriminator minimises, of its values on real and on generated images.
+    fn of_discriminator<T: Element>(self, real: &Var<T>, fake: &Var<T>) -> Var<T> {
+        match self {
+            Loss::Hinge => loss::hinge_discriminator(real, fake),
+            Loss::Standard | Loss::Saturating => loss::gan_discriminator(real, fake),
+            Loss::Wasserstein => loss::wasserstein_critic(real, fake),
+        }
+    }
+
+    /// What the generator minimises, of the discriminator's values on generated images.
+    fn of_generator<T: Element>(self, fake: &Var<T>) -> Var<T> {
+        match self {
+            Loss::Hinge => loss::hinge_generator(fake),
+            Loss::Standard => loss::gan_generator(fake),
+            Loss::Saturating => loss::gan_generator_saturating(fake),
+            Loss::Wasserstein => loss::wasserstein_generator(fake),
+        }
+    }
+}
+
+fn optimizer<T: Element>(config: &Config, lr: f64) -> Box<dyn Optimizer<T>> {
+    match (config.optimizer, config.betas) {
+        (OptimizerName::Rmsprop, _) => Box::new(RmsProp::new(lr)),
+        (OptimizerName::Adam, None) => Box::new(Adam::new(lr)),
+        (OptimizerName::Adam, Some([beta1, beta2])) => Box::new(Adam::new(lr).betas(beta1, beta2)),
+    }
 }
 
 impl<T: Element> Trainer<T> {
-    /// Nets with fresh weights for images of this size.
+    /// Nets with fresh weights for images of this size, that know no classes.
+    ///
+    /// # Panics
+    /// If the configuration is conditional: see [`with_classes`](Trainer::with_classes).
     pub fn new(config: &Config, image: ImageShape) -> Trainer<T> {
+        assert!(!config.conditional, "Trainer::new: conditional nets need the number of classes");
+        Trainer::with_classes(config, image, 0)
+    }
+
+    /// Nets with fresh weights for images of this size, and of so many classes, which only conditional nets look at.
+    ///
+    /// # Panics
+    /// If the configuration is conditional, and there are no classes.
+    pub fn with_classes(config: &Config, image: ImageShape, classes: usize) -> Trainer<T> {
+        let classes = if config.conditional { classes } else { 0 };
+        assert!(!config.conditional || classes > 0, "Trainer: conditional nets need classes");
         let mut rng = Rng::stream(config.seed, Stream::Weights.number());
         let (mut g, mut d) = (Params::new(), Params::new());
-        let generator = Generator::new(&mut g, config.z_dim, image, config.width, &mut rng);
-        let discriminator = Discriminator::new(&mut d, image, config.width, &mut rng);
-        let adam = || Adam::new(config.lr).betas(config.betas[0], config.betas[1]);
+        let generator = Generator::new(&mut g, config, image, classes, &mut rng);
+        let discriminator = Discriminator::new(&mut d, config, image, classes, &mut rng);
+        let sigma = config.sn_lambda.map(|_| SigmaPenalty::new(&mut d, &mut rng));
         Trainer {
             config: config.clone(),
             image,
+            classes,
             generator,
+            ema: config.ema.map(|decay| Ema::new(&g, decay)),
             generator_params: g,
             discriminator,
             discriminator_params: d,
-            generator_adam: adam(),
-            discriminator_adam: adam(),
+            sigma,
+            generator_optimizer: optimizer(config, config.lr),
+            discriminator_optimizer: optimizer(config, config.discriminator_lr()),
             step: 0,
+            updates: 0,
         }
     }
 
@@ -62,6 +135,16 @@ impl<T: Element> Trainer<T> {
         self.image
     }
 
+    /// The parameters of both nets, by name.
+    pub fn nets(&self) -> [(&'static str, &Params<T>); 2] {
+        [("discriminator", &self.discriminator_params), ("generator", &self.generator_params)]
+    }
+
+    /// How many classes the nets know; `None` if they are not conditional.
+    pub fn classes(&self) -> Option<usize> {
+        self.config.conditional.then_some(self.classes)
+    }
+
     /// Whether all weights and running statistics are finite: a step can spoil them after it has measured its losses.
     pub fn is_finite(&self) -> bool {
         [&self.generator_params, &self.discriminator_params].into_iter().all(|params| {
@@ -70,146 +153,193 @@ impl<T: Element> Trainer<T> {
         })
     }
 
-    /// One step of Algorithm 1: n_dis updates of the discriminator, then one of the generator. `real` gives batch n
-    /// since the start of training, (N, C, M, M).
-    pub fn train_step(&mut self, mut real: impl FnMut(u64) -> Tensor<T>) -> Losses {
-        let mut discriminator = f64::NAN;
-        let n_dis = self.config.n_dis as u64;
-        for update in self.step * n_dis..(self.step + 1) * n_dis {
-            let z = self.noise(Stream::DiscriminatorNoise(update), self.config.batch);
-            discriminator = self.discriminator_step(&real(update), &z);
+    /// One step: the updates of the discriminator that the configuration asks for at this step, then one of the
+    /// generator. `real` gives the batch of update n since the start of training, images (N, C, M, M), with their labels
+    /// for conditional nets.
+    pub fn train_step<B: Into<Batch<T>>>(&mut self, mut real: impl FnMut(u64) -> B) -> Losses {
+        let mut last = DiscriminatorLoss { loss: f64::NAN, estimate: None };
+        while self.updates < self.config.discriminator_updates(self.step + 1) {
+            let z = self.noise(Stream::DiscriminatorNoise(self.updates));
+            last = self.update_discriminator(&real(self.updates).into(), &z);
+            if !last.loss.is_finite() {
+                break; // Further updates would only spread it.
+            }
         }
-        let z = self.noise(Stream::GeneratorNoise(self.step), self.config.batch);
-        let generator = self.generator_step(&z);
+        let z = self.noise(Stream::GeneratorNoise(self.step));
+        let generator = self.generator_step(z);
         self.step += 1;
-        Losses { step: self.step, discriminator, generator }
+        Losses { step: self.step, discriminator: last.loss, generator, estimate: last.estimate }
     }
 
     /// Updates the discriminator on real images (N, C, M, M) and as many generated from noise (N, z); its loss before.
     ///
     /// Both halves go through the same W/σ, after one power iteration. The generator is in training mode, its weights
     /// constants: its running statistics move, no gradient reaches it.
-    pub fn discriminator_step(&mut self, real: &Tensor<T>, z: &Tensor<T>) -> f64 {
-        let fake = self.generator.forward(&Pass::frozen(&self.generator_params, Mode::Train), &z.into());
+    ///
+    /// # Panics
+    /// If conditional nets get no labels.
+    pub fn discriminator_step(&mut self, real: impl Into<Batch<T>>, z: impl Into<Batch<T>>) -> f64 {
+        self.update_discriminator(&real.into(), &z.into()).loss
+    }
+
+    fn update_discriminator(&mut self, real: &Batch<T>, z: &Batch<T>) -> DiscriminatorLoss {
+        let frozen = Pass::frozen(&self.generator_params, Mode::Train);
+        let fake = self.generator.forward(&frozen, &z.var(), z.labels());
+        let fake = Batch { values: fake.into_value(), labels: z.labels.clone() };
         let tape = Tape::new();
         let pass = Pass::new(&self.discriminator_params, &tape, Mode::Train);
+        let (on_real, on_fake) = self.values_of(&pass, real, &fake);
+        let mut loss = self.config.loss.of_discriminator(&on_real, &on_fake);
+        let estimate = (self.config.loss == Loss::Wasserstein).then(|| -loss.item().f64());
+        if let Some(lambda) = self.config.gp_lambda {
+            let epsilon = self.stream(Stream::Mixing(self.updates)).uniform([real.len(), 1, 1, 1], 0.0, 1.0);
+            let between = tape.var(penalty::mixed(&real.values, &fake.values, &epsilon));
+            let critic = |x: &Var<T>| self.discriminator.forward(&pass, x, None);
+            loss = loss + lambda * penalty::gradient_penalty(critic, &between);
+        }
+        if let (Some(lambda), Some(sigma)) = (self.config.sn_lambda, &self.sigma) {
+            loss = loss + lambda * sigma.forward(&pass);
+        }
+        let gradients = pass.gradients(&loss.backward());
+        self.discriminator_optimizer.step(&mut self.discriminator_params, &gradients);
+        if let Some(clip) = self.config.clip {
+            clip_weights(&mut self.discriminator_params, clip);
+        }
+        self.updates += 1;
+        DiscriminatorLoss { loss: loss.item().f64(), estimate }
+    }
+
+    /// The discriminator's values, (N, 1), of real and of generated images.
+    fn values_of(&self, pass: &Pass<T>, real: &Batch<T>, fake: &Batch<T>) -> (Var<T>, Var<T>) {
+        if self.config.norm == Norm::Batch {
+            // Real and generated images are normalised each by their own statistics.
+            let on = |batch: &Batch<T>| self.discriminator.forward(pass, &batch.var(), batch.labels());
+            return (on(real), on(fake));
+        }
         // Without batch norm no image sees another, so one joint batch is the same as two, and shares the work on weights:
         // at full width 9 % less time, for 115 MB more (notes/performance.md).
-        let n = real.shape()[0];
-        let logits = self.discriminator.forward(&pass, &Var::concat(&[&real.into(), &fake], 0));
-        let (on_real, on_fake) = (logits.slice(0, 0..n), logits.slice(0, n..2 * n));
-        let loss = match self.config.loss {
-            Loss::Hinge => loss::hinge_discriminator(&on_real, &on_fake),
-            Loss::Standard => loss::gan_discriminator(&on_real, &on_fake),
-        };
-        let gradients = pass.gradients(&loss.backward());
-        self.discriminator_adam.step(&mut self.discriminator_params, &gradients);
-        loss.item().f64()
+        let joint = Var::concat(&[&real.var(), &fake.var()], 0);
+        let labels: Option<Vec<usize>> = real.labels().zip(fake.labels()).map(|(real, fake)| [real, fake].concat());
+        let values = self.discriminator.forward(pass, &joint, labels.as_deref());
+        (values.slice(0, 0..real.len()), values.slice(0, real.len()..real.len() + fake.len()))
     }
 
     /// Updates the generator on images from noise (N, z); its loss before.
     ///
     /// The discriminator is frozen: σ = uᵀWv of the stored u, v and the current W, no gradient of its weights.
-    pub fn generator_step(&mut self, z: &Tensor<T>) -> f64 {
+    ///
+    /// # Panics
+    /// If conditional nets get no labels.
+    pub fn generator_step(&mut self, z: impl Into<Batch<T>>) -> f64 {
+        let z = z.into();
         let tape = Tape::new();
         let pass = Pass::new(&self.generator_params, &tape, Mode::Train);
         let frozen = Pass::frozen(&self.discriminator_params, Mode::TrainFixed);
-        let fake = self.generator.forward(&pass, &z.into());
-        let logits = self.discriminator.forward(&frozen, &fake);
-        let loss = match self.config.loss {
-            Loss::Hinge => loss::hinge_generator(&logits),
-            Loss::Standard => loss::gan_generator(&logits),
-        };
+        let fake = self.generator.forward(&pass, &z.var(), z.labels());
+        let values = self.discriminator.forward(&frozen, &fake, z.labels());
+        let loss = self.config.loss.of_generator(&values);
         let gradients = pass.gradients(&loss.backward());
-        self.generator_adam.step(&mut self.generator_params, &gradients);
+        self.generator_optimizer.step(&mut self.generator_params, &gradients);
+        if let Some(ema) = &mut self.ema {
+            ema.update(&self.generator_params);
+        }
         loss.item().f64()
     }
 
-    /// `n` images of the generator in evaluation mode, as numbers in (−1, 1), (n, M, M, C): the picture that this seed
-    /// gives. In parts, so that memory does not grow with `n`.
+    /// `n` images of the generator, or of its moving average if there is one, in evaluation mode, as numbers in (−1, 1),
+    /// (n, M, M, C): the picture that this seed gives. Conditional nets draw their classes in turn.
     pub fn sample(&self, n: usize, seed: u64) -> Vec<f32> {
-        let pass = Pass::frozen(&self.generator_params, Mode::Eval);
+        self.sample_classes(n, seed, |i| self.class_in_turn(i))
+    }
+
+    /// [`sample`](Trainer::sample), image i of the class `class(i)`, which only conditional nets look at.
+    ///
+    /// # Panics
+    /// If conditional nets do not know a class.
+    pub fn sample_classes(&self, n: usize, seed: u64, class: impl Fn(usize) -> usize) -> Vec<f32> {
         let mut rng = Rng::stream(seed, Stream::Samples.number());
-        let mut images = Vec::with_capacity(n * self.image.numel());
-        for start in (0..n).step_by(64) {
-            let z: Tensor<T> = rng.normal([64.min(n - start), self.config.z_dim]);
-            let batch = self.generator.forward(&pass, &z.into()).into_value();
-            images.extend(batch.permute([0, 2, 3, 1]).to_vec().iter().map(|x| x.f64() as f32));
+        // In parts, so that memory does not grow with `n`.
+        let parts = (0..n).step_by(64).map(|start| {
+            let end = n.min(start + 64);
+            self.labelled(rng.normal([end - start, self.config.z_dim]), (start..end).map(&class))
+        });
+        self.generate(parts)
+    }
+
+    /// `rows` rows of `columns` images, (rows·columns, M, M, C), as [`sample`](Trainer::sample) makes them: in row i the
+    /// noise goes from that of its image 2i to that of its image 2i + 1, along [`interpolate`]; all of the row is of the
+    /// class `class(i)`, which only conditional nets look at.
+    ///
+    /// # Panics
+    /// If conditional nets do not know a class.
+    pub fn interpolate(&self, rows: usize, columns: usize, seed: u64, class: impl Fn(usize) -> usize) -> Vec<f32> {
+        let mut rng = Rng::stream(seed, Stream::Samples.number());
+        let parts = (0..rows).map(|row| {
+            let z = interpolate(&rng.normal([2, self.config.z_dim]), columns);
+            self.labelled(z, std::iter::repeat_n(class(row), columns))
+        });
+        self.generate(parts)
+    }
+
+    /// The first `n` images of [`sample`](Trainer::sample), and the generator's attention maps in them,
+    /// (n, M²/4, M²/16); `None` for nets without attention. All at once: for a few images.
+    pub fn attend(&self, n: usize, seed: u64) -> Option<(Vec<f32>, Vec<f32>)> {
+        let mut rng = Rng::stream(seed, Stream::Samples.number());
+        let batch = self.labelled(rng.normal([n, self.config.z_dim]), (0..n).map(|i| self.class_in_turn(i)));
+        let pass = Pass::frozen(self.sampling_params(), Mode::Eval);
+        let (images, maps) = self.generator.forward_with_attention(&pass, &batch.var(), batch.labels());
+        Some((numbers(&images.into_value().permute([0, 2, 3, 1])), numbers(maps?.value())))
+    }
+
+    /// The class of image `i` where classes take turns.
+    pub fn class_in_turn(&self, i: usize) -> usize {
+        i % self.classes.max(1)
+    }
+
+    /// Noise, with classes for conditional nets.
+    fn labelled(&self, values: Tensor<T>, classes: impl Iterator<Item = usize>) -> Batch<T> {
+        Batch { values, labels: self.config.conditional.then(|| classes.collect()) }
+    }
+
+    /// The images of noise that comes in parts.
+    fn generate(&self, parts: impl Iterator<Item = Batch<T>>) -> Vec<f32> {
+        let pass = Pass::frozen(self.sampling_params(), Mode::Eval);
+        let mut images = Vec::new();
+        for batch in parts {
+            let made = self.generator.forward(&pass, &batch.var(), batch.labels()).into_value();
+            images.extend(numbers(&made.permute([0, 2, 3, 1])));
         }
         images
     }
 
-    fn noise(&self, stream: Stream, n: usize) -> Tensor<T> {
-        Rng::stream(self.config.seed, stream.number()).normal([n, self.config.z_dim])
+    /// The generator's weights that samples are drawn with: the moving average, if there is one.
+    pub fn sampling_params(&self) -> &Params<T> {
+        self.ema.as_ref().map_or(&self.generator_params, Ema::params)
     }
 
-    /// Writes nets and optimiser state to one file, whole or not at all.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        let mut archive = Archive::new();
-        self.generator_params.store(&mut archive, "generator.");
-        self.discriminator_params.store(&mut archive, "discriminator.");
-        self.generator_adam.store(&self.generator_params, &mut archive, "generator_adam.");
-        self.discriminator_adam.store(&self.discriminator_params, &mut archive, "discriminator_adam.");
-        archive.set_count("step", self.step);
-        let ImageShape { channels, height, width } = self.image;
-        archive.set_text("image", format!("{channels},{height},{width}"));
-        archive.set_text("width", self.config.width.to_string());
-        archive.set_text("z_dim", self.config.z_dim.to_string());
-        Ok(archive.save(path)?)
+    /// The generator's layers.
+    pub fn generator(&self) -> &Generator {
+        &self.generator
     }
 
-    /// Reads what [`save`](Trainer::save) wrote in a run of this configuration.
-    ///
-    /// # Errors
-    /// The file is missing or damaged, or belongs to nets of other sizes.
-    pub fn load(config: &Config, path: &Path) -> Result<Trainer<T>> {
-        let archive = Archive::load(path)?;
-        let file = path.display();
-        // Before nets of the wrong size take memory.
-        for (key, expected) in [("width", config.width.to_string()), ("z_dim", config.z_dim.to_string())] {
-            let found = archive.text(key)?;
-            ensure!(found == expected, "{file}: found nets of {key} {found}, expected {expected} as in config.toml");
-        }
-        let image = image_shape(archive.text("image")?).with_context(|| file.to_string())?;
-        models::check_memory(config, image)?;
-        let mut trainer = Trainer::new(config, image);
-        trainer.generator_params.restore(&archive, "generator.")?;
-        trainer.discriminator_params.restore(&archive, "discriminator.")?;
-        trainer.generator_adam.restore(&trainer.generator_params, &archive, "generator_adam.")?;
-        trainer.discriminator_adam.restore(&trainer.discriminator_params, &archive, "discriminator_adam.")?;
-        trainer.step = archive.count("step")?;
-        Ok(trainer)
+    /// The discriminator's layers.
+    pub fn discriminator(&self) -> &Discriminator {
+        &self.discriminator
+    }
+
+    fn stream(&self, stream: Stream) -> Rng {
+        Rng::stream(self.config.seed, stream.number())
+    }
+
+    /// A batch of noise, with classes, all equally likely, for conditional nets.
+    fn noise(&self, stream: Stream) -> Batch<T> {
+        let (mut rng, n) = (self.stream(stream), self.config.batch);
+        let values = rng.normal([n, self.config.z_dim]);
+        let labels = self.config.conditional.then(|| (0..n).map(|_| rng.below(self.classes)).collect());
+        Batch { values, labels }
     }
 }
 
-/// The images' shape from the text in a checkpoint, "channels,height,width".
-fn image_shape(text: &str) -> Result<ImageShape> {
-    let sizes: Vec<usize> = text.split(',').map_while(|size| size.parse().ok()).collect();
-    let &[channels @ (1 | 3), height @ 8..=256, width] = sizes.as_slice() else {
-        bail!("found images of {text:?}, expected 1 or 3 channels, and a height and a width up to 256");
-    };
-    ensure!(height == width && height.is_multiple_of(8), "found images of {text:?}, expected squares that 8 divides");
-    Ok(ImageShape { channels, height, width })
-}
-
-/// What random numbers are for: each use has streams of its own.
-enum Stream {
-    Weights,
-    Samples,
-    DiscriminatorNoise(u64),
-    GeneratorNoise(u64),
-}
-
-impl Stream {
-    fn number(&self) -> u64 {
-        match *self {
-            Stream::Weights => 0,
-            Stream::Samples => 1,
-            Stream::DiscriminatorNoise(update) => 2 + 2 * update,
-            Stream::GeneratorNoise(step) => 3 + 2 * step,
-        }
-    }
+fn numbers<T: Element>(tensor: &Tensor<T>) -> Vec<f32> {
+    tensor.to_vec().iter().map(|x| x.f64() as f32).collect()
 }

@@ -12,9 +12,9 @@ use wengert::nn::{Mode, ParamGrads, Params, Pass};
 use wengert::ops::loss;
 use wengert::optim::{Adam, Optimizer, RmsProp};
 use wengert::{Element, Rng, Tape, Tensor, Var};
-use wengert_demos::config::{Config, Loss};
+use wengert_demos::config::{Config, Loss, Norm};
 use wengert_demos::data::ImageShape;
-use wengert_demos::models::{Discriminator, Generator};
+use wengert_demos::models::standard::{Discriminator, Generator};
 use wengert_demos::train::Trainer;
 
 const STEPS: usize = 10;
@@ -86,7 +86,7 @@ impl<T: Element> ByHand<T> {
         let mut stores = [Params::new(), Params::new()];
         let rng = &mut Rng::seed(1);
         let generator = Generator::new(&mut stores[0], config.z_dim, IMAGE, config.width, rng);
-        let discriminator = Discriminator::new(&mut stores[1], IMAGE, config.width, rng);
+        let discriminator = Discriminator::new(&mut stores[1], IMAGE, config.width, Norm::Spectral, rng);
         ByHand { generator, discriminator, stores, optimisers: [optimiser(), optimiser()], loss: config.loss }
     }
 }
@@ -111,6 +111,7 @@ impl<T: Element> Nets<T> for ByHand<T> {
         let loss = match self.loss {
             Loss::Hinge => loss::hinge_discriminator(&on_real, &on_fake),
             Loss::Standard => loss::gan_discriminator(&on_real, &on_fake),
+            other => unreachable!("`config` makes no {other:?}"),
         };
         let gradients = pass.gradients(&loss.backward());
         let shown = Shown {
@@ -129,6 +130,7 @@ impl<T: Element> Nets<T> for ByHand<T> {
         let loss = match self.loss {
             Loss::Hinge => loss::hinge_generator(&logits),
             Loss::Standard => loss::gan_generator(&logits),
+            other => unreachable!("`config` makes no {other:?}"),
         };
         let gradients = pass.gradients(&loss.backward());
         let gradients_shown = named("g", &self.stores[0], &gradients);
@@ -160,7 +162,7 @@ fn config(fixture: &Fixture, run: &str) -> Config {
             other => panic!("the test does not know the loss {other:?}"),
         },
         lr: number(&options["lr"]),
-        betas: if betas.is_null() { Config::DEFAULT.betas } else { [number(&betas[0]), number(&betas[1])] },
+        betas: if betas.is_null() { Config::DEFAULT.betas } else { Some([number(&betas[0]), number(&betas[1])]) },
         ..Config::DEFAULT
     }
 }
@@ -257,9 +259,10 @@ fn by_hand<T: Element>(run: &str) {
     let config = config(&fixture, run);
     let options = fixture.options(run);
     let option = |name: &str| options[name].as_f64().unwrap_or_else(|| panic!("{run}: {name} is no number"));
+    let beta = |i: usize| config.betas.expect("Adam has them")[i];
     let optimiser = || -> Box<dyn Optimizer<T>> {
         match options["optimiser"].as_str() {
-            Some("Adam") => Box::new(Adam::new(config.lr).betas(config.betas[0], config.betas[1]).eps(option("eps"))),
+            Some("Adam") => Box::new(Adam::new(config.lr).betas(beta(0), beta(1)).eps(option("eps"))),
             Some("RMSprop") => Box::new(RmsProp::new(config.lr).alpha(option("alpha")).eps(option("eps"))),
             other => panic!("{run}: the test does not know the optimiser {other:?}"),
         }

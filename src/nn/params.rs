@@ -287,7 +287,12 @@ impl<T: Element> Params<T> {
 
 /// `x` in the memory order of `other`, which has the same shape.
 pub(crate) fn like<T: Element>(x: &Tensor<T>, other: &Tensor<T>) -> Tensor<T> {
-    let order = crate::kernels::nest::memory_order(other.shape(), other.strides());
+    let (shape, strides) = (other.shape(), other.strides());
+    // An axis of extent 1 may have the stride of another axis; it comes after that one, as where the strides were made
+    // from an order. So the strides of the result are those of `other`, and kernels that look at them do the same sums.
+    let keys: crate::Shape =
+        shape.iter().zip(strides.iter()).map(|(n, stride)| 2 * stride + usize::from(*n > 1)).collect();
+    let order = crate::kernels::nest::memory_order(shape, &keys);
     x.in_memory_order(order.into_iter().collect::<crate::Shape>())
 }
 

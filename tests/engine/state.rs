@@ -45,6 +45,22 @@ fn bytes<T: Element>(params: &Params<T>) -> Vec<u8> {
     archive.to_bytes()
 }
 
+/// The strides of an axis of extent 1 say nothing about where elements lie, but kernels look at them: after loading they
+/// must be as before, or sums would be rounded otherwise.
+#[test]
+fn loading_keeps_the_strides_of_axes_of_extent_1() {
+    for (inputs, outputs, kernel) in [(1, 3, [3, 3]), (3, 1, [3, 3]), (1, 1, [3, 2]), (4, 2, [1, 1]), (2, 3, [1, 5])] {
+        let mut params = Params::<f32>::new();
+        let options = Conv2dOptions::default();
+        Conv2d::new(&mut params.scope(""), inputs, outputs, kernel, &options, Init::PyTorch, &mut Rng::seed(0));
+        let mut archive = Archive::new();
+        params.store(&mut archive, "");
+        let before = params.get("weight").unwrap();
+        params.restore(&archive, "").unwrap();
+        assert_eq!(params.get("weight").unwrap().strides(), before.strides(), "{}", before.shape());
+    }
+}
+
 #[test]
 fn files_keep_every_bit() {
     let folder = Folder::new("round-trip");

@@ -2,8 +2,13 @@
 
 mod bench;
 mod data;
+mod evaluate;
+mod inspect;
 mod progress;
+mod report;
 mod sample;
+mod theory;
+mod toy;
 mod train;
 
 use std::io::Write;
@@ -29,7 +34,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train a GAN and write pictures, curves and checkpoints into a run directory
-    Train(train::Train),
+    Train(Box<train::Train>),
     /// Go on with a run that was interrupted
     Resume(train::Resume),
     /// Draw images with the generator of a run
@@ -37,6 +42,17 @@ enum Command {
     /// Download a data set, or look at one
     #[command(subcommand)]
     Data(data::Data),
+    /// Say in figures how good the images of a run are, beside what real images get
+    Evaluate(evaluate::Evaluate),
+    /// Look into the nets of a run: singular values, spectral norms, and how steep the discriminator is
+    Inspect(inspect::Inspect),
+    /// Write the page about a run, report.html in its directory, anew
+    Report(report::Report),
+    /// Train a GAN in the plane, where modes can be counted and everything can be seen
+    Toy(toy::ToyRun),
+    /// Measure a piece of theory and draw it
+    #[command(subcommand)]
+    Theory(theory::Theory),
     /// Measure the speed of this machine on the training step
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -45,6 +61,11 @@ enum Command {
 /// Prints a line to standard output. A reader who has gone (`gan train … | head`) is no reason to stop.
 fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints a line that is no result: to standard error, so that `--json` stays one line of JSON.
+fn warn(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 impl Cli {
@@ -63,6 +84,11 @@ impl Cli {
             Command::Resume(command) => command.run(),
             Command::Sample(command) => command.run(),
             Command::Data(command) => command.run(),
+            Command::Evaluate(command) => command.run(),
+            Command::Inspect(command) => command.run(),
+            Command::Report(command) => command.run(),
+            Command::Toy(command) => command.run(),
+            Command::Theory(command) => command.run(),
             Command::Bench(command) => command.run(),
         })
     }

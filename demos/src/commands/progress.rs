@@ -13,10 +13,9 @@ use crate::usage::human_seconds;
 pub(super) struct Progress {
     bar: ProgressBar,
     started: Instant,
+    config: Config,
+    /// Updates of the discriminator before this process took the run up.
     first: u64,
-    steps: u64,
-    /// Real images that a step takes.
-    images: u64,
 }
 
 impl Progress {
@@ -25,8 +24,8 @@ impl Progress {
         let style = ProgressStyle::with_template("{bar:10} {wide_msg}").expect("a template without mistakes");
         let bar = ProgressBar::new(config.steps).with_position(first).with_style(style);
         bar.enable_steady_tick(Duration::from_millis(500));
-        let images = (config.batch * config.n_dis) as u64;
-        Progress { bar, started: Instant::now(), first, steps: config.steps, images }
+        let first = config.discriminator_updates(first);
+        Progress { bar, started: Instant::now(), config: config.clone(), first }
     }
 
     /// Shows a step. Without a terminal for the bar, it is a line for each step that is `worth_a_line`.
@@ -40,13 +39,20 @@ impl Progress {
     }
 
     fn describe(&self, losses: &Losses) -> String {
-        let Losses { step, discriminator, generator } = *losses;
-        let (done, elapsed) = (step - self.first, self.started.elapsed().as_secs_f64());
-        let speed = (done * self.images) as f64 / elapsed;
-        let left = human_seconds(elapsed / done as f64 * (self.steps - step) as f64);
-        let (d, g, steps) = (short(discriminator), short(generator), self.steps);
+        let Losses { step, discriminator, generator, estimate } = *losses;
+        let Config { steps, batch, .. } = self.config;
+        // Time goes by the updates of the discriminator: a warm-up has steps that are twenty times as long as others.
+        let now = self.config.discriminator_updates(step);
+        let left = self.config.discriminator_updates(steps) - now;
+        let (done, elapsed) = ((now - self.first) as f64, self.started.elapsed().as_secs_f64());
+        let speed = done * batch as f64 / elapsed;
+        let left = human_seconds(elapsed / done * left as f64);
+        let d = match estimate {
+            Some(estimate) => format!("K·W {}", short(estimate)),
+            None => format!("D {}", short(discriminator)),
+        };
         // 79 characters with the bar, up to an hour and 9999 steps: a terminal has 80 columns.
-        format!("step {step} of {steps}  D {d}  G {g}  {speed:.0} images/s  {left} left")
+        format!("step {step} of {steps}  {d}  G {}  {speed:.0} images/s  {left} left", short(generator))
     }
 
     /// A handle for messages above the bar, on another thread.

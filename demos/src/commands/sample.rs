@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use super::say;
@@ -18,25 +18,51 @@ pub struct Sample {
     /// Images to draw
     #[arg(long, default_value_t = 64)]
     n: usize,
+    /// Draw so many rows of ten instead, each from one noise to another: in row i from that of image 2i of `--n` to that
+    /// of image 2i + 1
+    #[arg(long, value_name = "ROWS", conflicts_with = "n")]
+    interpolate: Option<usize>,
     /// Determines the noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// The class to draw, from 0; for conditional runs, which draw all of them in turn otherwise
+    #[arg(long, value_name = "K")]
+    class: Option<usize>,
     /// The picture to write
     #[arg(long, default_value = "samples.png", value_name = "FILE.png")]
     out: PathBuf,
 }
 
+/// Images in a row of interpolations.
+const COLUMNS: usize = 10;
+
 impl Sample {
     /// Draws the images.
     pub(super) fn run(self) -> Result<()> {
         ensure!((1..=10_000).contains(&self.n), "--n is {}; expected 1 to 10000", self.n);
+        let rows = self.interpolate.unwrap_or(1);
+        ensure!((1..=1000).contains(&rows), "--interpolate is {rows}; expected 1 to 1000");
         let is_png = self.out.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
         ensure!(is_png, "--out is {}; expected the name of a file that ends in .png", self.out.display());
         let (dir, config) = RunDir::open(&self.run)?;
         let trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
-        let images = trainer.sample(self.n, self.seed);
-        let columns = (self.n as f64).sqrt().ceil() as usize;
-        let title = format!("{} images from {}, step {}", self.n, self.run.display(), trainer.step());
+        if let Some(class) = self.class {
+            let run = self.run.display();
+            let classes =
+                trainer.classes().with_context(|| format!("--class: {run} is not conditional, it knows no classes"))?;
+            ensure!(class < classes, "--class is {class}; expected 0 to {}, the classes of {run}", classes - 1);
+        }
+        let class = |i| self.class.unwrap_or_else(|| trainer.class_in_turn(i));
+        let (images, columns, what) = match self.interpolate {
+            Some(rows) => {
+                (trainer.interpolate(rows, COLUMNS, self.seed, class), COLUMNS, format!("{rows} interpolations"))
+            }
+            None => {
+                let columns = (self.n as f64).sqrt().ceil() as usize;
+                (trainer.sample_classes(self.n, self.seed, class), columns, format!("{} images", self.n))
+            }
+        };
+        let title = format!("{what} from {}, step {}", self.run.display(), trainer.step());
         write_grid(
             &self.out,
             &images,

@@ -1,72 +1,42 @@
 //! `gan train` and `gan resume`.
 
+mod batches;
+mod run;
+
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use wengert::Tensor;
 
-use super::progress::Progress;
-use super::say;
-use crate::config::{Config, DataName, Loss, Method};
-use crate::data::{Dataset, Opened, Order, Split, open};
+use super::{say, warn};
+use crate::config::{Config, Settings, recipes};
+use crate::data::{Dataset, Opened, Split, open};
+use crate::gammas::GammaHistory;
 use crate::models;
-use crate::pictures::{Grid, write_grid};
-use crate::run_dir::{Losses, RunDir};
+use crate::run_dir::RunDir;
+use crate::tensorboard::EventFile;
 use crate::train::Trainer;
 use crate::usage::{human_bytes, human_seconds, peak_memory};
+use batches::Batches;
+use run::{Run, evaluator};
 
 /// How to train.
 #[derive(Debug, Args)]
-#[command(allow_negative_numbers = true)] // so that `--lr -1` is told what it should be
+#[command(allow_negative_numbers = true, after_help = recipes())] // negative: so that `--lr -1` is told what it should be
 pub struct Train {
-    /// The method
-    method: Method,
-    /// The images to learn
-    #[arg(long, value_enum, default_value_t = Config::DEFAULT.data)]
-    data: DataName,
-    /// The directory of the images' files
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Channels of every layer as a multiple of the paper's; 1 is the paper's
-    #[arg(long, default_value_t = Config::DEFAULT.width)]
-    width: f64,
-    /// Real, and generated, images in a step
-    #[arg(long, default_value_t = Config::DEFAULT.batch)]
-    batch: usize,
-    /// Updates of the generator
-    #[arg(long, default_value_t = Config::DEFAULT.steps)]
-    steps: u64,
-    /// Updates of the discriminator before each of the generator
-    #[arg(long, default_value_t = Config::DEFAULT.n_dis)]
-    n_dis: usize,
-    /// The losses
-    #[arg(long, value_enum, default_value_t = Config::DEFAULT.loss)]
-    loss: Loss,
-    /// Adam's learning rate
-    #[arg(long, default_value_t = Config::DEFAULT.lr)]
-    lr: f64,
-    /// Adam's decay rates of the first and the second moment
-    #[arg(long, default_value = "0.5,0.999", value_name = "B1,B2", value_parser = two_numbers, allow_hyphen_values = true)]
-    betas: [f64; 2],
-    /// The number of noise values that the generator takes
-    #[arg(long, default_value_t = Config::DEFAULT.z_dim)]
-    z_dim: usize,
-    /// Determines initial weights, noise, and the order of the images: the same seed gives the same bits
-    #[arg(long, default_value_t = Config::DEFAULT.seed)]
-    seed: u64,
-    /// Steps between pictures
-    #[arg(long, default_value_t = Config::DEFAULT.sample_every, value_name = "STEPS")]
-    sample_every: u64,
-    /// Steps between checkpoints
-    #[arg(long, default_value_t = Config::DEFAULT.checkpoint_every, value_name = "STEPS")]
-    checkpoint_every: u64,
+    #[command(flatten)]
+    settings: Settings,
+    /// A TOML file of settings, by the names of the flags with _ for -, such as a run's config.toml; flags override it
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
     /// The run directory to make [default: the first free one of runs/METHOD-DATA, runs/METHOD-DATA-2, …]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write event files for TensorBoard, too, into tensorboard/ in the run directory
+    #[arg(long)]
+    tensorboard: bool,
 }
 
 /// Which run to go on with.
@@ -76,41 +46,36 @@ pub struct Resume {
     run: PathBuf,
 }
 
-fn two_numbers(text: &str) -> Result<[f64; 2], &'static str> {
-    let numbers: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
-    numbers.and_then(|numbers| numbers.try_into().ok()).ok_or("expected two numbers, as in 0.5,0.999")
-}
-
 impl Train {
     /// Trains from the beginning.
     pub(super) fn run(self) -> Result<()> {
-        let config = Config {
-            method: self.method,
-            data: self.data,
-            // Absolute, so that `resume` finds the files from anywhere.
-            data_dir: self.data_dir.map(|dir| std::path::absolute(&dir).unwrap_or(dir)),
-            width: self.width,
-            z_dim: self.z_dim,
-            batch: self.batch,
-            steps: self.steps,
-            n_dis: self.n_dis,
-            loss: self.loss,
-            lr: self.lr,
-            betas: self.betas,
-            seed: self.seed,
-            sample_every: self.sample_every,
-            checkpoint_every: self.checkpoint_every,
-        };
-        config.check()?;
-        let data = open_data(&config)?;
+        let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+        let config = self.settings.over(&file)?;
+        let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
         models::check_memory(&config, data.shape())?;
+        let mut trainer = Trainer::with_classes(&config, data.shape(), data.classes());
+        if let Some(run) = &config.init_from {
+            trainer.start_from(run).with_context(|| format!("--init-from {}", run.display()))?;
+        }
+        let evaluator = evaluator(&config)?;
         let dir = RunDir::create(self.out.as_deref(), &config)?;
-        let trainer = Trainer::new(&config, data.shape());
-        let mut run = Run { config, dir, trainer, losses: Vec::new(), saved: 0 };
+        let events = self.tensorboard.then(|| EventFile::create(&dir.tensorboard(), 0)).transpose()?;
+        let mut run = Run {
+            config,
+            dir,
+            trainer,
+            losses: Vec::new(),
+            gammas: GammaHistory::default(),
+            saved: 0,
+            started: Instant::now(),
+            seconds_before: 0.0,
+            events,
+            evaluator,
+        };
         run.save()?; // From here on, `resume` works.
         run.draw()?;
-        print_estimate(&run, &*data);
-        run.train(&*data)
+        print_estimate(&run, &data);
+        run.train(&data)
     }
 }
 
@@ -118,37 +83,67 @@ impl Resume {
     /// Goes on from the last checkpoint.
     pub(super) fn run(self) -> Result<()> {
         let (dir, config) = RunDir::open(&self.run)?;
-        let data = open_data(&config)?;
+        let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
         let trainer = Trainer::load(&config, &dir.checkpoint())?;
-        let (expected, found) = (trainer.image_shape(), data.shape());
-        ensure!(found == expected, "{}: images are {found}; expected {expected} as in the checkpoint", data.name());
-        let losses = dir.read_losses(trainer.step())?;
-        if trainer.step() >= config.steps {
+        check_data(&trainer, &*data)?;
+        let saved = trainer.step();
+        let losses = dir.read_losses(saved)?;
+        if saved >= config.steps {
             say(format_args!("{}: all {} steps are done", dir.path().display(), config.steps));
             return Ok(());
         }
-        let saved = trainer.step();
+        let gammas = GammaHistory::read(&dir.gammas()[0], saved)?;
+        let seconds_before = dir.read_time()?.seconds;
+        let evaluator = evaluator(&config)?;
         say(format_args!("going on after step {saved} of {}", config.steps));
-        let run = Run { config, dir, trainer, losses, saved };
-        print_estimate(&run, &*data);
-        run.train(&*data)
+        let logs = dir.tensorboard();
+        let events = logs.is_dir().then(|| EventFile::create(&logs, saved)).transpose()?;
+        let started = Instant::now();
+        let run = Run { config, dir, trainer, losses, gammas, saved, started, seconds_before, events, evaluator };
+        print_estimate(&run, &data);
+        run.train(&data)
     }
 }
 
-fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
-    let Opened { set, notes } = open(config.data, config.data_dir.as_deref(), None, false, config.seed, Split::Train)?;
-    notes.iter().for_each(say);
+/// The images that runs of this configuration learn from.
+///
+/// # Errors
+/// They cannot be read, or are of no size that the nets can take.
+pub(super) fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
+    let Config { data, data_dir, size, skip_corrupt, seed, .. } = config;
+    let Opened { set, notes } = open(*data, data_dir.as_deref(), *size, *skip_corrupt, *seed, Split::Train)?;
+    notes.iter().for_each(warn);
     let shape = set.shape();
     let fits = shape.height == shape.width && shape.height.is_multiple_of(8);
-    ensure!(fits, "{}: images are {shape}; expected squares with a side that 8 divides, or 28×28", set.name());
+    ensure!(
+        fits,
+        "{}: images are {shape}; expected squares with a side that 8 divides, or 28×28, or --size",
+        set.name()
+    );
     Ok(set)
 }
 
+/// Whether these are images such as the nets of a run have learnt from.
+///
+/// # Errors
+/// Size or classes differ.
+pub(super) fn check_data(trainer: &Trainer<f32>, data: &dyn Dataset) -> Result<()> {
+    let (expected, found) = (trainer.image_shape(), data.shape());
+    ensure!(found == expected, "{}: images are {found}; expected {expected} as in the checkpoint", data.name());
+    if let Some(classes) = trainer.classes() {
+        let found = data.classes();
+        ensure!(found == classes, "{}: {found} classes; expected {classes} as in the checkpoint", data.name());
+    }
+    Ok(())
+}
+
 /// Times a few steps of a copy of the run, and says how long the whole will take.
-fn print_estimate(run: &Run, data: &dyn Dataset) {
+fn print_estimate(run: &Run, data: &Arc<dyn Dataset>) {
     let config = &run.config;
-    let mut trial = Trainer::<f32>::new(config, data.shape());
-    let mut batches = Batches::new(config, data);
+    // Without the long steps of the warm-up.
+    let usual = Config { warm_up: false, ..config.clone() };
+    let mut trial = Trainer::<f32>::with_classes(&usual, data.shape(), data.classes());
+    let mut batches = Batches::new(config, data, 0);
     let mut step = || trial.train_step(|n| batches.next(n));
     step(); // The first one meets fresh memory.
     let start = Instant::now();
@@ -156,6 +151,8 @@ fn print_estimate(run: &Run, data: &dyn Dataset) {
     step();
     let seconds = start.elapsed().as_secs_f64() / 2.0;
     let steps = config.steps - run.trainer.step();
+    let updates = config.discriminator_updates(config.steps) - config.discriminator_updates(run.trainer.step());
+    let whole = seconds * updates as f64 / config.n_dis as f64;
     say(format_args!(
         "{} on {}: width {}, batch {}, {} threads, {} kernels\n\
          {steps} steps of about {:.0} ms: {}; {} of memory\n\
@@ -167,129 +164,8 @@ fn print_estimate(run: &Run, data: &dyn Dataset) {
         rayon::current_num_threads(),
         wengert::Level::current().name(),
         seconds * 1e3,
-        human_seconds(seconds * steps as f64),
+        human_seconds(whole),
         human_bytes(peak_memory()),
         run.dir.path().display(),
     ));
-}
-
-/// The batches of real images, in the order that the seed determines.
-struct Batches<'a> {
-    data: &'a dyn Dataset,
-    order: Order,
-    batch: usize,
-}
-
-impl<'a> Batches<'a> {
-    fn new(config: &Config, data: &'a dyn Dataset) -> Self {
-        let order = Order::new(0..data.size().unwrap_or(u64::MAX), config.seed);
-        Batches { data, order, batch: config.batch }
-    }
-
-    /// Batch `n` since the start of training: images (N, C, H, W), in memory channels-last.
-    fn next(&mut self, n: u64) -> Tensor {
-        let shape = self.data.shape();
-        let mut images = vec![0.0; self.batch * shape.numel()];
-        let mut labels = vec![0; self.batch];
-        self.data.batch(&self.order.indices(n, self.batch), &mut images, &mut labels);
-        Tensor::from_slice([self.batch, shape.height, shape.width, shape.channels], &images).permute([0, 3, 1, 2])
-    }
-}
-
-/// A run in progress.
-struct Run {
-    config: Config,
-    dir: RunDir,
-    trainer: Trainer<f32>,
-    losses: Vec<Losses>,
-    /// The step of the last checkpoint.
-    saved: u64,
-}
-
-/// Images in the pictures of a run.
-const SAMPLES: usize = 64;
-
-impl Run {
-    fn train(mut self, data: &dyn Dataset) -> Result<()> {
-        let progress = Progress::new(&self.config, self.trainer.step());
-        let stop = stop_on_ctrl_c(&progress)?;
-        let config = self.config.clone();
-        let mut batches = Batches::new(&config, data);
-        let mut last = false;
-        while !last {
-            let losses = self.trainer.train_step(|n| batches.next(n));
-            self.losses.push(losses);
-            self.check_losses(&losses)?;
-            last = losses.step >= config.steps || stop.load(Ordering::Relaxed);
-            if last || losses.step.is_multiple_of(config.checkpoint_every) {
-                self.save()?;
-            }
-            let pictures = last || losses.step.is_multiple_of(config.sample_every);
-            progress.show(&losses, pictures);
-            if pictures {
-                self.draw()?;
-            }
-        }
-        self.report(progress.finish());
-        Ok(())
-    }
-
-    /// A loss that is not a number would spread to every weight: stop while the last checkpoint is good.
-    fn check_losses(&self, losses: &Losses) -> Result<()> {
-        let Losses { discriminator: d, generator: g, .. } = losses;
-        let finite = d.is_finite() && g.is_finite();
-        ensure!(finite, "the losses are {d} (discriminator) and {g} (generator): {}", self.diverged());
-        Ok(())
-    }
-
-    fn diverged(&self) -> String {
-        let (step, lr, path, saved) = (self.trainer.step(), self.config.lr, self.dir.path().display(), self.saved);
-        format!("training has diverged at step {step}; try a smaller --lr than {lr:e}. {path} keeps step {saved}")
-    }
-
-    /// The samples and the loss curves as pictures.
-    fn draw(&self) -> Result<()> {
-        let images = self.trainer.sample(SAMPLES, self.config.seed);
-        let step = self.trainer.step();
-        let title = format!("{} on {}, step {step}", self.config.method.flag(), self.config.data.flag());
-        let grid = Grid { columns: 8, scale: 2, gap: 1 };
-        write_grid(&self.dir.sample(step), &images, self.trainer.image_shape(), grid, &[("Title", &title)])?;
-        self.dir.draw_losses(&self.losses, &title)
-    }
-
-    /// The losses and the checkpoint, unless it is good for nothing.
-    fn save(&mut self) -> Result<()> {
-        ensure!(self.trainer.is_finite(), "some weights are not finite: {}", self.diverged());
-        // The losses first: `resume` needs them up to the checkpoint, and cuts off what goes beyond.
-        self.dir.write_losses(&self.losses)?;
-        self.trainer.save(&self.dir.checkpoint())?;
-        self.saved = self.trainer.step();
-        Ok(())
-    }
-
-    fn report(&self, time: Duration) {
-        let (step, path) = (self.trainer.step(), self.dir.path().display());
-        if step < self.config.steps {
-            say(format_args!("stopped after step {step} of {}; to go on: gan resume {path}", self.config.steps));
-        } else {
-            say(format_args!("done in {}", human_seconds(time.as_secs_f64())));
-        }
-        say(format_args!("images   {}", self.dir.sample(step).display()));
-        say(format_args!("losses   {}", self.dir.curves().display()));
-        say(format_args!("more     gan sample {path} --n 64 --seed 1 --out more.png"));
-    }
-}
-
-/// A flag that the first Ctrl-C, or SIGTERM, sets; the second ends the program on the spot.
-fn stop_on_ctrl_c(progress: &Progress) -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (flag, bar) = (stop.clone(), progress.bar());
-    let handler = move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130); // what a shell reports of a program that Ctrl-C ended
-        }
-        bar.println("stopping after this step; press Ctrl-C again to stop at once");
-    };
-    ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
-    Ok(stop)
 }

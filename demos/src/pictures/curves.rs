@@ -39,7 +39,7 @@ const WIDTH: usize = 1080;
 const HEIGHT: usize = 640;
 /// The picture is drawn this many times larger and then averaged down, because the lines of the plotting crate have
 /// jagged edges.
-const OVERSAMPLING: usize = 3;
+pub(super) const OVERSAMPLING: usize = 3;
 /// Name under which the plotting crate knows the font.
 const FONT: &str = "dejavu";
 
@@ -53,9 +53,9 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(70, 70, 70),
 ];
-const INK: RGBColor = RGBColor(50, 50, 50);
+pub(super) const INK: RGBColor = RGBColor(50, 50, 50);
 const ZERO_INK: RGBColor = RGBColor(160, 160, 160);
-const FAINT_INK: RGBColor = RGBColor(228, 228, 228);
+pub(super) const FAINT_INK: RGBColor = RGBColor(228, 228, 228);
 
 /// Draws the curves into the PNG file `path`, 1080×640 pixels.
 ///
@@ -69,15 +69,23 @@ pub fn write_curves(path: &Path, curves: &Curves) -> Result<()> {
     write_png(path, &picture, &[("Title", curves.title)])
 }
 
-type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+pub(super) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 fn draw(curves: &Curves) -> Result<Raster> {
-    let (width, height) = (WIDTH * OVERSAMPLING, HEIGHT * OVERSAMPLING);
+    plot([WIDTH, HEIGHT], |area| draw_all(area, curves))
+}
+
+/// A picture of this width and height, on white, with smooth edges.
+pub(super) fn plot(
+    [width, height]: [usize; 2],
+    draw: impl FnOnce(&Area) -> Result<(), Box<dyn std::error::Error>>,
+) -> Result<Raster> {
+    let (width, height) = (width * OVERSAMPLING, height * OVERSAMPLING);
     let mut pixels = vec![255; width * height * 3];
     let area = BitMapBackend::with_buffer(&mut pixels, (width as u32, height as u32)).into_drawing_area();
     // The errors of the plotting crate carry the backend's type and its lifetime: they become plain text here.
-    draw_all(&area, curves).map_err(|error| anyhow!("{error}"))?;
+    draw(&area).map_err(|error| anyhow!("{error}"))?;
     area.present().map_err(|error| anyhow!("{error}"))?;
     drop(area);
     Ok(averaged_down(&pixels, width))
@@ -102,11 +110,11 @@ fn draw_all(area: &Area, curves: &Curves) -> Result<(), Box<dyn std::error::Erro
 }
 
 /// A length of the finished picture as one of the enlarged picture.
-fn px(length: f64) -> u32 {
+pub(super) fn px(length: f64) -> u32 {
     (length * OVERSAMPLING as f64).round() as u32
 }
 
-fn text(size: f64) -> TextStyle<'static> {
+pub(super) fn text(size: f64) -> TextStyle<'static> {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         // The font comes with the program: a machine without fonts draws the same picture.
@@ -250,16 +258,16 @@ impl NumberFormat {
 /// The mean of every square of `OVERSAMPLING`² pixels, three channels; `width` is that of the enlarged picture.
 fn averaged_down(pixels: &[u8], width: usize) -> Raster {
     const N: usize = OVERSAMPLING;
-    let mut small = Vec::with_capacity(WIDTH * HEIGHT * 3);
+    let mut small = Vec::with_capacity(pixels.len() / (N * N));
     for rows in pixels.chunks_exact(N * width * 3) {
-        for x in 0..WIDTH {
+        for x in 0..width / N {
             for channel in 0..3 {
                 let at = |k: usize| u32::from(rows[(k / N * width + x * N + k % N) * 3 + channel]);
                 small.push(((0..N * N).map(at).sum::<u32>() / (N * N) as u32) as u8);
             }
         }
     }
-    Raster { width: WIDTH, height: HEIGHT, channels: 3, pixels: small }
+    Raster { width: width / N, height: pixels.len() / (N * width * 3), channels: 3, pixels: small }
 }
 
 #[cfg(test)]

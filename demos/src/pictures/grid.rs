@@ -72,7 +72,7 @@ fn draw(images: &[f32], shape: ImageShape, grid: Grid) -> Result<Raster> {
 }
 
 /// The inverse of x / 127.5 − 1, to the nearest byte. The cast saturates and takes what is not a number to 0.
-fn to_byte(value: f32) -> u8 {
+pub(super) fn to_byte(value: f32) -> u8 {
     ((value + 1.0) * 127.5).round() as u8
 }
 

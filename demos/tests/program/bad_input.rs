@@ -6,7 +6,7 @@ use super::{command, gan, output, succeed, tiny, tree, write_idx};
 
 /// The program must fail with one message that has all these parts, and must not touch a file.
 #[track_caller]
-fn refuses(dir: &Path, args: &str, parts: &[&str]) {
+pub(super) fn refuses(dir: &Path, args: &str, parts: &[&str]) {
     let before = tree(dir);
     let output = gan(dir, args);
     assert!(output.code.is_some_and(|code| code != 0), "{args}: code {:?}, {}", output.code, output.stdout);
@@ -31,9 +31,13 @@ fn flags_of_train() {
         ("--threads", "0 1025", &["--threads is ", "expected 1 to 1024"]),
         ("--z-dim", "0 65537", &["--z-dim is ", "expected 1 to 65536"]),
         ("--sample-every", "0", &["--sample-every is 0; expected 1 to "]),
+        ("--evaluate-every", "0", &["--evaluate-every is 0; expected 1 to "]),
         ("--checkpoint-every", "0", &["--checkpoint-every is 0; expected 1 to "]),
         ("--data", "foo", &["'foo'", "--data", "possible values: digits, fashion-mnist, mnist"]),
-        ("--loss", "foo", &["'foo'", "--loss", "possible values: hinge, standard"]),
+        ("--size", "0 4 20 257 264", &["--size is ", "expected a multiple of 8, from 8 to 256"]),
+        ("--ema", "-1 1 nan", &["--ema is ", "expected at least 0 and below 1"]),
+        ("--lr-d", "0 -1 nan inf", &["--lr-d is ", "expected a number above 0"]),
+        ("--loss", "foo", &["'foo'", "--loss", "possible values: hinge, standard, saturating, wasserstein"]),
         ("--batch", "-1 1.5 x 99999999999999999999999", &["--batch", "invalid"]),
         ("--seed", "-1 x 18446744073709551616", &["--seed", "invalid"]),
         ("--lr", "x", &["--lr", "'x'"]),
@@ -43,7 +47,7 @@ fn flags_of_train() {
             refuses(dir.path(), &tiny(&format!("{flag} {value}")), parts);
         }
     }
-    refuses(dir.path(), "train gan", &["'gan'", "<METHOD>", "sngan"]);
+    refuses(dir.path(), "train biggan", &["'biggan'", "METHOD", "gan, wgan, wgan-gp, sngan, sn-reg, sagan"]);
     refuses(dir.path(), "train", &["<METHOD>"]);
     refuses(dir.path(), "fly", &["'fly'"]);
     // What only a larger machine could hold. (Where the system does not say what is free, nothing is refused.)
@@ -125,13 +129,63 @@ fn flags_of_the_other_commands() {
     refuses(dir.path(), "sample run --n 10001", &["--n is 10001; expected 1 to 10000"]);
     refuses(dir.path(), "sample run --out no/such/a.png", &["no/such/a.png", "cannot write"]);
     refuses(dir.path(), "sample run --out run/config.toml", &["--out is run/config.toml", "ends in .png"]);
-    for command in ["resume", "sample"] {
+    refuses(dir.path(), "evaluate run --n 255", &["--n is 255; expected 256 to 20000 images of digits"]);
+    refuses(dir.path(), "evaluate run --n 20001", &["--n is 20001; expected 256 to 20000"]);
+    refuses(
+        dir.path(),
+        "evaluate run --cache run/config.toml",
+        &["--cache run/config.toml", "cannot make the directory"],
+    );
+    refuses(dir.path(), "sample run --interpolate 0", &["--interpolate is 0; expected 1 to 1000"]);
+    refuses(dir.path(), "sample run --interpolate 1001", &["--interpolate is 1001; expected 1 to 1000"]);
+    refuses(dir.path(), "sample run --interpolate 2 --n 4", &["--interpolate", "--n"]);
+    refuses(dir.path(), "inspect run --n 0", &["--n is 0; expected 1 to 10000"]);
+    refuses(dir.path(), "inspect run --n 10001", &["--n is 10001; expected 1 to 10000"]);
+    for command in ["resume", "sample", "evaluate", "inspect", "report"] {
         refuses(dir.path(), &format!("{command} nowhere"), &["nowhere", "no such directory"]);
         refuses(dir.path(), &format!("{command} run/samples"), &["run/samples/config.toml", "directory of a run"]);
     }
     refuses(dir.path(), "bench step --iters 0", &["--iters is 0; expected 1 to 10000"]);
     refuses(dir.path(), "bench step --width -1", &["--width is -1; expected more than 0"]);
     refuses(dir.path(), "bench step --batch 0", &["--batch is 0; expected 1 to 4096"]);
+}
+
+#[test]
+fn flags_of_toy_and_theory() {
+    let dir = tempfile::tempdir().unwrap();
+    for (flags, parts) in [
+        ("toy", &["<TOY>"][..]),
+        ("toy sphere", &["'sphere'", "possible values: ring, grid, swissroll"]),
+        ("toy ring --model sagan", &["'sagan'", "possible values: gan, wgan, wgan-gp, sngan"]),
+        ("toy ring --steps 0", &["--steps is 0; expected 1 to 10000000"]),
+        ("toy ring --batch 8193", &["--batch is 8193; expected 1 to 8192"]),
+        ("toy ring --hidden 0", &["--hidden is 0; expected 1 to 1024"]),
+        ("toy ring --n-dis 101", &["--n-dis is 101; expected 1 to 100"]),
+        ("toy ring --lr nan", &["--lr is NaN; expected a number above 0"]),
+        ("toy ring --lambda -1", &["--lambda is -1; expected a number above 0"]),
+        ("toy ring --model wgan --clip 0", &["--clip is 0; expected a number above 0"]),
+        ("toy ring --model sngan --lipschitz inf", &["--lipschitz is inf; expected a number above 0"]),
+        ("toy ring --clip 0.1", &["--clip does not go with --model wgan-gp"]),
+        ("toy ring --model gan --lambda 1", &["--lambda does not go with --model gan"]),
+        ("toy ring --model wgan --lipschitz 1", &["--lipschitz does not go with --model wgan"]),
+        ("toy ring --seeds 0", &["--seeds is 0; expected 1 to 100"]),
+        ("toy ring --seed 18446744073709551615 --seeds 2", &["--seed 18446744073709551615 --seeds 2"]),
+        ("theory", &["parallel-lines", "exact-w1"]),
+        ("theory entropy", &["'entropy'"]),
+        ("theory lipschitz --width 0", &["--width is 0; expected more than 0 and at most 1"]),
+        ("theory lipschitz --width nan", &["--width is NaN; expected more than 0 and at most 1"]),
+    ] {
+        match flags {
+            // clap answers a command without its subcommand with its help, without the word "error".
+            "theory" => assert!(parts.iter().all(|part| gan(dir.path(), flags).stderr.contains(part))),
+            _ => refuses(dir.path(), flags, parts),
+        }
+    }
+    std::fs::write(dir.path().join("thesis.txt"), "the only copy").unwrap();
+    for command in ["toy ring --steps 1", "theory power-iteration"] {
+        refuses(dir.path(), &format!("{command} --out ."), &["--out .", "expected a new or an empty directory"]);
+        refuses(dir.path(), &format!("{command} --out thesis.txt"), &["--out thesis.txt", "exists already"]);
+    }
 }
 
 #[test]

@@ -54,9 +54,16 @@ fn the_checkpoint() {
         std::fs::write(path, "not a checkpoint at all").unwrap();
     });
     refuse(dir.path(), &BOTH, file, &["cannot read"], delete);
-    for (setting, other) in [("width = 0.03", "width = 0.06"), ("z_dim = 8", "z_dim = 9")] {
-        let (name, value) = other.split_once(" = ").unwrap();
-        let parts = [&format!("found nets of {name}"), &format!("expected {value} as in config.toml")[..]];
+    for (setting, other) in [
+        ("width = 0.03", "width = 0.06"),
+        ("z_dim = 8", "z_dim = 9"),
+        ("lr = 0.0002", "lr = 0.0003"),
+        ("seed = 0", "seed = 1"),
+        ("loss = \"hinge\"", "loss = \"standard\""),
+        ("n_dis = 1", "n_dis = 2"),
+    ] {
+        let ((name, new), (_, old)) = (other.split_once(" = ").unwrap(), setting.split_once(" = ").unwrap());
+        let parts = [&*format!("{name} is {new} in config.toml, expected {old} as when the run began")];
         refuse(dir.path(), &BOTH, file, &parts, |path| edit(&path.with_file_name("config.toml"), setting, other));
     }
 }
@@ -70,7 +77,7 @@ fn the_configuration() {
     refuse(dir.path(), &BOTH, file, &["directory of a run"], delete);
     refuse(dir.path(), &BOTH, file, &["unknown field `colour`"], change("width", "colour = 1\nwidth"));
     refuse(dir.path(), &BOTH, file, &["missing field `seed`"], change("seed = 0\n", ""));
-    refuse(dir.path(), &BOTH, file, &["unknown variant `biggan`"], change("sngan", "biggan"));
+    refuse(dir.path(), &BOTH, file, &["unknown variant `biggan`"], change("\"sngan\"", "\"biggan\""));
     refuse(dir.path(), &BOTH, file, &["damaged"], change("batch = 4", "batch = = 4"));
     refuse(dir.path(), &BOTH, file, &["--batch is 0; expected"], change("batch = 4", "batch = 0"));
     refuse(dir.path(), &BOTH, file, &["--width is NaN; expected"], change("width = 0.03", "width = nan"));
@@ -86,13 +93,35 @@ fn the_losses() {
     refuse(dir.path(), &resume, "losses.csv", &["cannot read"], delete);
     refuse(dir.path(), &resume, "losses.csv", &["line 1", "found \"\""], write(""));
     refuse(dir.path(), &resume, "losses.csv", &["line 1", "found \"1,2,3\""], write("1,2,3\n2,2,3\n"));
-    let header = "expected three numbers: step,discriminator,generator";
+    let header = "expected numbers: step,discriminator,generator";
     let damaged = ["line 3", "found \"2,x,1\"", header];
     refuse(dir.path(), &resume, "losses.csv", &damaged, write("step,discriminator,generator\n1,2,3\n2,x,1\n"));
     let four = ["line 2", header];
     refuse(dir.path(), &resume, "losses.csv", &four, write("step,discriminator,generator\n1,2,3,4\n2,1,1\n"));
     let short = ["found 1 steps", "expected steps 1 to 2"];
     refuse(dir.path(), &resume, "losses.csv", &short, write("step,discriminator,generator\n1,2,3\n"));
+}
+
+#[test]
+fn the_files_of_the_report() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_run(dir.path());
+    succeed(dir.path(), "inspect good --n 4");
+    let cut = |path: &Path| std::fs::write(path, "{\"step\": 2").unwrap();
+    refuse(dir.path(), &["resume", "report"], "time.json", &["damaged"], cut);
+    refuse(dir.path(), &["report"], "inspect/inspect.json", &["damaged"], cut);
+    refuse(dir.path(), &["report"], "evaluation.json", &["damaged"], cut);
+    let rows = |path: &Path| std::fs::write(path, "step,a\n1,2\n2,3,4\n").unwrap();
+    refuse(dir.path(), &["report"], "losses.csv", &["found \"2,3,4\", expected 2 numbers"], rows);
+    for bytes in ["", "not a picture at all"] {
+        let spoil = |path: &Path| std::fs::write(path, bytes).unwrap();
+        refuse(dir.path(), &["report"], "samples/step-000002.png", &["cannot read the picture"], spoil);
+    }
+    let half = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    refuse(dir.path(), &["report"], "samples/step-000000.png", &["cannot read the picture"], half);
 }
 
 /// A header in which one byte is another: some of these files are still good, none makes the reader panic.

@@ -10,7 +10,7 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
     let help = succeed(Path::new("."), &format!("{command} --help"));
     let mut entries = vec![String::new()];
     for line in help.lines() {
-        if line.trim_start().starts_with("--") || line.trim_start().starts_with('<') {
+        if ["--", "<", "[METHOD]"].iter().any(|start| line.trim_start().starts_with(start)) {
             entries.push(String::new());
         }
         *entries.last_mut().unwrap() += line;
@@ -24,25 +24,45 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 
 #[test]
 fn help_mentions_every_flag_and_default() {
-    let commands = ["train ", "resume ", "sample ", "data ", "bench "].map(|name| (name, ""));
+    let commands = "train resume sample data evaluate inspect report toy theory bench".split(' ');
+    let commands: Vec<String> = commands.map(|name| format!("{name} ")).collect();
+    let commands: Vec<(&str, &str)> = commands.iter().map(|name| (name.as_str(), "")).collect();
     mentions("", &commands);
     mentions(
         "train",
         &[
-            ("<METHOD>", ""),
+            ("[METHOD]", ""),
+            ("--config <FILE.toml>", ""),
             ("--data <DATA>", "[default: digits]"),
             ("--data-dir <DIR>", ""),
+            ("--size <PIXELS>", "[default: as they are, 28 padded to 32]"),
+            ("--net <NET>", "- dcgan:"),
+            ("--norm <NORM>", "- batch:"),
             ("--width <WIDTH>", "[default: 0.25]"),
+            ("--z-dim <Z_DIM>", "[default: 128; wgan: 100]"),
+            ("--conditional", "(sagan)"),
             ("--batch <BATCH>", "[default: 64]"),
             ("--steps <STEPS>", "[default: 2500]"),
-            ("--n-dis <N_DIS>", "[default: 1]"),
-            ("--loss <LOSS>", "[default: hinge]"),
-            ("--lr <LR>", "[default: 0.0002]"),
-            ("--betas <B1,B2>", "[default: 0.5,0.999]"),
-            ("--z-dim <Z_DIM>", "[default: 128]"),
+            ("--n-dis <N_DIS>", "[default: 1; wgan, wgan-gp: 5]"),
+            ("--warm-up <WARM_UP>", "(wgan)"),
+            ("--loss <LOSS>", "[default: hinge; gan: standard; wgan, wgan-gp: wasserstein]"),
+            ("--setting <SETTING>", "- F:"),
+            ("--optimizer <OPTIMIZER>", "[default: adam; wgan: rmsprop]"),
+            ("--lr <LR>", "[default: 0.0002; "),
+            ("--lr-d <LR_D>", "[default: that of --lr; sagan: 0.0004]"),
+            ("--betas <B1,B2>", "[default: 0.5,0.999; wgan-gp, sagan: 0,0.9]"),
+            ("--clip <CLIP>", "[default: 0.01]"),
+            ("--gp-lambda <LAMBDA>", "[default: 10]"),
+            ("--sn-lambda <LAMBDA>", "[default: 0.01]"),
+            ("--ema <DECAY>", "0.999"),
+            ("--init-from <RUN>", ""),
             ("--seed <SEED>", "[default: 0]"),
             ("--sample-every <STEPS>", "[default: 100]"),
             ("--checkpoint-every <STEPS>", "[default: 500]"),
+            ("--evaluate-every <STEPS>", "[default: none]"),
+            ("--skip-corrupt", "(folder)"),
+            ("--force", ""),
+            ("--tensorboard", ""),
             ("--out <DIR>", "[default: the first free one of runs/METHOD-DATA"),
         ],
     );
@@ -67,8 +87,43 @@ fn help_mentions_every_flag_and_default() {
             ("--out <FILE.png>", ""),
         ],
     );
+    let (n, cache) = ("[default: 5000, or as many as there are]", "[default: runs/classifiers]");
+    mentions(
+        "evaluate",
+        &[("<RUN>", ""), ("--n <N>", n), ("--seed", "[default: 0]"), ("--cache", cache), ("--json", "")],
+    );
+    mentions("sample", &[("--interpolate <ROWS>", "")]);
+    mentions("inspect", &[("<RUN>", ""), ("--n <N>", "[default: 256]"), ("--seed", "[default: 0]"), ("--json", "")]);
+    mentions("report", &[("<RUN>", "")]);
+    mentions(
+        "toy",
+        &[
+            ("<TOY>", ""),
+            ("--model <MODEL>", "[default: wgan-gp]"),
+            ("--steps <STEPS>", "[default: 12000]"),
+            ("--batch <BATCH>", "[default: 128]"),
+            ("--hidden <HIDDEN>", "[default: 128]"),
+            ("--n-dis <N_DIS>", "[default: 5 for wgan, else 1]"),
+            ("--lr <LR>", "[default: by method]"),
+            ("--lambda <LAMBDA>", "[default: 0.1]"),
+            ("--clip <CLIP>", "[default: 0.1]"),
+            ("--lipschitz <K>", "[default: 20]"),
+            ("--seed <SEED>", "[default: 0]"),
+            ("--seeds <N>", "[default: 1]"),
+            ("--out <DIR>", "[default: the first free one of runs/toy-TOY-MODEL"),
+        ],
+    );
+    let theory = ["parallel-lines", "optimal-discriminator", "power-iteration", "lipschitz", "exact-w1"];
+    mentions("theory", &theory.map(|name| (name, "")));
+    for name in theory {
+        let out = ("--out <DIR>", "[default: the first free one of runs/theory-NAME");
+        mentions(&format!("theory {name}"), &[("--seed <SEED>", "[default: 0]"), out]);
+    }
+    mentions("theory lipschitz", &[("--width <WIDTH>", "[default: 0.25]")]);
+    mentions("sample", &[("--class <K>", "")]);
     mentions("bench", &[("step", "")]);
     let step =
         [("--width", "[default: 1]"), ("--batch", "[default: 64]"), ("--iters", "[default: 10]"), ("--json", "")];
     mentions("bench step", &step);
+    mentions("bench step", &[("--method <METHOD>", "[default: sngan]")]);
 }

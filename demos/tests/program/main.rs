@@ -3,9 +3,13 @@
 mod bad_input;
 mod damage;
 mod data;
+mod evaluation;
 mod help;
 mod interruption;
+mod methods;
 mod output;
+mod pictures;
+mod plane;
 mod training;
 
 use std::collections::BTreeMap;

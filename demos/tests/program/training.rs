@@ -11,8 +11,10 @@ fn a_run_directory_is_complete() {
     let run = dir.path().join("run");
     let names: Vec<String> = tree(&run).keys().map(|name| name.display().to_string()).collect();
     let steps = ["000000", "000002", "000004", "000006"].map(|step| format!("samples/step-{step}.png"));
-    let files = ["checkpoint.safetensors", "config.toml", "losses.csv", "losses.png", "samples/"].map(String::from);
-    assert_eq!(names, [&files[..], &steps].concat(), "these files and no others");
+    let files = "animation.png checkpoint.safetensors config.toml losses.csv losses.png report.html samples/";
+    let files: Vec<String> = files.split(' ').map(String::from).collect();
+    let expected = [&files[..], &steps, &["time.json".into()]].concat();
+    assert_eq!(names, expected, "these files and no others");
     // Eight by eight images of 32 pixels, each two wide, with lines of one pixel between and around them.
     steps.iter().for_each(|name| assert_eq!(png_size(&run.join(name)), (521, 521)));
     assert_eq!(png_size(&run.join("losses.png")), (1080, 640));
@@ -45,6 +47,10 @@ fn the_same_seed_gives_the_same_bits_at_any_number_of_threads() {
         succeed(dir.path(), &tiny(&format!("{flags} --n-dis 2 --loss standard --out {name}")));
         let mut files = tree(&dir.path().join(name));
         files.remove(Path::new("config.toml"));
+        // These say how long it took.
+        for name in ["time.json", "report.html"] {
+            files.remove(Path::new(name)).unwrap();
+        }
         files
     };
     let one = run("one", "--seed 5 --threads 1");

@@ -10,7 +10,7 @@ use serde_json::json;
 use wengert::{Rng, Tensor};
 
 use super::say;
-use crate::config::{Config, Loss};
+use crate::config::{Config, Method};
 use crate::data::ImageShape;
 use crate::models;
 use crate::train::Trainer;
@@ -19,8 +19,8 @@ use crate::usage::{Usage, peak_memory};
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
-    /// Time one SNGAN iteration on 32×32 colour images: a discriminator update on real and generated images, a
-    /// generator update with the discriminator frozen; hinge loss, Adam
+    /// Time one iteration on 32×32 colour images, SNGAN's or another method's: a discriminator update on real and
+    /// generated images, a generator update with the discriminator frozen
     Step(Step),
     /// Time every convolution of Tables 1 and 2: forward, gradient of the input, gradient of the weight
     Layers(layers::Layers),
@@ -30,6 +30,9 @@ pub enum Bench {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct Step {
+    /// The method, by its recipe
+    #[arg(long, value_enum, default_value_t = Method::Sngan)]
+    method: Method,
     /// Channels of every layer as a multiple of the paper's
     #[arg(long, default_value_t = 1.0)]
     width: f64,
@@ -69,9 +72,7 @@ impl Times {
 impl Step {
     fn run(self) -> Result<()> {
         ensure!((1..=10_000).contains(&self.iters), "--iters is {}; expected 1 to 10000", self.iters);
-        let (width, batch) = (self.width, self.batch);
-        let (z_dim, n_dis, loss, lr, betas) = (128, 1, Loss::Hinge, 2e-4, [0.5, 0.999]);
-        let config = Config { width, batch, z_dim, n_dis, loss, lr, betas, ..Config::DEFAULT };
+        let config = Config { width: self.width, batch: self.batch, ..Config::recipe(self.method) };
         config.check()?;
         let shape = ImageShape { channels: 3, height: 32, width: 32 };
         models::check_memory(&config, shape)?;
@@ -80,9 +81,9 @@ impl Step {
         let real: Tensor = rng.uniform([self.batch, 3, 32, 32], -1.0, 1.0).channels_last();
         let mut iteration = || {
             let start = Instant::now();
-            trainer.discriminator_step(&real, &rng.normal([config.batch, config.z_dim]));
+            trainer.discriminator_step(&real, rng.normal([config.batch, config.z_dim]));
             let middle = Instant::now();
-            trainer.generator_step(&rng.normal([config.batch, config.z_dim]));
+            trainer.generator_step(rng.normal([config.batch, config.z_dim]));
             [(middle - start).as_secs_f64() * 1e3, middle.elapsed().as_secs_f64() * 1e3]
         };
         for _ in 0..3 {
@@ -100,7 +101,8 @@ impl Step {
         let threads = rayon::current_num_threads();
         let rss = peak_memory() / 1_000_000;
         if !self.json {
-            say(format_args!("SNGAN iteration, width {}, batch {}, {threads} threads, ms:", self.width, self.batch));
+            let (method, width, batch) = (self.method.flag(), self.width, self.batch);
+            say(format_args!("{method} iteration, width {width}, batch {batch}, {threads} threads, ms:"));
             for (name, [median, minimum, maximum]) in [("iteration", whole), ("D step", d), ("G step", g)] {
                 let times = format_args!("median {median:8.1}   minimum {minimum:8.1}   maximum {maximum:8.1}");
                 say(format_args!("  {name:<10} {times}"));
@@ -112,7 +114,7 @@ impl Step {
         let thousandths = |seconds: f64| (seconds / n * 1e3).round() / 1e3;
         say(json!({
             "fw": concat!("wengert ", env!("CARGO_PKG_VERSION")),
-            "cfg": {"width": self.width, "batch": self.batch, "threads": threads, "level": wengert::Level::current().name()},
+            "cfg": {"method": self.method.flag(), "width": self.width, "batch": self.batch, "threads": threads, "level": wengert::Level::current().name()},
             "iter_ms": whole,
             "d_ms": d,
             "g_ms": g,

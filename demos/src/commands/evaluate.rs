@@ -1,0 +1,157 @@
+//! `gan evaluate`: how good the images of a run are, in figures.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::say;
+use super::train::{check_data, open_data};
+use crate::config::Config;
+use crate::data::Dataset;
+use crate::metrics::{Classifier, Evaluation, Evaluator, Figures, History, Settings, sample_size};
+use crate::run_dir::RunDir;
+use crate::train::Trainer;
+use crate::usage::human_seconds;
+
+/// Where the classifiers are if nothing else is said.
+pub(super) const CACHE: &str = "runs/classifiers";
+
+/// What to evaluate.
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// The directory of a run
+    run: PathBuf,
+    /// Generated images, and as many reference images [default: 5000, or as many as there are]
+    #[arg(long)]
+    n: Option<usize>,
+    /// Determines the noise
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The directory of the classifiers, which are trained once for each set
+    #[arg(long, default_value = CACHE, value_name = "DIR")]
+    cache: PathBuf,
+    /// Print one line of JSON: the last evaluation of the run and the best one
+    #[arg(long)]
+    json: bool,
+}
+
+impl Evaluate {
+    /// Evaluates the last checkpoint, prints the figures, and adds them to `evaluation.json` in the run directory.
+    pub(super) fn run(self) -> Result<()> {
+        let (dir, config) = RunDir::open(&self.run)?;
+        let trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
+        let set = open_set(&config)?;
+        check_data(&trainer, &*set)?;
+        let evaluator = open_evaluator(&*set, self.n, self.seed, &self.cache, !self.json)?;
+        let stages = Stages::new(2, "generating images");
+        let images = trainer.sample(evaluator.n(), evaluator.seed());
+        stages.next("comparing them");
+        let evaluation = evaluator.evaluate(trainer.step(), &images)?;
+        drop(stages);
+        let history = History::record(dir.path(), evaluation)?;
+        if self.json {
+            say(json!({"last": history.last, "best": history.best}));
+        } else {
+            print(&history, set.name(), dir.path());
+        }
+        Ok(())
+    }
+}
+
+/// The set that runs of this configuration are evaluated with. The drawn sets have a seed: whatever that of a run is,
+/// the classifier and the reference images are the same.
+pub(super) fn open_set(config: &Config) -> Result<Box<dyn Dataset>> {
+    open_data(&Config { seed: 0, ..config.clone() })
+}
+
+/// What evaluates generators against this set, with `n` images and noise of this seed. The classifier comes from the
+/// cache or is trained now, with a bar in a terminal, or else some lines if there is `talk`.
+pub(super) fn open_evaluator(
+    set: &dyn Dataset,
+    n: Option<usize>,
+    seed: u64,
+    cache: &Path,
+    talk: bool,
+) -> Result<Evaluator> {
+    let n = sample_size(set, n)?;
+    let classifier = open_classifier(set, cache, talk)?;
+    let _stages = Stages::new(1, "comparing real images");
+    Ok(Evaluator::new(set, classifier, n, seed))
+}
+
+fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Result<Classifier> {
+    let style = ProgressStyle::with_template("{bar:10} {wide_msg}").expect("a template without mistakes");
+    let mut training: Option<(ProgressBar, Instant)> = None;
+    let mut progress = |done: u64, steps: u64| {
+        let (bar, started) =
+            training.get_or_insert_with(|| (ProgressBar::new(steps).with_style(style.clone()), Instant::now()));
+        // The clock starts with the first step done, so that step counts for nothing.
+        let seconds = started.elapsed().as_secs_f64() / (done - 1).max(1) as f64 * (steps - done) as f64;
+        let text = format!("classifier of {}: step {done} of {steps}  {} left", set.name(), human_seconds(seconds));
+        if talk && bar.is_hidden() && done > 1 && done.is_multiple_of(steps.div_ceil(5)) {
+            say(&text);
+        }
+        bar.set_position(done);
+        bar.set_message(text);
+    };
+    let classifier = Classifier::open(set, cache, &Settings::default(), &mut progress);
+    if let Some((bar, _)) = training {
+        bar.finish_and_clear();
+    }
+    classifier
+}
+
+/// A bar with the stages of an evaluation, which take a few seconds each.
+struct Stages(ProgressBar);
+
+impl Stages {
+    fn new(count: u64, first: &'static str) -> Stages {
+        let style = ProgressStyle::with_template("{bar:10} {msg}  {elapsed}").expect("a template without mistakes");
+        let bar = ProgressBar::new(count).with_style(style).with_message(first);
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Stages(bar)
+    }
+
+    fn next(&self, what: &'static str) {
+        self.0.inc(1);
+        self.0.set_message(what);
+    }
+}
+
+impl Drop for Stages {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn print(history: &History, set: &str, run: &Path) {
+    let Evaluation { step, n, seed, classifier, classifier_accuracy, generated, real } = &history.last;
+    say(format_args!("{}, step {step}: {n} images, seed {seed}, against {n} reference images of {set}", run.display()));
+    say(format_args!("features of {classifier}, accuracy {:.1} %", 100.0 * classifier_accuracy));
+    say(format_args!("\n{:<26}{:>12}{:>12}", "", "generated", "real"));
+    let row = |name: &str, value: &dyn Fn(&Figures) -> String| {
+        say(format_args!("{name:<26}{:>12}{:>12}", value(generated), value(real)));
+    };
+    row("Fréchet distance", &|f| format!("{:.3}", f.frechet));
+    row("kernel distance × 1000", &|f| format!("{:.2}", 1e3 * f.kernel.mean));
+    row("  standard error", &|f| f.kernel.standard_error.map_or("–".into(), |e| format!("{:.2}", 1e3 * e)));
+    row("classifier score", &|f| format!("{:.2}", f.classifier_score));
+    row("precision", &|f| format!("{:.3}", f.prdc.precision));
+    row("recall", &|f| format!("{:.3}", f.prdc.recall));
+    row("density", &|f| format!("{:.3}", f.prdc.density));
+    row("coverage", &|f| format!("{:.3}", f.prdc.coverage));
+    for (level, of) in generated.sliced_wasserstein.iter().enumerate() {
+        let name = format!("sliced W × 1000, {0}×{0}", of.side);
+        row(&name, &|f| format!("{:.1}", 1e3 * f.sliced_wasserstein[level].distance));
+    }
+    for class in 0..generated.class_shares.len().min(20) {
+        row(&format!("share of class {class}"), &|f| format!("{:.1} %", 100.0 * f.class_shares[class]));
+    }
+    let best = &history.best;
+    say(format_args!("\nbest so far: Fréchet distance {:.3} at step {}", best.generated.frechet, best.step));
+    say(format_args!("figures  {}", run.join("evaluation.json").display()));
+}

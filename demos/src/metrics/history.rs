@@ -1,0 +1,96 @@
+//! The evaluations of a run, and which was the best: `evaluation.json` in its directory.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::Evaluation;
+use crate::run_dir::write_whole;
+
+/// What `evaluation.json` holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// The last evaluation.
+    pub last: Evaluation,
+    /// Among the evaluations that may be compared with the last, the one with the least Fréchet distance.
+    pub best: Evaluation,
+    /// All of them, in the order in which they were made.
+    pub evaluations: Vec<Evaluation>,
+}
+
+impl History {
+    /// Adds an evaluation to those in the directory of a run, and writes the file whole. It replaces an earlier one of
+    /// the same step that it may be compared with.
+    ///
+    /// # Errors
+    /// The file is damaged, or cannot be read or written.
+    pub fn record(run: &Path, evaluation: Evaluation) -> Result<History> {
+        let path = run.join("evaluation.json");
+        let mut evaluations = match std::fs::read(&path) {
+            Ok(bytes) => {
+                let history: History = serde_json::from_slice(&bytes)
+                    .with_context(|| format!("{}: damaged; move it away to begin anew", path.display()))?;
+                history.evaluations
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error).with_context(|| format!("{}: cannot read", path.display())),
+        };
+        evaluations.retain(|earlier| earlier.step != evaluation.step || !earlier.is_comparable(&evaluation));
+        evaluations.push(evaluation.clone());
+        let comparable = evaluations.iter().filter(|earlier| earlier.is_comparable(&evaluation));
+        let best = comparable.min_by(|a, b| a.generated.frechet.total_cmp(&b.generated.frechet));
+        let best = best.cloned().unwrap_or_else(|| evaluation.clone());
+        let history = History { last: evaluation, best, evaluations };
+        write_whole(&path, serde_json::to_string_pretty(&history)?.as_bytes())?;
+        Ok(history)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Figures, KernelDistance, LevelDistance, Prdc};
+
+    fn evaluation(step: u64, n: usize, frechet: f64) -> Evaluation {
+        let figures = Figures {
+            frechet,
+            kernel: KernelDistance { mean: 0.25, standard_error: None },
+            classifier_score: 1.5,
+            prdc: Prdc { precision: 0.5, recall: 0.25, density: 1.0, coverage: 0.75 },
+            sliced_wasserstein: vec![LevelDistance { side: 32, distance: 0.125 }],
+            class_shares: vec![0.5, 0.5],
+        };
+        let (classifier, real) = ("digits-0.safetensors".into(), figures.clone());
+        Evaluation { step, n, seed: 0, classifier, classifier_accuracy: 0.9, generated: figures, real }
+    }
+
+    #[test]
+    fn the_last_and_the_best_are_kept() {
+        let run = tempfile::tempdir().unwrap();
+        let record = |step, n, frechet| History::record(run.path(), evaluation(step, n, frechet)).unwrap();
+        record(100, 500, 9.0);
+        record(200, 500, 4.0);
+        let history = record(300, 500, 6.0);
+        assert_eq!((history.last.step, history.best.step, history.evaluations.len()), (300, 200, 3));
+        // A repeated step replaces the old one; another n is another matter.
+        let history = record(200, 500, 7.0);
+        assert_eq!((history.last.step, history.best.step, history.evaluations.len()), (200, 300, 3));
+        let history = record(200, 1000, 8.0);
+        assert_eq!((history.last.n, history.best.n, history.evaluations.len()), (1000, 1000, 4));
+        let written: History =
+            serde_json::from_slice(&std::fs::read(run.path().join("evaluation.json")).unwrap()).unwrap();
+        assert_eq!(written, history);
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_and_kept() {
+        let run = tempfile::tempdir().unwrap();
+        let path = run.path().join("evaluation.json");
+        std::fs::write(&path, "{\"last\": 3").unwrap();
+        let error = History::record(run.path(), evaluation(1, 500, 1.0)).unwrap_err();
+        assert!(format!("{error:#}").contains("evaluation.json: damaged"), "{error:#}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"{\"last\": 3");
+    }
+}

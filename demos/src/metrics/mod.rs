@@ -1,0 +1,48 @@
+//! How good generated images are, in figures. One file to each metric; each begins with its mathematics and source.
+//!
+//! Most metrics compare *features*: what the last layer but one of a network makes of an image. The published ones take
+//! an Inception network that was trained on ImageNet; these take a small [`Classifier`] that this engine trains on the
+//! set itself, so the figures say which of two runs is better and cannot be compared with published ones. A figure
+//! means little by itself: beside each stands what real images get that no classifier and no reference has met.
+//!
+//! Features are an (n, d) tensor in f64, a row to each image.
+
+mod classifier;
+mod distances;
+mod eigen;
+mod evaluation;
+mod frechet;
+mod history;
+mod kernel;
+mod manifold;
+mod modes;
+mod score;
+mod sliced;
+#[cfg(test)]
+mod witness;
+
+pub use classifier::{Classifier, Outputs, Settings};
+pub use eigen::{SymmetricEigen, symmetric_eigen};
+pub use evaluation::{Evaluation, Evaluator, Figures, sample_size};
+pub use frechet::{Gaussian, frechet_distance};
+pub use history::History;
+pub use kernel::{KernelDistance, kernel_distance};
+pub use manifold::{Manifold, Prdc, prdc};
+pub use modes::{Modes, modes};
+pub use score::{class_shares, classifier_score};
+pub use sliced::{LevelDistance, sliced_wasserstein};
+
+use wengert::{Element, Tensor, Var};
+
+/// A Bᵀ of two matrices with rows of equal length.
+fn times_transposed<T: Element>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
+    Var::from(a).matmul(&Var::from(b).t()).into_value().contiguous()
+}
+
+/// Rows and columns of a matrix.
+#[track_caller]
+fn extents(matrix: &Tensor<f64>) -> (usize, usize) {
+    let shape = matrix.shape();
+    assert!(shape.len() == 2, "metrics: found features of shape {shape}, expected (n, d)");
+    (shape[0], shape[1])
+}

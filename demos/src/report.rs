@@ -1,0 +1,230 @@
+//! The page about a run: one HTML file that needs nothing else, with pictures and style inside.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Map, Value};
+
+use crate::inspect::{Inspection, NetFigures};
+use crate::pictures::{read_png, write_animation};
+use crate::run_dir::{RunDir, write_whole};
+use crate::usage::human_seconds;
+
+mod html;
+
+use html::{escape, figure, number, section};
+
+/// The most frames of an animation.
+const FRAMES: usize = 40;
+/// The most pixels of all its frames, for the size of the page.
+const FRAME_PIXELS: usize = 1 << 25;
+/// How long a frame is shown, in milliseconds.
+const FRAME_MS: u16 = 150;
+/// Small pictures of samples on the way.
+const THUMBNAILS: usize = 8;
+/// The most bytes of a file that goes into the page.
+const MOST_BYTES: u64 = 1 << 27;
+
+/// Makes the animation of the samples, of at most forty of them, evenly chosen, the last among them.
+///
+/// # Errors
+/// A picture of samples cannot be read, or the animation cannot be written.
+pub fn animate(dir: &RunDir) -> Result<()> {
+    let samples = dir.samples()?;
+    let Some((_, last)) = samples.last() else { return Ok(()) };
+    let last = read_png(last)?;
+    let frames = (FRAME_PIXELS / (last.width * last.height)).clamp(2, FRAMES);
+    let frames: Vec<_> = evenly(&samples, frames).collect();
+    write_animation(&dir.animation(), frames.iter().map(|(_, path)| read_png(path)), FRAME_MS)
+}
+
+/// At most `n`, at least two, of the entries, the first and the last among them.
+fn evenly<T>(entries: &[T], n: usize) -> impl Iterator<Item = &T> {
+    let n = n.min(entries.len());
+    (0..n).map(move |i| &entries[i * (entries.len() - 1) / (n - 1).max(1)])
+}
+
+/// Writes the page from the files in the directory of a run; those that are not there are left out.
+///
+/// # Errors
+/// A file is damaged or too large, or the page cannot be written.
+pub fn write(dir: &RunDir) -> Result<()> {
+    let config = read(&dir.path().join("config.toml"))?.unwrap_or_default();
+    // Not a table of the TOML crate, whose numbers end at 2⁶³: a seed may be larger.
+    let config: Map<String, Value> = toml::from_str(&String::from_utf8_lossy(&config))
+        .with_context(|| format!("{}: damaged", dir.path().join("config.toml").display()))?;
+    let word = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or("?").to_string();
+    let losses = LastLosses::read(&dir.path().join("losses.csv"))?;
+    let title = format!("{} on {}", word("method"), word("data"));
+    let wanted = config.get("steps").and_then(Value::as_u64).unwrap_or(0);
+    let time = dir.read_time()?;
+    let body = [
+        header(&title, losses.step, wanted, time.seconds),
+        tiles(&losses, time.step, time.seconds),
+        samples(dir)?,
+        section("Losses", &plot(&dir.curves(), "The losses over the generator's updates")?),
+        section("Gains of self-attention", &plot(&dir.gammas()[1], "The gains γ over the generator's updates")?),
+        section("Evaluation", &evaluation(&dir.path().join("evaluation.json"))?),
+        section("Inside the nets", &inspection(&dir.inspection())?),
+        section("Configuration", &settings(&config)),
+    ];
+    write_whole(&dir.report(), page(&title, &body.concat()).as_bytes())
+}
+
+/// A file; `None` if there is none.
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    let length = match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        found => found.with_context(|| format!("{}: cannot read", path.display()))?.len(),
+    };
+    ensure!(length <= MOST_BYTES, "{}: found {length} bytes; expected at most {MOST_BYTES}", path.display());
+    fs::read(path).map(Some).with_context(|| format!("{}: cannot read", path.display()))
+}
+
+fn page(title: &str, body: &str) -> String {
+    let (title, style) = (escape(title), include_str!("report/style.css"));
+    // The policy holds the page to what it says: a browser fetches nothing and runs nothing.
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" \
+         content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n\
+         <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}\
+         <footer>gan {}, on the autodiff engine wengert</footer>\n</body>\n</html>\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn header(title: &str, step: u64, wanted: u64, seconds: f64) -> String {
+    let time = if seconds > 0.0 { format!(", in {}", human_seconds(seconds)) } else { String::new() };
+    format!("<header><h1>{}</h1><p>{step} of {wanted} steps{time}</p></header>\n", escape(title))
+}
+
+/// The figures at a glance.
+fn tiles(losses: &LastLosses, timed_steps: u64, seconds: f64) -> String {
+    let mut tiles = vec![(losses.step.to_string(), "generator updates".to_string())];
+    if timed_steps > 0 {
+        tiles.push((human_seconds(seconds), "training time".into()));
+        tiles.push((format!("{} ms", number(seconds / timed_steps as f64 * 1e3)), "a step".into()));
+    }
+    for (name, mean) in &losses.means {
+        tiles.push((number(*mean), format!("{name}, mean of the last {} steps", losses.rows)));
+    }
+    let tile =
+        |(value, name): &(String, String)| format!("<div><b>{}</b><span>{}</span></div>", escape(value), escape(name));
+    format!("<section class=\"tiles\">{}</section>\n", tiles.iter().map(tile).collect::<String>())
+}
+
+fn samples(dir: &RunDir) -> Result<String> {
+    let samples = dir.samples()?;
+    let Some((step, last)) = samples.last() else { return Ok(String::new()) };
+    let mut pair = figure(&read(last)?.unwrap_or_default(), "pixels", &format!("Samples after {step} steps"));
+    if let Some(animation) = read(&dir.animation())? {
+        pair += &figure(&animation, "pixels", "The same noise as training goes");
+    }
+    let mut strip = String::new();
+    for (step, path) in evenly(&samples, THUMBNAILS) {
+        strip += &figure(&read(path)?.unwrap_or_default(), "pixels", &format!("Step {step}"));
+    }
+    Ok(section("Samples", &format!("<div class=\"pair\">{pair}</div><div class=\"strip\">{strip}</div>")))
+}
+
+fn plot(path: &Path, alt: &str) -> Result<String> {
+    Ok(read(path)?.map_or_else(String::new, |png| html::image(&png, "plot", alt)))
+}
+
+fn evaluation(path: &Path) -> Result<String> {
+    let Some(bytes) = read(path)? else { return Ok(String::new()) };
+    let value: Value = serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", path.display()))?;
+    Ok(html::figures(&value))
+}
+
+fn inspection(dir: &Path) -> Result<String> {
+    let path = dir.join("inspect.json");
+    let Some(bytes) = read(&path)? else { return Ok(String::new()) };
+    let found: Inspection = serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", path.display()))?;
+    let mut content = plot(&dir.join("singular-values.png"), "The squared singular values of every layer")?;
+    content += &format!(
+        "<p class=\"note\">Squared singular values of every layer, the largest scaled to 1, after {} steps. σ is the largest \
+         singular value of the weight as a matrix, of W/σ where the layer uses that. The norm of a convolution is larger; it \
+         was measured by power iteration on the convolution itself, and is below the bound.</p>",
+        found.step
+    );
+    let rows = [net_rows("Discriminator", &found.discriminator), net_rows("Generator", &found.generator)].concat();
+    content += &html::table(&["", "", "weight", "σ", "bound of the map", "norm of the map"], 3, &rows);
+    content += &format!(
+        "<p class=\"note\">The discriminator's gradient has a norm of at most {} on {} real images, and {} on as many \
+         generated ones: lower bounds of its Lipschitz constant.</p>",
+        number(found.steepest.real),
+        found.images,
+        number(found.steepest.generated)
+    );
+    for (name, value) in &found.gammas {
+        content += &format!("<p class=\"note\">{} = {}</p>", escape(name), number(*value));
+    }
+    if let Some(png) = read(&dir.join("attention.png"))? {
+        content += &figure(&png, "pixels", "Where the marked points look");
+    }
+    Ok(content)
+}
+
+/// A row for every layer of a net, below one with its name.
+fn net_rows(title: &str, net: &NetFigures) -> Vec<Vec<String>> {
+    let row = |words: [&str; 3], numbers: [String; 3]| -> Vec<String> {
+        words.iter().map(|word| escape(word)).chain(numbers).collect()
+    };
+    let mut rows = vec![row([title, "", ""], Default::default())];
+    for layer in &net.layers {
+        let shape = layer.weight.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
+        let kind = if layer.spectral_norm { format!("{}, W/σ", layer.kind) } else { layer.kind.clone() };
+        rows.push(row([&layer.name, &kind, &shape], [layer.sigma, layer.bound, layer.norm].map(number)));
+    }
+    if let Some(product) = &net.product {
+        rows.push(row(["product", "", ""], [product.sigma, product.bound, product.norm].map(number)));
+    }
+    rows
+}
+
+fn settings(config: &Map<String, Value>) -> String {
+    let row = |(key, value): (&String, &Value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), String::from);
+        format!("<div><span>{}</span><span>{}</span></div>", escape(key), escape(&value))
+    };
+    format!("<div class=\"settings\">{}</div>", config.iter().map(row).collect::<String>())
+}
+
+/// What `losses.csv` says of the end of training.
+struct LastLosses {
+    step: u64,
+    /// How many steps the means are of: up to a hundred.
+    rows: usize,
+    /// The mean of each column but the first, which is the step.
+    means: Vec<(String, f64)>,
+}
+
+impl LastLosses {
+    fn read(path: &Path) -> Result<LastLosses> {
+        let text = String::from_utf8(read(path)?.unwrap_or_default());
+        let text = text.with_context(|| format!("{}: damaged", path.display()))?;
+        let mut lines = text.lines();
+        let names: Vec<&str> = lines.next().unwrap_or("step").split(',').skip(1).collect();
+        let mut last =
+            LastLosses { step: 0, rows: 0, means: names.iter().map(|name| (name.to_string(), 0.0)).collect() };
+        for line in lines.rev().take(100) {
+            let numbers: Option<Vec<f64>> = line.split(',').map(|number| number.parse().ok()).collect();
+            let numbers = numbers.filter(|numbers| numbers.len() == names.len() + 1);
+            let expected = names.len() + 1;
+            let numbers =
+                numbers.with_context(|| format!("{}: found {line:?}, expected {expected} numbers", path.display()))?;
+            last.rows += 1;
+            last.step = last.step.max(numbers[0] as u64);
+            last.means.iter_mut().zip(&numbers[1..]).for_each(|((_, sum), x)| *sum += x);
+        }
+        last.means.iter_mut().for_each(|(_, sum)| *sum /= last.rows.max(1) as f64);
+        if last.rows == 0 {
+            last.means.clear();
+        }
+        Ok(last)
+    }
+}

@@ -1,0 +1,327 @@
+//! How steep the discriminator of Table 2 is, and what spectral norm promises.
+//!
+//! ‖f‖_Lip ≤ ∏ₗ ‖Wˡ‖, since leaky ReLU is 1-Lipschitz: equation (10) of the seed. For a convolution the operator norm
+//! ‖W‖ is *not* the σ of the weight reshaped to (out, in·kh·kw) that spectral norm divides by. An input pixel is seen by
+//! kh·kw/s² outputs at stride s, so ‖W‖ ≤ √(kh·kw/s²)·σ: three times σ for 3×3 at stride 1, twice for 4×4 at stride 2.
+//! Table 2 under spectral norm is 3·2·3·2·3·2·3 = 648-Lipschitz times ∏σ(W̄), not 1-Lipschitz.
+//!
+//! ‖W‖ is measured by power iteration on the convolution itself: x ← Wᵀ(Wx) normalised, where Wᵀ is the transposed
+//! convolution with the same weight. ‖∇f(x)‖ at data points bounds the constant from below.
+
+use rayon::prelude::*;
+use wengert::nn::{Conv2d, Init, Linear, Mode, Params, Pass, WeightOptions};
+use wengert::ops::{Conv2dOptions, loss, power_iteration};
+use wengert::optim::{Adam, Optimizer, RmsProp, clip_weights};
+use wengert::{Rng, Tape, Tensor, Var};
+
+use super::{Finding, mean, table};
+use crate::data::{Dataset, Digits};
+use crate::pictures::{Chart, Line};
+
+/// Images in an update.
+const BATCH: usize = 32;
+/// Images are squares of this side.
+const SIDE: usize = 32;
+/// Rounds of power iteration, on matrices and on convolutions.
+const ROUNDS: usize = 200;
+
+/// How the discriminator's weights are held.
+#[derive(Clone, Copy, PartialEq)]
+enum Hold {
+    /// Clipped to ±0.01 after each update, Wasserstein loss, RMSProp: the WGAN paper.
+    Clipped,
+    /// Not at all; standard loss, Adam.
+    Free,
+    /// Divided by their spectral norm; hinge loss, Adam: the SNGAN paper.
+    Normalised,
+}
+
+const HOLDS: [(Hold, &str); 3] =
+    [(Hold::Clipped, "clipped to ±0.01"), (Hold::Free, "free"), (Hold::Normalised, "spectral norm")];
+
+/// Table 2 for grey images: seven convolutions and a dense layer, channels as a multiple of the paper's.
+struct Discriminator {
+    convs: Vec<(Conv2d, Conv2dOptions)>,
+    dense: Linear,
+    params: Params,
+    hold: Hold,
+}
+
+impl Discriminator {
+    fn new(hold: Hold, width: f64, rng: &mut Rng) -> Discriminator {
+        let weight = WeightOptions::new(Init::PyTorch);
+        let weight = if hold == Hold::Normalised { weight.spectral_norm() } else { weight };
+        let mut params = Params::new();
+        let mut convs = Vec::new();
+        let mut inputs = 1;
+        for (i, channels) in [64, 64, 128, 128, 256, 256, 512].into_iter().enumerate() {
+            let outputs = ((f64::from(channels) * width).round() as usize).max(1);
+            let (kernel, stride) = if i % 2 == 0 { ([3, 3], 1) } else { ([4, 4], 2) };
+            let options = Conv2dOptions::default().stride(stride).padding(1);
+            let scope = &mut params.scope(&format!("c.{i}"));
+            convs.push((Conv2d::new(scope, inputs, outputs, kernel, &options, weight, rng), options));
+            inputs = outputs;
+        }
+        let dense = Linear::new(&mut params.scope("f"), inputs * (SIDE / 8) * (SIDE / 8), 1, weight, rng);
+        Discriminator { convs, dense, params, hold }
+    }
+
+    fn forward(&self, pass: &Pass, x: &Var) -> Var {
+        let hidden = self.convs.iter().fold(x.clone(), |x, (conv, _)| conv.forward(pass, &x).leaky_relu(0.1));
+        self.dense.forward(pass, &hidden.flatten())
+    }
+
+    /// The weight that layer `i` computes with: W, or W/σ.
+    fn weight(&self, i: usize) -> Tensor {
+        let name = if i < self.convs.len() { format!("c.{i}") } else { "f".into() };
+        let get = |what: &str| self.params.get(&format!("{name}.{what}"));
+        if let Some(plain) = get("weight") {
+            return plain;
+        }
+        let part = |what: &str| get(&format!("parametrizations.weight.{what}")).expect("spectral norm names its parts");
+        Var::from(part("original")).spectral_norm(&part("0._u"), &part("0._v"), 0).into_value()
+    }
+
+    /// ‖∇f‖ at images (N, 1, M, M).
+    fn slopes(&self, x: &Tensor) -> Vec<f64> {
+        let tape = Tape::new();
+        let x = tape.var(x.clone());
+        let y = self.forward(&Pass::frozen(&self.params, Mode::Eval), &x);
+        let slope = y.sum().backward().wrt(&x);
+        super::norms(&slope.reshape([slope.shape()[0], SIDE * SIDE]))
+    }
+}
+
+/// What is known of the steepness of one layer.
+#[derive(Clone, Copy)]
+struct Layer {
+    /// Of the weight as a matrix (out, rest), which spectral norm divides by.
+    sigma: f64,
+    /// The norm of the map itself.
+    operator: f64,
+    /// √(kh·kw/s²)·σ; σ itself for the dense layer.
+    bound: f64,
+}
+
+/// What is known of a discriminator.
+struct Steepness {
+    name: &'static str,
+    layers: Vec<Layer>,
+    /// ‖∇f‖ at real images, at generated ones, and between: the greatest and the mean.
+    greatest: f64,
+    mean: f64,
+}
+
+impl Steepness {
+    fn product(&self, value: fn(&Layer) -> f64) -> f64 {
+        self.layers.iter().map(value).product()
+    }
+}
+
+/// Trains Table 2 in the three ways to tell drawn digits from noisy copies, and measures it. `width` multiplies the
+/// paper's channels.
+pub fn lipschitz(seed: u64, width: f64) -> Finding {
+    let found: Vec<Steepness> = HOLDS
+        .into_par_iter()
+        .enumerate()
+        .map(|(i, (hold, name))| measure(name, &trained(hold, width, 60, seed, i as u64), seed))
+        .collect();
+    let normalised = found.last().expect("three ways");
+    let layer = |(i, l): (usize, &Layer)| {
+        let kind = if i == 7 {
+            "dense"
+        } else if i % 2 == 0 {
+            "3×3, stride 1"
+        } else {
+            "4×4, stride 2"
+        };
+        vec![kind.into(), short(l.sigma), short(l.operator), short(l.bound)]
+    };
+    let layers: Vec<_> = normalised.layers.iter().enumerate().map(layer).collect();
+    let row = |s: &Steepness| {
+        let products = [s.product(|l| l.sigma), s.product(|l| l.operator), s.product(|l| l.bound)];
+        let mut cells = vec![s.name.to_string(), short(s.mean), short(s.greatest)];
+        cells.extend(products.map(short));
+        cells
+    };
+    let [three, four] = worst_cases();
+    let text = format!(
+        "The layers of Table 2 under spectral norm, width {width}\n{}\n\
+         The whole net: slopes at data, and what bounds them\n{}\n\
+         ∏σ is what spectral norm holds near 1, but it is no bound: ∏‖W‖ is one, and so is ∏√(kh·kw/s²)·σ = 648·∏σ.\n\
+         Constant kernels come near that: ‖W‖/σ = {three:.2} of 3 for 3×3, {four:.2} of 2 for 4×4 at stride 2.\n",
+        table(&["layer", "σ", "‖W‖", "bound"], &layers),
+        table(&["weights", "mean ‖∇f‖", "max ‖∇f‖", "∏σ", "∏‖W‖", "bound"], &found.iter().map(row).collect::<Vec<_>>()),
+    );
+    Finding { text, charts: found.iter().map(chart).collect() }
+}
+
+/// Digits and copies with noise, (BATCH, 1, SIDE, SIDE) each: those of batch `n`.
+fn batch(digits: &Digits, n: u64, rng: &mut Rng) -> [Tensor; 2] {
+    let indices: Vec<u64> = (n * BATCH as u64..).take(BATCH).collect();
+    let (mut images, mut labels) = (vec![0.0; BATCH * SIDE * SIDE], vec![0; BATCH]);
+    digits.batch(&indices, &mut images, &mut labels);
+    let real = Tensor::from_vec([BATCH, 1, SIDE, SIDE], images);
+    let noise: Var = rng.normal([BATCH, 1, SIDE, SIDE]).into();
+    let noisy = (Var::from(&real) + 0.3 * noise).clamp(-1.0, 1.0).into_value();
+    [real, noisy]
+}
+
+fn trained(hold: Hold, width: f64, steps: u64, seed: u64, stream: u64) -> Discriminator {
+    let mut rng = Rng::stream(seed, stream);
+    let digits = Digits::new(seed);
+    let mut d = Discriminator::new(hold, width, &mut rng);
+    let mut optimizer: Box<dyn Optimizer<f32>> = match hold {
+        Hold::Clipped => Box::new(RmsProp::new(5e-5)),
+        Hold::Free | Hold::Normalised => Box::new(Adam::new(2e-4).betas(0.5, 0.999)),
+    };
+    for step in 0..steps {
+        let [real, noisy] = batch(&digits, step, &mut rng);
+        let tape = Tape::new();
+        let pass = Pass::new(&d.params, &tape, Mode::Train);
+        let (on_real, on_noisy) = (d.forward(&pass, &real.into()), d.forward(&pass, &noisy.into()));
+        let loss = match hold {
+            Hold::Clipped => loss::wasserstein_critic(&on_real, &on_noisy),
+            Hold::Free => loss::gan_discriminator(&on_real, &on_noisy),
+            Hold::Normalised => loss::hinge_discriminator(&on_real, &on_noisy),
+        };
+        let gradients = pass.gradients(&loss.backward());
+        optimizer.step(&mut d.params, &gradients);
+        if d.hold == Hold::Clipped {
+            clip_weights(&mut d.params, 0.01);
+        }
+    }
+    d
+}
+
+fn measure(name: &'static str, d: &Discriminator, seed: u64) -> Steepness {
+    let mut rng = Rng::stream(seed, HOLDS.len() as u64);
+    let mut side = SIDE;
+    let mut layers = Vec::new();
+    for (i, (_, options)) in d.convs.iter().enumerate() {
+        let weight = d.weight(i);
+        let sigma = sigma(&weight, &mut rng);
+        let operator = operator_norm(&weight, options, side, &mut rng);
+        let [kh, kw, stride] = [weight.shape()[2], weight.shape()[3], options.stride[0]].map(|n| n as f64);
+        layers.push(Layer { sigma, operator, bound: (kh * kw).sqrt() / stride * sigma });
+        side /= options.stride[0];
+    }
+    let sigma = sigma(&d.weight(d.convs.len()), &mut rng);
+    layers.push(Layer { sigma, operator: sigma, bound: sigma });
+    // Images that training has not seen.
+    let [real, noisy] = batch(&Digits::new(!seed), 0, &mut rng);
+    let share: Var = rng.uniform([BATCH, 1, 1, 1], 0.0, 1.0).into();
+    let between = (Var::from(&noisy) + share * (Var::from(&real) - Var::from(&noisy))).into_value();
+    let slopes: Vec<f64> = [real, noisy, between].iter().flat_map(|images| d.slopes(images)).collect();
+    let greatest = slopes.iter().copied().fold(0.0, f64::max);
+    Steepness { name, layers, greatest, mean: mean(slopes) }
+}
+
+/// The spectral norm of a weight as the matrix (out, rest).
+fn sigma(weight: &Tensor, rng: &mut Rng) -> f64 {
+    let outputs = weight.shape()[0];
+    let (u, v) = (rng.normal([outputs]), Tensor::zeros([weight.size() / outputs]));
+    let (u, v) = power_iteration(weight, 0, &u, &v, ROUNDS, 1e-12);
+    f64::from(Var::from(weight).spectral_sigma(&u, &v, 0).item())
+}
+
+/// The norm of the convolution with this weight on maps of this side: x ← WᵀWx/‖WᵀWx‖, then ‖Wx‖.
+fn operator_norm(weight: &Tensor, options: &Conv2dOptions, side: usize, rng: &mut Rng) -> f64 {
+    let weight: Var = weight.into();
+    let length = |x: &Var| f64::from(x.powi(2).sum().item()).sqrt();
+    let unit = |x: Var| {
+        let norm = length(&x).max(1e-30);
+        x / norm
+    };
+    let mut x = unit(rng.normal([1, weight.shape()[1], side, side]).into());
+    for _ in 0..ROUNDS {
+        // Wx has no scale that f32 would lose under clipping, if it is normalised too.
+        let y = unit(x.conv2d(&weight, None, options));
+        x = unit(y.conv_transpose2d(&weight, None, options, [0, 0]));
+    }
+    length(&x.conv2d(&weight, None, options))
+}
+
+/// ‖W‖/σ of constant kernels on maps of 32×32: 3×3 at stride 1 and 4×4 at stride 2.
+fn worst_cases() -> [f64; 2] {
+    [(3, 1), (4, 2)].map(|(kernel, stride)| {
+        let weight = Tensor::ones([1, 1, kernel, kernel]);
+        let options = Conv2dOptions::default().stride(stride).padding(1);
+        operator_norm(&weight, &options, SIDE, &mut Rng::seed(0)) / kernel as f64 // σ of a row of ones
+    })
+}
+
+fn short(x: f64) -> String {
+    if (1e-3..1e5).contains(&x) { format!("{x:.3}") } else { format!("{x:.1e}") }
+}
+
+fn chart(s: &Steepness) -> Chart {
+    let running = |value: fn(&Layer) -> f64| {
+        let product = |so_far: &mut f64, layer: &Layer| {
+            *so_far *= value(layer);
+            Some(*so_far)
+        };
+        (1..).map(f64::from).zip(s.layers.iter().scan(1.0, product).collect::<Vec<_>>())
+    };
+    let depth = s.layers.len() as f64;
+    Chart {
+        title: format!("Steepness of Table 2, {}", s.name),
+        x_label: "layers so far",
+        y_label: "product over the layers",
+        log_y: true,
+        lines: vec![
+            Line::exact("bound √(kh·kw/s²)·σ", running(|l| l.bound)),
+            Line::measured("norm ‖W‖ of the convolution", running(|l| l.operator)),
+            Line::measured("σ of the reshaped weight", running(|l| l.sigma)),
+            Line::measured("the whole net: greatest ‖∇f‖ at data", [(depth, s.greatest)]),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A convolution as a matrix: column by column.
+    fn as_matrix(weight: &Tensor, options: &Conv2dOptions, side: usize) -> Tensor {
+        let inputs = weight.shape()[1] * side * side;
+        let eye: Vec<f32> = (0..inputs * inputs).map(|i| f32::from(i % (inputs + 1) == 0)).collect();
+        let eye: Var = Tensor::from_vec([inputs, weight.shape()[1], side, side], eye).into();
+        let columns = eye.conv2d(&weight.into(), None, options).into_value().contiguous();
+        columns.reshape([inputs, columns.size() / inputs])
+    }
+
+    #[test]
+    fn the_norm_of_a_convolution_is_that_of_its_matrix() {
+        let mut rng = Rng::seed(0);
+        for (kernel, stride) in [(3, 1), (4, 2)] {
+            let weight: Tensor = rng.normal([3, 2, kernel, kernel]);
+            let options = Conv2dOptions::default().stride(stride).padding(1);
+            let found = operator_norm(&weight, &options, 6, &mut rng);
+            let expected = sigma(&as_matrix(&weight, &options, 6), &mut rng);
+            assert!((found / expected - 1.0).abs() < 2e-3, "{kernel}: {found} {expected}");
+            let factor = kernel as f64 / stride as f64;
+            assert!(found <= factor * sigma(&weight, &mut rng));
+        }
+    }
+
+    #[test]
+    fn constant_kernels_come_near_the_bound() {
+        let [three, four] = worst_cases();
+        assert!((2.9..3.0).contains(&three) && (1.9..2.0).contains(&four), "{three} {four}");
+    }
+
+    #[test]
+    fn slopes_lie_below_the_bounds_and_those_of_spectral_norm_add_up_to_648() {
+        for (i, (hold, name)) in HOLDS.into_iter().enumerate() {
+            let found = measure(name, &trained(hold, 0.05, 3, 0, i as u64), 0);
+            let products = [found.greatest, found.product(|l| l.operator), found.product(|l| l.bound)];
+            assert!(products.is_sorted() && found.mean <= found.greatest, "{name}: {products:?}");
+            let factor = found.product(|l| l.bound) / found.product(|l| l.sigma);
+            assert!((factor - 648.0).abs() < 0.01, "{factor}");
+            if hold == Hold::Normalised {
+                assert!(found.layers.iter().all(|l| (0.99..1.3).contains(&l.sigma)), "σ(W̄) is near 1");
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Batches, and where the random numbers of a step come from.
+
+use wengert::{Element, Tensor, Var};
+
+/// Images (N, C, M, M), or noise (N, z), and the class of each if the nets are conditional.
+#[derive(Clone, Debug)]
+pub struct Batch<T: Element = f32> {
+    /// Images or noise.
+    pub values: Tensor<T>,
+    /// N classes.
+    pub labels: Option<Vec<usize>>,
+}
+
+impl<T: Element> From<Tensor<T>> for Batch<T> {
+    /// Without classes.
+    fn from(values: Tensor<T>) -> Batch<T> {
+        Batch { values, labels: None }
+    }
+}
+
+impl<T: Element> From<&Tensor<T>> for Batch<T> {
+    fn from(values: &Tensor<T>) -> Batch<T> {
+        values.clone().into()
+    }
+}
+
+impl<T: Element> Batch<T> {
+    pub(super) fn len(&self) -> usize {
+        self.values.shape()[0]
+    }
+
+    pub(super) fn var(&self) -> Var<T> {
+        (&self.values).into()
+    }
+
+    pub(super) fn labels(&self) -> Option<&[usize]> {
+        self.labels.as_deref()
+    }
+}
+
+/// What random numbers are for: each use has streams of its own.
+pub(super) enum Stream {
+    Weights,
+    Samples,
+    /// Of an update of the discriminator.
+    DiscriminatorNoise(u64),
+    /// Of an update of the generator.
+    GeneratorNoise(u64),
+    /// Of the points between real and generated images in an update of the critic.
+    Mixing(u64),
+}
+
+impl Stream {
+    pub(super) fn number(&self) -> u64 {
+        match *self {
+            Stream::Weights => 0,
+            Stream::Samples => 1,
+            Stream::DiscriminatorNoise(update) => 2 + 2 * update,
+            Stream::GeneratorNoise(step) => 3 + 2 * step,
+            Stream::Mixing(update) => (1 << 63) + update,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `gan evaluate`: figures as text, as JSON, and in the run directory.
+
+use std::path::Path;
+
+use serde_json::Value;
+use wengert_demos::data::{Split, read_idx};
+use wengert_demos::metrics::{Classifier, Settings};
+
+use super::{edit, gan, succeed, tiny, tree, write_idx};
+
+/// A run of two steps on a set of small images, and a classifier in the cache that has learnt next to nothing: the
+/// real one takes a minute.
+fn prepare(dir: &Path) {
+    write_idx(&dir.join("set"), 1800, 8);
+    succeed(dir, &tiny("--data mnist --data-dir set --steps 2 --out run"));
+    let set = read_idx(&dir.join("set"), Split::Train).unwrap();
+    let cache = dir.join("cache");
+    let quick = Settings { steps: 2, ..Settings::default() };
+    let classifier = Classifier::open(&set, &cache, &quick, &mut |_, _| {}).unwrap();
+    let name = Classifier::file_name(&set, &Settings::default());
+    std::fs::rename(cache.join(classifier.name()), cache.join(name)).unwrap();
+}
+
+fn json(text: &str) -> Value {
+    assert_eq!(text.lines().count(), 1, "{text}");
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn figures_of_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path());
+    let before = tree(dir.path());
+    let said = json(&succeed(dir.path(), "evaluate run --cache cache --json --threads 1"));
+    let last = &said["last"];
+    assert_eq!([&last["step"], &last["n"], &last["seed"]], [&Value::from(2), &300.into(), &0.into()]);
+    assert_eq!(said["best"], *last, "the only one is the best");
+    let coverage = |of: &str| last[of]["prdc"]["coverage"].as_f64().unwrap();
+    assert!(coverage("real") > coverage("generated"), "{said}");
+    assert_eq!(last["generated"]["class_shares"].as_array().unwrap().len(), 10);
+    assert_eq!(last["generated"]["sliced_wasserstein"][0]["side"], 8);
+
+    let path = dir.path().join("run/evaluation.json");
+    let written: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!([&written["last"], &written["evaluations"][0]], [last, last]);
+    let mut after = tree(dir.path());
+    after.remove(Path::new("run/evaluation.json"));
+    assert!(after == before, "nothing else is written");
+
+    // The same bits on other threads; once more, it replaces itself.
+    let again = json(&succeed(dir.path(), "evaluate run --cache cache --json --threads 3"));
+    assert_eq!(again, said);
+    let other = json(&succeed(dir.path(), "evaluate run --cache cache --json --n 256 --seed 5"));
+    assert_eq!([&other["last"]["n"], &other["last"]["seed"]], [&Value::from(256), &5.into()]);
+    assert_ne!(other["last"]["generated"], last["generated"]);
+    let written: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(written["evaluations"].as_array().unwrap().len(), 2);
+
+    let text = succeed(dir.path(), "evaluate run --cache cache");
+    for part in ["run, step 2: 300 images, seed 0", "Fréchet distance", "kernel distance", "coverage", "8×8", "class 9"]
+    {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    assert!(text.contains("best so far") && text.contains("run/evaluation.json"), "{text}");
+}
+
+#[test]
+fn a_run_is_evaluated_as_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path());
+    std::fs::create_dir(dir.path().join("runs")).unwrap();
+    std::fs::rename(dir.path().join("cache"), dir.path().join("runs/classifiers")).unwrap();
+    let flags = tiny("--data mnist --data-dir set --steps 5 --evaluate-every 2 --out going") + " --tensorboard";
+    succeed(dir.path(), &flags);
+    let read = || -> Value {
+        serde_json::from_slice(&std::fs::read(dir.path().join("going/evaluation.json")).unwrap()).unwrap()
+    };
+    let steps = |found: &Value| -> Vec<u64> {
+        let all = found["evaluations"].as_array().unwrap();
+        all.iter().map(|evaluation| evaluation["step"].as_u64().unwrap()).collect()
+    };
+    let going = read();
+    assert_eq!(steps(&going), [2, 4]);
+    let events = dir.path().join("going/tensorboard").read_dir().unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(events).unwrap();
+    let tag = b"evaluation/frechet";
+    assert_eq!(bytes.windows(tag.len()).filter(|part| part == tag).count(), 2);
+    // The same figures as `gan evaluate` finds of the checkpoint at that step; evaluating leaves training alone.
+    succeed(dir.path(), &tiny("--data mnist --data-dir set --steps 4 --out short"));
+    let said = json(&succeed(dir.path(), "evaluate short --json"));
+    assert_eq!(said["last"], going["evaluations"][1]);
+    edit(&dir.path().join("going/config.toml"), "steps = 5", "steps = 6");
+    succeed(dir.path(), "resume going");
+    assert_eq!(steps(&read()), [2, 4, 6]);
+}
+
+#[test]
+fn damaged_files_are_named_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path());
+    let refuses = |part: &str| {
+        let before = tree(dir.path());
+        let output = gan(dir.path(), "evaluate run --cache cache --n 256");
+        assert!(output.code == Some(1) && output.stderr.contains(part), "{}", output.stderr);
+        assert!(tree(dir.path()) == before, "files have changed");
+    };
+    std::fs::write(dir.path().join("run/evaluation.json"), "{").unwrap();
+    refuses("run/evaluation.json: damaged");
+    let classifier = dir.path().join("cache").read_dir().unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&classifier, "nothing").unwrap();
+    refuses(classifier.file_name().unwrap().to_str().unwrap());
+    write_idx(&dir.path().join("set"), 1535, 8);
+    refuses("set: found 255 reference images");
+    write_idx(&dir.path().join("set"), 1800, 16);
+    refuses("set: images are 16×16×1 (height, width, channels); expected 8×8×1");
+}

@@ -1,0 +1,263 @@
+//! Every method through the program: training, resuming, sampling; configurations in files; warm starts.
+
+use std::path::Path;
+
+use super::bad_input::refuses;
+use super::{edit, gan, png_size, succeed, tiny, tree, write_idx};
+use wengert_demos::inspect::Inspection;
+
+/// The arguments of [`tiny`] with another method.
+fn tiny_of(method: &str, changes: &str) -> String {
+    tiny(changes).replacen("train sngan", &format!("train {method}"), 1)
+}
+
+const METHODS: [&str; 7] =
+    ["gan", "wgan --warm-up false", "wgan-gp", "sngan", "sn-reg", "sagan", "sagan --conditional"];
+
+#[test]
+fn every_method_goes_on_to_the_same_bits_at_any_number_of_threads() {
+    for method in METHODS {
+        let dir = tempfile::tempdir().unwrap();
+        succeed(dir.path(), &tiny_of(method, "--out whole --threads 1 --n-dis 2"));
+        succeed(dir.path(), &tiny_of(method, "--out part --threads 3 --n-dis 2 --steps 3"));
+        edit(&dir.path().join("part/config.toml"), "steps = 3", "steps = 6");
+        assert!(succeed(dir.path(), "resume part --threads 2").contains("going on after step 3"));
+        let (whole, part) = (tree(&dir.path().join("whole")), tree(&dir.path().join("part")));
+        for name in ["checkpoint.safetensors", "losses.csv", "losses.png", "samples/step-000006.png", "config.toml"] {
+            assert!(whole[Path::new(name)] == part[Path::new(name)], "{method}: {name}");
+        }
+        assert!(succeed(dir.path(), "sample whole --n 4").contains("step 6"));
+        assert_eq!(png_size(&dir.path().join("samples.png")), (131, 131));
+    }
+}
+
+#[test]
+fn every_method_can_be_looked_into() {
+    let dir = tempfile::tempdir().unwrap();
+    for (method, layers, product) in [
+        ("gan", [8, 5], true),
+        ("wgan --warm-up false", [4, 4], false),
+        ("wgan-gp", [4, 4], true),
+        ("sn-reg", [8, 5], true),
+        ("sagan", [12, 9], false),
+        ("sagan --conditional", [12, 9], false),
+    ] {
+        let run = method.replace(' ', "");
+        succeed(dir.path(), &tiny_of(method, &format!("--steps 1 --n-dis 1 --out {run}")));
+        let json = succeed(dir.path(), &format!("inspect {run} --n 3 --json"));
+        let found: Inspection = serde_json::from_str(&json).unwrap();
+        assert_eq!([found.discriminator.layers.len(), found.generator.layers.len()], layers, "{method}");
+        assert_eq!(found.discriminator.product.is_some(), product, "{method}");
+        if let Some(product) = found.discriminator.product {
+            assert!(found.steepest.real <= product.norm && found.steepest.generated <= product.norm, "{method}");
+        }
+        // Attention: four images with five points each.
+        let picture = dir.path().join(&run).join("inspect/attention.png");
+        assert_eq!(picture.exists(), method.starts_with("sagan"), "{method}");
+        if picture.exists() {
+            assert_eq!(png_size(&picture), (6 * 132 + 4, 4 * 132 + 4));
+            assert_eq!(found.gammas.len(), 2, "{:?}", found.gammas);
+        }
+        succeed(dir.path(), &format!("sample {run} --interpolate 2"));
+    }
+}
+
+#[test]
+fn every_drawn_set_trains_and_others_say_what_they_need() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--data shapes --steps 1 --out shapes"));
+    for name in ["cifar-10", "svhn", "stl-10", "stl-10-unlabelled", "folder"] {
+        let needs = format!("--data {name} needs --data-dir DIR");
+        refuses(dir.path(), &tiny(&format!("--data {name}")), &[&needs]);
+        let flags = format!("--data {name} --data-dir shapes/samples --steps 1 --out new");
+        if name != "folder" {
+            refuses(dir.path(), &tiny(&flags), &["shapes/samples"]);
+        }
+    }
+    // A folder of pictures, here of grids, with one that is none.
+    std::fs::write(dir.path().join("shapes/samples/bad.png"), "no picture").unwrap();
+    let flags = "--data folder --data-dir shapes/samples --size 16 --steps 1 --out folder";
+    refuses(dir.path(), &tiny(flags), &["bad.png"]);
+    let output = gan(dir.path(), &(tiny(flags) + " --skip-corrupt"));
+    assert!(output.code == Some(0) && output.stderr.contains("bad.png"), "{}", output.stderr);
+    assert_eq!(png_size(&dir.path().join("folder/samples/step-000001.png")), (8 * 33 + 1, 8 * 33 + 1));
+    refuses(dir.path(), &(tiny("") + " --skip-corrupt"), &["--skip-corrupt does not go with --data digits"]);
+}
+
+#[test]
+fn losses_of_wasserstein_runs_have_the_critics_estimate() {
+    let dir = tempfile::tempdir().unwrap();
+    for (method, run, same) in [("wgan --warm-up false", "clipped", true), ("wgan-gp", "penalised", false)] {
+        succeed(dir.path(), &tiny_of(method, &format!("--n-dis 1 --out {run}")));
+        let text = std::fs::read_to_string(dir.path().join(run).join("losses.csv")).unwrap();
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some("step,discriminator,generator,estimate"));
+        for line in lines {
+            let numbers: Vec<f64> = line.split(',').map(|number| number.parse().unwrap()).collect();
+            let &[_, loss, _, estimate] = numbers.as_slice() else { panic!("{line}") };
+            assert_eq!(loss == -estimate, same, "the penalty is in the loss alone: {line}");
+        }
+    }
+}
+
+#[test]
+fn mixes_known_not_to_work_are_refused_unless_forced() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, reason) in [
+        ("sngan --loss wasserstein", "Wasserstein loss and spectral norm is known not to work"),
+        ("sagan --loss wasserstein", "Wasserstein loss and spectral norm is known not to work"),
+        ("wgan --norm spectral", "Wasserstein loss and spectral norm is known not to work"),
+        ("wgan-gp --norm batch", "depends on the whole batch"),
+        ("gan --loss wasserstein", "nothing keeps from growing"),
+        ("sn-reg --loss wasserstein", "nothing keeps from growing"),
+    ] {
+        refuses(dir.path(), &tiny_of(args, "--out run"), &[reason, "expected", "--force"]);
+    }
+    succeed(dir.path(), &tiny_of("sngan --loss wasserstein --force", "--out run --steps 2"));
+    edit(&dir.path().join("run/config.toml"), "steps = 2", "steps = 3");
+    assert!(succeed(dir.path(), "resume run").contains("going on after step 2"), "the run keeps that it was forced");
+}
+
+#[test]
+fn contradictory_settings_are_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, parts) in [
+        ("sngan --clip 0.01", &["--clip belongs to wgan; sngan has none"][..]),
+        ("wgan --gp-lambda 10", &["--gp-lambda belongs to wgan-gp; wgan has none"]),
+        ("sngan --sn-lambda 1", &["--sn-lambda belongs to sn-reg; sngan has none"]),
+        ("wgan-gp --warm-up true", &["--warm-up belongs to wgan; wgan-gp has none"]),
+        ("sngan --conditional", &["--conditional belongs to sagan; sngan has none"]),
+        ("wgan --betas 0.5,0.9", &["--betas does not go with --optimizer rmsprop"]),
+        ("sngan --net sagan", &["--net sagan does not go with sngan; expected standard or dcgan"]),
+        ("sagan --net dcgan", &["--net dcgan does not go with sagan; expected sagan"]),
+        ("sngan --norm batch", &["--norm batch does not go with sngan; expected spectral"]),
+        ("gan --norm spectral", &["--norm spectral does not go with gan", "the method sngan"]),
+        ("sngan --setting B --lr 0.1", &["--setting B determines --lr already; expected one of the two"]),
+        ("sngan --setting B --n-dis 2", &["--setting B determines --n-dis already"]),
+        ("wgan --setting A", &["--setting A is one of Adam; wgan has --optimizer rmsprop"]),
+        ("sagan --setting A", &["sagan has two, --lr and --lr-d"]),
+        ("sngan --setting G", &["'G'", "possible values: A, B, C, D, E, F"]),
+        ("wgan --clip -0.01", &["--clip is -0.01; expected a number above 0"]),
+        ("wgan-gp --gp-lambda nan", &["--gp-lambda is NaN; expected a number above 0"]),
+        ("sn-reg --sn-lambda 0", &["--sn-lambda is 0; expected a number above 0"]),
+    ] {
+        refuses(dir.path(), &tiny_of(args, ""), parts);
+    }
+}
+
+#[test]
+fn a_file_holds_a_configuration_and_flags_override_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |text: &str| std::fs::write(dir.path().join("c.toml"), text).unwrap();
+    file("method = \"wgan-gp\"\nwidth = 0.03\nbatch = 4\nz_dim = 8\nsteps = 9\nsetting = \"B\"\ngp_lambda = 5\n");
+    succeed(dir.path(), "train --config c.toml --steps 2 --lr 3e-4 --out run");
+    let text = std::fs::read_to_string(dir.path().join("run/config.toml")).unwrap();
+    // From the file, from the setting in it, from a flag, from a flag over the setting, from the recipe.
+    for line in ["gp_lambda = 5.0", "n_dis = 1", "steps = 2", "lr = 0.0003", "loss = \"wasserstein\""] {
+        assert!(text.contains(&format!("{line}\n")), "{line}: {text}");
+    }
+    // A run's own configuration makes the same run.
+    succeed(dir.path(), "train --config run/config.toml --out again");
+    for name in ["config.toml", "checkpoint.safetensors", "losses.csv"] {
+        let read = |run: &str| std::fs::read(dir.path().join(run).join(name)).unwrap();
+        assert!(read("run") == read("again"), "{name}");
+    }
+    refuses(dir.path(), "train sngan --config c.toml", &["<METHOD> is sngan, but --config says wgan-gp"]);
+    refuses(dir.path(), "train --config no.toml", &["--config no.toml", "cannot read"]);
+    refuses(dir.path(), "train --config .", &["--config .", "not a file"]);
+    for (text, part) in [
+        ("colour = 1", "unknown field `colour`"),
+        ("width = \"wide\"", "invalid type"),
+        ("method = \"biggan\"", "unknown variant `biggan`"),
+        ("steps = = 4", "TOML parse error"),
+        ("width = 0.5", "<METHOD> is missing"),
+        ("method = \"sngan\"\nwidth = -1", "--width is -1"),
+        ("method = \"sngan\"\nclip = 0.01", "--clip belongs to wgan"),
+    ] {
+        file(text);
+        refuses(dir.path(), "train --config c.toml", &[part]);
+    }
+}
+
+#[test]
+fn resume_refuses_a_changed_configuration_and_names_the_field() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--steps 2 --out run"));
+    let path = dir.path().join("run/config.toml");
+    edit(&path, "steps = 2", "steps = 4");
+    let good = std::fs::read_to_string(&path).unwrap();
+    for (from, to, part) in [
+        ("lr = 0.0002", "lr = 0.0001", "lr is 0.0001 in config.toml, expected 0.0002 as when the run began"),
+        ("batch = 4", "batch = 8", "batch is 8 in config.toml, expected 4"),
+        ("seed = 0", "ema = 0.9\nseed = 0", "ema is 0.9 in config.toml, expected none"),
+        ("n_dis = 1", "n_dis = 2", "n_dis is 2 in config.toml, expected 1"),
+        ("\"sngan\"", "\"sagan\"", "does not go with sagan"),
+        ("\"hinge\"", "\"standard\"", "loss is \"standard\" in config.toml, expected \"hinge\""),
+    ] {
+        edit(&path, from, to);
+        refuses(dir.path(), "resume run", &[part]);
+        std::fs::write(&path, &good).unwrap();
+    }
+    edit(&path, "sample_every = 2", "sample_every = 1");
+    succeed(dir.path(), "resume run");
+}
+
+/// All pixels of a PNG file, without its texts.
+fn pixels(path: &Path) -> Vec<u8> {
+    let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    pixels
+}
+
+#[test]
+fn a_run_can_start_from_the_nets_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--out old"));
+    succeed(dir.path(), &tiny("--init-from old --steps 2 --ema 0.9 --loss standard --out new"));
+    let picture = |name: &str| pixels(&dir.path().join(name));
+    assert!(picture("new/samples/step-000000.png") == picture("old/samples/step-000006.png"));
+    assert!(picture("new/samples/step-000000.png") != picture("old/samples/step-000000.png"));
+    // The old run may go: the new one has all that it needs.
+    std::fs::rename(dir.path().join("old"), dir.path().join("kept")).unwrap();
+    edit(&dir.path().join("new/config.toml"), "steps = 2", "steps = 3");
+    succeed(dir.path(), "resume new");
+    // Nets that do not fit, by names and by shapes, and no run at all.
+    let does_not_fit = |args: &str, parts: &[&str]| refuses(dir.path(), &format!("{args} --init-from kept"), parts);
+    let names = ["--init-from", "the discriminator of that run, of the method sngan", "this one, gan", "c.0.weight"];
+    does_not_fit(&tiny_of("gan", ""), &names);
+    let shapes = ["--init-from", "the generator of that run", "l.weight: found F32 [240, 8], expected F32 [496, 8]"];
+    does_not_fit(&tiny("--width 0.06"), &shapes);
+    refuses(dir.path(), &tiny("--init-from nowhere"), &["--init-from", "nowhere", "no such directory"]);
+}
+
+#[test]
+fn conditional_runs_draw_the_class_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny_of("sagan --conditional", "--lr 0.05 --out run"));
+    // A column for each of the ten digits.
+    assert_eq!(png_size(&dir.path().join("run/samples/step-000006.png")), (10 * 65 + 1, 8 * 65 + 1));
+    let picture = |flags: &str| {
+        succeed(dir.path(), &format!("sample run --n 4 {flags}"));
+        std::fs::read(dir.path().join("samples.png")).unwrap()
+    };
+    let (three, four) = (picture("--class 3"), picture("--class 4"));
+    assert!(three == picture("--class 3") && three != four && three != picture(""));
+    refuses(dir.path(), "sample run --class 10", &["--class is 10; expected 0 to 9"]);
+    succeed(dir.path(), &tiny("--out plain"));
+    refuses(dir.path(), "sample plain --class 0", &["--class", "plain is not conditional"]);
+}
+
+#[test]
+fn size_brings_images_to_another_side() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--size 48 --steps 1 --out large"));
+    assert_eq!(png_size(&dir.path().join("large/samples/step-000001.png")), (8 * 97 + 1, 8 * 97 + 1));
+    write_idx(&dir.path().join("odd"), 10, 30);
+    let odd = "--data mnist --data-dir odd --steps 1";
+    refuses(dir.path(), &tiny(odd), &["odd: images are 30×30×1", "that 8 divides", "--size"]);
+    succeed(dir.path(), &tiny(&format!("{odd} --size 16 --out small")));
+    assert_eq!(png_size(&dir.path().join("small/samples/step-000001.png")), (8 * 33 + 1, 8 * 33 + 1));
+    assert!(succeed(dir.path(), "resume small").contains("all 1 steps are done"));
+}
