@@ -35,7 +35,7 @@ fn help_mentions_every_flag_and_default() {
             ("--config <FILE.toml>", ""),
             ("--data <DATA>", "[default: digits]"),
             ("--data-dir <DIR>", ""),
-            ("--size <PIXELS>", "[default: as they are, 28 padded to 32]"),
+            ("--size <PIXELS>", "[default: as they are, 28 padded to 32; folder: 32, stl-10: 48]"),
             ("--net <NET>", "- dcgan:"),
             ("--norm <NORM>", "- batch:"),
             ("--width <WIDTH>", "[default: 0.25]"),
