@@ -81,7 +81,7 @@ pub struct LayerFigures {
     /// The largest singular value of the weight as a matrix (d_out, rest), found from all of them. For a normalised
     /// weight it is near 1, as near as the power iteration of training has come.
     pub sigma: f64,
-    /// What a map's norm can be at most: σ for a dense layer; for a convolution more, see [`overlap`].
+    /// What a map's norm can be at most: σ for a dense layer; for a convolution √(⌈kh/s⌉·⌈kw/s⌉) times that.
     pub bound: f64,
     /// The norm of the map: σ for a dense layer; for a convolution, of maps of its finite size, found from below by power
     /// iteration on the convolution itself.
