@@ -6,6 +6,8 @@ use clap::ValueEnum;
 use serde::Serialize;
 use wengert::{Rng, Tensor};
 
+use crate::metrics::modes;
+
 /// A distribution in the plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -89,16 +91,9 @@ impl Toy {
         if centres.is_empty() {
             return None;
         }
-        let mut hits = vec![0usize; centres.len()];
-        for point in points.to_vec().chunks_exact(2) {
-            let distance = |c: &[f64; 2]| (c[0] - f64::from(point[0])).hypot(c[1] - f64::from(point[1]));
-            // Centres are at least 2 · 3σ apart, so a centre within 3σ is the nearest one.
-            if let Some(mode) = centres.iter().position(|c| distance(c) <= 3.0 * self.sigma()) {
-                hits[mode] += 1;
-            }
-        }
-        let good = hits.iter().sum::<usize>() as f64 / points.shape()[0] as f64;
-        Some(Score { modes: hits.iter().filter(|&&n| n > 0).count(), good })
+        let points: Vec<[f64; 2]> = points.to_vec().chunks_exact(2).map(|p| [p[0].into(), p[1].into()]).collect();
+        let found = modes(&points, &centres, self.sigma());
+        Some(Score { modes: found.found(), good: found.good_share() })
     }
 }
 

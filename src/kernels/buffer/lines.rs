@@ -31,7 +31,7 @@ impl Default for Lines {
 }
 
 impl Lines {
-    /// Bytes of a line; streaming stores and vectors like to begin there.
+    /// Bytes of a line: vectors that begin there never cross one.
     pub const SIZE: usize = 64;
 
     /// So many lines of zeros.

@@ -7,7 +7,7 @@
 //! C (8, 32)              one block
 //! ```
 //!
-//! Measured on one core of a Sapphire Rapids with a peak of 215 GFLOP/s, 64 tiles of Winograd's algorithm: operands in the
+//! Measured on one core of an Intel Xeon with a peak of 215 GFLOP/s, 64 tiles of Winograd's algorithm: operands in the
 //! L1 cache 205 GFLOP/s (188 where rows lie apart and their addresses must be computed: the additions take the ports of
 //! the multiply-adds); in the L2 cache 197 (182 without fetching ahead); B in the L3 cache 193 (170 without; 150 if its
 //! blocks do not follow each other in memory).
