@@ -49,6 +49,14 @@ pub trait Simd: Copy + private::Sealed {
     /// So many must have room there.
     unsafe fn store_first(self, value: Self::Vector, to: *mut f32, n: usize);
 
+    /// A block of sixteen rows, turned.
+    #[inline(always)]
+    fn transpose(self, from: [&[f32; 16]; 16], to: &mut [[f32; 16]; 16]) {
+        for (j, row) in to.iter_mut().enumerate() {
+            *row = std::array::from_fn(|i| from[i][j]);
+        }
+    }
+
     /// Zeros.
     #[inline(always)]
     fn zero(self) -> Self::Vector {
@@ -276,6 +284,40 @@ mod x86 {
         unsafe fn store_first(self, value: __m512, to: *mut f32, n: usize) {
             // SAFETY: as above; what the mask leaves out is not touched.
             unsafe { _mm512_mask_storeu_ps(to, ((1u32 << n) - 1) as __mmask16, value) }
+        }
+
+        /// By shuffles: of the loop the compiler makes scatters.
+        #[inline(always)]
+        fn transpose(self, from: [&[f32; 16]; 16], to: &mut [[f32; 16]; 16]) {
+            // SAFETY: as above.
+            unsafe {
+                let mut rows = [_mm512_setzero_ps(); 16];
+                for (vector, row) in rows.iter_mut().zip(from) {
+                    *vector = _mm512_loadu_ps(row.as_ptr());
+                }
+                // Within the quarters of the vectors: rows[4i + j] gets, in quarter q, column 4q + j of rows 4i to 4i + 3.
+                for four in rows.as_chunks_mut::<4>().0 {
+                    let [a, b, c, d] = *four;
+                    let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+                    let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+                    four[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+                    four[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+                    let (ab, cd) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+                    let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+                    four[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+                    four[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+                }
+                // Then the quarters: row 4q + j of the result has quarter q of rows j, 4 + j, 8 + j and 12 + j.
+                for j in 0..4 {
+                    let [a, b, c, d] = [rows[j], rows[4 + j], rows[8 + j], rows[12 + j]];
+                    let (ab, cd) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d));
+                    _mm512_storeu_ps(to[j].as_mut_ptr(), _mm512_shuffle_f32x4::<0x88>(ab, cd));
+                    _mm512_storeu_ps(to[8 + j].as_mut_ptr(), _mm512_shuffle_f32x4::<0xdd>(ab, cd));
+                    let (ab, cd) = (_mm512_shuffle_f32x4::<0xdd>(a, b), _mm512_shuffle_f32x4::<0xdd>(c, d));
+                    _mm512_storeu_ps(to[4 + j].as_mut_ptr(), _mm512_shuffle_f32x4::<0x88>(ab, cd));
+                    _mm512_storeu_ps(to[12 + j].as_mut_ptr(), _mm512_shuffle_f32x4::<0xdd>(ab, cd));
+                }
+            }
         }
     }
 

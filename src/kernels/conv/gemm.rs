@@ -235,11 +235,6 @@ pub(super) fn turned_weights<T: Element>(level: Level, shape: &ConvShape, w: &[T
     exchange_channels(level, shape, w, &[[Axis::backward(shape, 0, 0), Axis::backward(shape, 1, 0)]])
 }
 
-/// For one group, the weights (R, S, C, K) with C and K exchanged.
-pub(super) fn exchanged_weights<T: Element>(level: Level, shape: &ConvShape, w: &[T]) -> Buffer<T> {
-    exchange_channels(level, shape, w, &[[Axis::forward(shape, 0), Axis::forward(shape, 1)]])
-}
-
 /// The weights (R, S, C/G, K) as the phases need them: for each phase, group and tap a matrix (K/G, C/G).
 fn exchange_channels<T: Element>(level: Level, shape: &ConvShape, w: &[T], phases: &[[Axis; 2]]) -> Buffer<T> {
     let (rows, columns) = (shape.group_out(), shape.group_in());

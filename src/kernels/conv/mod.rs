@@ -13,6 +13,7 @@
 //!
 //! One file per algorithm; the function `algorithm` says which one runs.
 
+pub mod direct;
 pub mod gemm;
 pub mod naive;
 pub mod thin;
@@ -166,6 +167,8 @@ pub enum Algorithm {
     Gemm,
     /// The product first, then the taps: for a few channels of output.
     Thin,
+    /// Products of the padded picture itself: for a few channels of input.
+    Direct,
     /// A quarter to 0.4 of the multiplications, for kernels of 3×3 with stride 1 and of 4×4 with stride 2.
     Winograd,
 }
@@ -187,6 +190,14 @@ fn algorithm<T: Element>(level: Level, map: Map, shape: &ConvShape) -> Algorithm
         Map::InputGrad => [shape.out_channels, shape.in_channels],
         _ => [shape.in_channels, shape.out_channels],
     };
+    let direct = match map {
+        Map::Forward => direct::pays(shape),
+        Map::InputGrad => direct::adjoint_pays(shape),
+        Map::WeightGrad => direct::pays(shape) || direct::adjoint_pays(shape),
+    };
+    if T::NAME == "f32" && direct {
+        return Algorithm::Direct;
+    }
     if thin::pays(shape, channels) {
         return Algorithm::Thin;
     }
@@ -218,6 +229,10 @@ pub fn conv2d<T: Element>(shape: &ConvShape, x: &[T], w: &[T], epilogue: Epilogu
         Algorithm::Naive => naive::conv2d(shape, x, w, epilogue, y),
         Algorithm::Gemm => gemm::conv2d(level, shape, x, w, epilogue, y),
         Algorithm::Thin => thin::conv2d(level, shape, x, w, epilogue, y),
+        Algorithm::Direct => {
+            let Some((x, w, epilogue, y)) = in_f32(x, w, epilogue, y) else { unreachable!("f32 only") };
+            direct::conv2d(level, shape, x, w, epilogue, y)
+        }
         Algorithm::Winograd => {
             let Some((x, w, epilogue, y)) = in_f32(x, w, epilogue, y) else { unreachable!("f32 only") };
             winograd::conv2d(level, shape, x, w, epilogue, y)
@@ -238,6 +253,10 @@ pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], bias:
         Algorithm::Naive => naive::conv2d_input_grad(shape, dy, w, epilogue, dx),
         Algorithm::Gemm => gemm::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
         Algorithm::Thin => thin::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
+        Algorithm::Direct => {
+            let Some((dy, w, epilogue, dx)) = in_f32(dy, w, epilogue, dx) else { unreachable!("f32 only") };
+            direct::conv2d_input_grad(level, shape, dy, w, epilogue, dx)
+        }
         Algorithm::Winograd => {
             let Some((dy, w, epilogue, dx)) = in_f32(dy, w, epilogue, dx) else { unreachable!("f32 only") };
             winograd::conv2d_input_grad(level, shape, dy, w, epilogue.bias, dx)
@@ -254,6 +273,10 @@ pub fn conv2d_weight_grad<T: Element>(shape: &ConvShape, x: &[T], dy: &[T], dw: 
         Algorithm::Naive => naive::conv2d_weight_grad(shape, x, dy, dw),
         Algorithm::Gemm => gemm::conv2d_weight_grad(level, shape, x, dy, dw),
         Algorithm::Thin => thin::conv2d_weight_grad(level, shape, x, dy, dw),
+        Algorithm::Direct => {
+            let Some((x, dy, _, dw)) = in_f32(x, dy, Epilogue::bias(None), dw) else { unreachable!("f32 only") };
+            direct::conv2d_weight_grad(level, shape, x, dy, dw)
+        }
         Algorithm::Winograd => {
             let Some((x, dy, _, dw)) = in_f32(x, dy, Epilogue::bias(None), dw) else { unreachable!("f32 only") };
             winograd::conv2d_weight_grad(level, shape, x, dy, dw)

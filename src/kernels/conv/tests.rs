@@ -33,7 +33,21 @@ fn shape(
 
 /// A grid over everything that the loops distinguish, the channel counts taken in turn.
 fn grid() -> Vec<ConvShape> {
-    let channels = [[1, 1], [3, 17], [16, 16], [5, 7], [33, 3], [67, 31], [2, 64]];
+    let channels = [
+        [1, 1],
+        [3, 17],
+        [16, 16],
+        [5, 7],
+        [33, 3],
+        [67, 31],
+        [2, 64],
+        [3, 16],
+        [48, 2],
+        [7, 48],
+        [16, 5],
+        [32, 1],
+        [64, 15],
+    ];
     let mut shapes = Vec::new();
     for size in [1, 4, 7, 9] {
         for kernel in [1, 2, 3, 4, 5] {
@@ -100,6 +114,9 @@ fn large_shapes() -> Vec<ConvShape> {
         shape(7, [24, 48], 13, 3, 2, 1, 1, 2),
         shape(3, [20, 3], 33, 3, 1, 1, 1, 1), // thin
         shape(3, [3, 20], 33, 3, 1, 1, 1, 1), // its adjoint is thin
+        shape(5, [3, 64], 33, 3, 1, 1, 1, 1), // direct: several tasks of an image, several ranges and parts of dy
+        shape(5, [48, 3], 33, 3, 1, 1, 1, 1), // its adjoint is direct
+        shape(3, [4, 80], 19, 4, 2, 1, 1, 1), // direct with a stride, and a single vector of columns at the end
         shape(2, [40, 8], 40, 5, 1, 3, 2, 1), // several blocks in an image
         shape(8, [40, 24], 12, 1, 1, 0, 1, 1),
         shape(8, [40, 24], 12, 1, 1, 0, 1, 4),
@@ -210,7 +227,7 @@ fn threads_do_not_change_the_bits() {
 fn the_large_shapes_reach_every_algorithm() {
     let best = Level::ALL.into_iter().rfind(|l| l.is_available()).unwrap();
     for map in [Map::Forward, Map::InputGrad, Map::WeightGrad] {
-        for wanted in [Algorithm::Gemm, Algorithm::Thin, Algorithm::Winograd] {
+        for wanted in [Algorithm::Gemm, Algorithm::Thin, Algorithm::Direct, Algorithm::Winograd] {
             let reached = large_shapes().iter().any(|s| algorithm::<f32>(best, map, s) == wanted);
             assert_eq!(reached, best != Level::Scalar, "{map:?} {wanted:?}");
         }
@@ -253,7 +270,10 @@ fn winograd_agrees_with_the_loops_whatever_the_channels() {
 }
 
 #[test]
-fn thin_agrees_with_the_loops_whatever_the_channels() {
+fn thin_agrees_with_the_loops_to_any_few_channels() {
+    fn supports(shape: &ConvShape) -> bool {
+        thin::supports(shape) && shape.in_channels.max(shape.out_channels) <= thin::THIN
+    }
     fn run<T: Element>(level: Level, shape: &ConvShape, values: &Values<T>) -> Vec<Vec<T>> {
         let nan = |len: usize| vec![T::nan(); len];
         let (mut y, mut dx, mut dw) = (nan(shape.y_len()), nan(shape.x_len()), nan(shape.w_len()));
@@ -263,8 +283,31 @@ fn thin_agrees_with_the_loops_whatever_the_channels() {
         thin::conv2d_weight_grad(level, shape, &values.x, &values.y, &mut dw);
         vec![y, dx, dw]
     }
-    check_directly::<f32>(thin::supports, 6e-6, run);
-    check_directly::<f64>(thin::supports, 1e-14, run);
+    check_directly::<f32>(supports, 6e-6, run);
+    check_directly::<f64>(supports, 1e-14, run);
+}
+
+#[test]
+fn direct_agrees_with_the_loops_whatever_the_channels() {
+    fn run(level: Level, shape: &ConvShape, values: &Values<f32>) -> Vec<Vec<f32>> {
+        let (mut y, mut dw) = (vec![f32::NAN; shape.y_len()], vec![f32::NAN; shape.w_len()]);
+        direct::conv2d(level, shape, &values.x, &values.w, values.epilogue(), &mut y);
+        direct::conv2d_weight_grad(level, shape, &values.x, &values.y, &mut dw);
+        vec![y, values.oracle(shape)[1].iter().map(|&x| x as f32).collect(), dw]
+    }
+    check_directly::<f32>(direct::supports, 6e-6, run);
+}
+
+#[test]
+fn the_adjoint_of_direct_agrees_with_the_loops() {
+    fn run(level: Level, shape: &ConvShape, values: &Values<f32>) -> Vec<Vec<f32>> {
+        let (mut dx, mut dw) = (vec![f32::NAN; shape.x_len()], vec![f32::NAN; shape.w_len()]);
+        let x_bias = Epilogue::bias(Some(&values.x_bias));
+        direct::conv2d_input_grad(level, shape, &values.y, &values.w, x_bias, &mut dx);
+        direct::conv2d_weight_grad(level, shape, &values.x, &values.y, &mut dw);
+        vec![values.oracle(shape)[0].iter().map(|&y| y as f32).collect(), dx, dw]
+    }
+    check_directly::<f32>(direct::adjoint_pays, 6e-6, run);
 }
 
 /// Milliseconds, and GFLOP/s of the definition: the best of several runs.

@@ -29,7 +29,7 @@ const RANGES: usize = 16;
 /// The most output channels for which this is used. Measured on 2 cores with AVX-512 (`speed_of_thin_and_gemm`), from 64
 /// channels @32, batch 64: 3.3 times as fast as patches to 3 channels (weight gradient 5 times), 2.8 (1.6) to 8, 1.3 (1.4)
 /// to 16, 1.1 (1.1) to 32.
-const THIN: usize = 16;
+pub const THIN: usize = 16;
 
 /// Whether the algorithm can compute these maps and is faster, `from` and `to` being the channels of its input and output.
 pub fn pays(shape: &ConvShape, [from, to]: [usize; 2]) -> bool {
@@ -42,8 +42,9 @@ pub fn supports(shape: &ConvShape) -> bool {
     shape.stride == [1, 1] && shape.groups == 1 && reaches(0) && reaches(1)
 }
 
-/// See [`super::conv2d`]; `shape` is one that [`supports`] admits.
+/// See [`super::conv2d`]; `shape` is one that [`supports`] admits, to at most [`THIN`] channels.
 pub fn conv2d<T: Element>(level: Level, shape: &ConvShape, x: &[T], w: &[T], epilogue: Epilogue<T>, y: &mut [T]) {
+    assert!(shape.out_channels <= THIN, "{} channels are not a few", shape.out_channels);
     let (c, [height, width]) = (shape.in_channels, shape.input);
     let row = shape.output[1] * shape.out_channels;
     if y.is_empty() || x.is_empty() || w.is_empty() {
@@ -61,41 +62,59 @@ pub fn conv2d<T: Element>(level: Level, shape: &ConvShape, x: &[T], w: &[T], epi
         let start = first.saturating_sub(shape.padding[0]).min(height);
         let end = (first + y.len() / row + reach).saturating_sub(shape.padding[0]).clamp(start, height);
         let pixels = (end - start) * width;
-        let mut products = Buffer::stale(pixels * columns);
+        let mut products = Buffer::stale(pixels * columns + THIN);
+        products[pixels * columns..].fill(T::zero());
         let x = (&x[(image * height + start) * width * c..], [c, 1]);
         matmul::gemm(level, [pixels, c, columns], x, (&weights, [columns, 1]), false, &mut products, columns);
         level.vectorize(
             #[inline(always)]
-            || add_taps(shape, &products, start..end, first, y),
+            || match shape.out_channels {
+                ..=4 => add_taps::<T, 4>(shape, &products, start..end, first, y),
+                ..=8 => add_taps::<T, 8>(shape, &products, start..end, first, y),
+                _ => add_taps::<T, THIN>(shape, &products, start..end, first, y),
+            },
         );
         epilogue.apply(level, y);
     });
 }
 
-/// The output rows from `first` on, y (rows, OW, K), from the products (seen rows, W, R·S·K).
+/// The output rows from `first` on, y (rows, OW, K), from the products (seen rows, W, R·S·K), after which `LANES` more
+/// elements lie, as a vector of the last tap reads over its end.
+///
+/// With vectors of a fixed number of lanes, K of them used: three channels one by one took ten times as long.
 #[inline(always)]
-fn add_taps<T: Element>(shape: &ConvShape, products: &[T], seen: std::ops::Range<usize>, first: usize, y: &mut [T]) {
+fn add_taps<T: Element, const LANES: usize>(
+    shape: &ConvShape,
+    products: &[T],
+    seen: std::ops::Range<usize>,
+    first: usize,
+    y: &mut [T],
+) {
     let (k, [_, width]) = (shape.out_channels, shape.input);
     let columns = shape.taps() * k;
-    y.fill(T::zero());
+    let mut sums = Buffer::stale(shape.output[1] * LANES);
     for (p, y) in y.chunks_exact_mut(shape.output[1] * k).enumerate() {
+        sums.fill(T::zero());
         for r in 0..shape.kernel[0] {
             let at = (first + p + r * shape.dilation[0]).wrapping_sub(shape.padding[0]);
             if !seen.contains(&at) {
                 continue;
             }
-            let row = &products[(at - seen.start) * width * columns..][..width * columns];
             for s in 0..shape.kernel[1] {
                 // The outputs whose tap lies in the map, and the pixel that the first of them sees.
                 let offset = s * shape.dilation[1];
                 let low = shape.padding[1].saturating_sub(offset);
-                let pixels = row.chunks_exact(columns).skip((low + offset) - shape.padding[1]);
+                let pixel = (low + offset) - shape.padding[1];
                 let tap = (r * shape.kernel[1] + s) * k;
-                for (y, pixel) in y.chunks_exact_mut(k).skip(low).zip(pixels) {
-                    y.iter_mut().zip(&pixel[tap..tap + k]).for_each(|(y, &p)| *y += p);
+                let taps = &products[(at - seen.start) * width * columns..];
+                let sums = sums.as_chunks_mut::<LANES>().0.iter_mut().skip(low);
+                for (sum, i) in sums.zip(pixel..width) {
+                    let tap: &[T; LANES] = taps[i * columns + tap..].first_chunk().expect("room after the products");
+                    sum.iter_mut().zip(tap).for_each(|(sum, &p)| *sum += p);
                 }
             }
         }
+        y.chunks_exact_mut(k).zip(sums.as_chunks::<LANES>().0).for_each(|(y, sum)| y.copy_from_slice(&sum[..k]));
     }
 }
 
@@ -109,7 +128,7 @@ fn side_by_side<T: Element>(shape: &ConvShape, w: &[T]) -> Buffer<T> {
     weights
 }
 
-/// See [`super::conv2d_input_grad`]: for stride 1 the convolution with the kernel turned around and C and K exchanged.
+/// See [`super::conv2d_input_grad`], to at most [`THIN`] channels: for stride 1 the convolution with the kernel turned around and C and K exchanged.
 pub fn conv2d_input_grad<T: Element>(
     level: Level,
     shape: &ConvShape,

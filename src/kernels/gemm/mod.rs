@@ -22,11 +22,12 @@
 //! quarter of its time in packing A and B (see notes/performance.md).
 
 pub mod blocks;
+pub mod strided;
 mod tile;
 
 use std::mem::MaybeUninit;
 
-use self::tile::tile;
+use self::tile::tile_of_rows;
 use super::Level;
 use super::simd::{self, Kernel, Simd};
 
@@ -114,10 +115,10 @@ unsafe fn blocked<S: Simd>(
                 let b = (b.0.add(first * b_row + column * b_column), b.1);
                 if b_column == 1 && b_row <= 32 && columns == vectors * S::LANES {
                     // Whole vectors in lines of the cache that follow each other: as good as a panel.
-                    (b.0, b_row)
+                    (b.0, [b_row, 0])
                 } else {
                     pack(b, [depth, columns], panel, vectors * S::LANES);
-                    (panel.cast_const(), vectors * S::LANES)
+                    (panel.cast_const(), [vectors * S::LANES, 0])
                 }
             };
             for row in (0..m).step_by(S::ROWS) {
@@ -125,12 +126,11 @@ unsafe fn blocked<S: Simd>(
                 // SAFETY: rows `row..row + rows` of A and C, columns `column..column + columns` of C; `packed` has
                 // `depth` rows of so many vectors.
                 unsafe {
-                    let a = (a.add(row * a_row + first * a_column), [a_row, a_column]);
+                    let a = (a.add(row * a_row + first * a_column), [a_row, a_column, 0]);
                     let c = (c.add(row * c_row + column), c_row);
-                    if vectors == 1 {
-                        tile_of_rows::<S, 1>(simd, [rows, depth, columns], a, packed, c, add);
-                    } else {
-                        tile_of_rows::<S, 2>(simd, [rows, depth, columns], a, packed, c, add);
+                    match vectors {
+                        1 => tile_of_rows::<S, 1>(simd, rows, [1, depth], columns, a, packed, c, add),
+                        _ => tile_of_rows::<S, 2>(simd, rows, [1, depth], columns, a, packed, c, add),
                     }
                 }
             }
@@ -170,35 +170,6 @@ unsafe fn pack((b, [b_row, b_column]): Place, [depth, columns]: [usize; 2], pane
             for j in columns..width {
                 (0..depth).for_each(|p| *panel.add(p * width + j) = 0.0);
             }
-        }
-    }
-}
-
-/// [`tile`] with the number of rows as a constant, so that its accumulators are registers.
-///
-/// # Safety
-/// As [`tile`].
-#[inline(always)]
-unsafe fn tile_of_rows<S: Simd, const V: usize>(
-    simd: S,
-    [rows, depth, columns]: [usize; 3],
-    (a, [a_row, a_column]): Place,
-    (panel, panel_row): (*const f32, usize),
-    c: (*mut f32, usize),
-    add: bool,
-) {
-    let (size, a, b) = ([1, depth], (a, [a_row, a_column, 0]), (panel, [panel_row, 0]));
-    // SAFETY: the caller's promise.
-    unsafe {
-        match rows {
-            1 => tile::<S, 1, V>(simd, size, columns, a, b, c, add, |_| {}),
-            2 => tile::<S, 2, V>(simd, size, columns, a, b, c, add, |_| {}),
-            3 => tile::<S, 3, V>(simd, size, columns, a, b, c, add, |_| {}),
-            4 => tile::<S, 4, V>(simd, size, columns, a, b, c, add, |_| {}),
-            5 => tile::<S, 5, V>(simd, size, columns, a, b, c, add, |_| {}),
-            6 => tile::<S, 6, V>(simd, size, columns, a, b, c, add, |_| {}),
-            7 => tile::<S, 7, V>(simd, size, columns, a, b, c, add, |_| {}),
-            _ => tile::<S, 8, V>(simd, size, columns, a, b, c, add, |_| {}),
         }
     }
 }

@@ -62,3 +62,34 @@ pub unsafe fn tile<S: Simd, const R: usize, const V: usize>(
         }
     }
 }
+
+/// [`tile`] with the number of rows as a constant, so that its accumulators are registers.
+///
+/// # Safety
+/// As [`tile`]; there are 1 to 8 rows.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub unsafe fn tile_of_rows<S: Simd, const V: usize>(
+    simd: S,
+    rows: usize,
+    terms: [usize; 2],
+    columns: usize,
+    a: Left,
+    b: Right,
+    c: (*mut f32, usize),
+    add: bool,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match rows {
+            1 => tile::<S, 1, V>(simd, terms, columns, a, b, c, add, |_| {}),
+            2 => tile::<S, 2, V>(simd, terms, columns, a, b, c, add, |_| {}),
+            3 => tile::<S, 3, V>(simd, terms, columns, a, b, c, add, |_| {}),
+            4 => tile::<S, 4, V>(simd, terms, columns, a, b, c, add, |_| {}),
+            5 => tile::<S, 5, V>(simd, terms, columns, a, b, c, add, |_| {}),
+            6 => tile::<S, 6, V>(simd, terms, columns, a, b, c, add, |_| {}),
+            7 => tile::<S, 7, V>(simd, terms, columns, a, b, c, add, |_| {}),
+            _ => tile::<S, 8, V>(simd, terms, columns, a, b, c, add, |_| {}),
+        }
+    }
+}

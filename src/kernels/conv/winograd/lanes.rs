@@ -1,5 +1,7 @@
 //! Small matrices applied along both axes of a tile, to the channels of a vector side by side.
 
+use std::mem::MaybeUninit;
+
 use super::matrices::Matrix;
 use crate::kernels::simd::Simd;
 
@@ -26,14 +28,18 @@ pub fn transform<S: Simd, M: Matrix<R, N>, const R: usize, const N: usize>(
     get: impl Fn(usize, usize) -> S::Vector,
     mut put: impl FnMut(usize, usize, S::Vector),
 ) {
-    let mut columns = [[simd.zero(); N]; R];
+    // Not initialised: the zeros were a call of memset for each tile.
+    let mut columns = [[const { MaybeUninit::<S::Vector>::uninit() }; N]; R];
     for j in 0..N {
         let mut column = [simd.zero(); N];
         unrolled!(I < N, { column[I] = get(I, j) });
-        unrolled!(I < R, { columns[I][j] = combine::<S, M, R, N, I>(simd, &column) });
+        unrolled!(I < R, { _ = columns[I][j].write(combine::<S, M, R, N, I>(simd, &column)) });
     }
     for (i, row) in columns.iter().enumerate() {
-        unrolled!(J < R, { put(i, J, combine::<S, M, R, N, J>(simd, row)) });
+        let mut values = [simd.zero(); N];
+        // SAFETY: every column was written above.
+        unrolled!(J < N, { values[J] = unsafe { row[J].assume_init() } });
+        unrolled!(J < R, { put(i, J, combine::<S, M, R, N, J>(simd, &values)) });
     }
 }
 

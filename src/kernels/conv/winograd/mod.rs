@@ -56,7 +56,7 @@ use self::matrices::{Input, Matrix, Output, TILE, Transposed};
 use self::tiles::{Analyse, Synthesise, Tiled};
 use self::weight_grad::WeightGrad;
 use self::weights::{TransformWeights, Weights};
-use super::{ConvShape, Epilogue, gemm};
+use super::{ConvShape, Epilogue};
 use crate::kernels::gemm::blocks::{COLUMNS, LANES, Order, Product, ROWS};
 use crate::kernels::shared::Shared;
 use crate::kernels::simd::{self, Kernel, Simd};
@@ -113,18 +113,21 @@ pub fn pays(shape: &ConvShape, channels: [usize; 2]) -> bool {
 pub fn conv2d(level: Level, shape: &ConvShape, x: &[f32], w: &[f32], epilogue: Epilogue<f32>, y: &mut [f32]) {
     let (from, to) = (Tiled::input(shape), Tiled::output(shape));
     match shape.stride {
-        [1, 1] => Apply::<6, 3>::new(level, from, w, epilogue, to).run::<Input, Transposed<Output>, 6, TILE>(x, y),
-        _ => Apply::<5, 2>::new(level, from, w, epilogue, to).run::<Input, Transposed<Output>, 5, TILE>(x, y),
+        [1, 1] => {
+            Apply::<6, 3>::new(level, from, w, false, epilogue, to).run::<Input, Transposed<Output>, 6, TILE>(x, y)
+        }
+        _ => Apply::<5, 2>::new(level, from, w, false, epilogue, to).run::<Input, Transposed<Output>, 5, TILE>(x, y),
     }
 }
 
 /// See [`super::conv2d_input_grad`]; `shape` is one that [`supports`] admits.
 pub fn conv2d_input_grad(level: Level, shape: &ConvShape, dy: &[f32], w: &[f32], bias: Option<&[f32]>, dx: &mut [f32]) {
     let (from, to, epilogue) = (Tiled::output(shape), Tiled::input(shape), Epilogue::bias(bias));
-    let w = &gemm::exchanged_weights(level, shape, w);
     match shape.stride {
-        [1, 1] => Apply::<6, 3>::new(level, from, w, epilogue, to).run::<Output, Transposed<Input>, TILE, 6>(dy, dx),
-        _ => Apply::<5, 2>::new(level, from, w, epilogue, to).run::<Output, Transposed<Input>, TILE, 5>(dy, dx),
+        [1, 1] => {
+            Apply::<6, 3>::new(level, from, w, true, epilogue, to).run::<Output, Transposed<Input>, TILE, 6>(dy, dx)
+        }
+        _ => Apply::<5, 2>::new(level, from, w, true, epilogue, to).run::<Output, Transposed<Input>, TILE, 5>(dy, dx),
     }
 }
 
@@ -183,8 +186,8 @@ impl Cells {
 }
 
 impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
-    fn new(level: Level, from: Tiled, w: &'a [f32], epilogue: Epilogue<'a, f32>, to: Tiled) -> Self {
-        Apply { level, from, weights: Weights { taps: w, rows: from, columns: to }, epilogue, to }
+    fn new(level: Level, from: Tiled, taps: &'a [f32], adjoint: bool, epilogue: Epilogue<'a, f32>, to: Tiled) -> Self {
+        Apply { level, from, weights: Weights { taps, adjoint, rows: from, columns: to }, epilogue, to }
     }
 
     fn run<M: Matrix<N, P>, L: Matrix<Q, N>, const P: usize, const Q: usize>(&self, input: &[f32], output: &mut [f32]) {

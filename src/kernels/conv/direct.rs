@@ -1,0 +1,161 @@
+//! Convolution of a few channels, as pictures have, without gathering patches.
+//!
+//! What an output pixel sees in one row of x, S·C numbers, lies side by side, and what the next pixel sees stride·C numbers
+//! further on. So the rows of x̂, which is x with zeros around it, are at once the matrices of patches that `gemm.rs`
+//! would gather, only that rows of these matrices overlap:
+//!
+//! ```text
+//! y[p, q, k]  = Σ_r Σ_{i<S·C}  x̂[p·stride + r·dilation, q·stride·C + i] · w[r, i, k]        w (R, S·C, K)
+//! dw[r, i, k] = Σ_{p,q}        x̂[p·stride + r·dilation, q·stride·C + i] · dy[p, q, k]
+//! ```
+//!
+//! The first is a product for each row of pixels, summed over r; the second one for each r, summed over rows of pixels,
+//! a few of them at a time, so that dy is fetched to the L1 cache once for all taps.
+//!
+//! Where the output has the few channels and the stride is 1, the adjoints in x and w are these maps of the adjoint
+//! convolution (see [`gemm::adjoint`]): dx is the convolution of dy with the kernel turned around, and dw, turned, its weight
+//! gradient with x and dy in each other's place.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{ConvShape, Epilogue, gemm, thin};
+use crate::kernels::gemm::strided::{COLUMNS, Strided};
+use crate::kernels::{Buffer, Level};
+
+/// Output pixels of a task, if an image has so many.
+const PIXELS: usize = 1024;
+
+/// Partial weight gradients.
+const RANGES: usize = 16;
+
+/// Elements of dy that are multiplied by all taps at a time: 24 KiB of the L1 cache.
+const NEAR: usize = 6 * 1024;
+
+/// Whether the algorithm can compute y and dw of this convolution.
+pub fn supports(shape: &ConvShape) -> bool {
+    let empty = shape.x_len() == 0 || shape.y_len() == 0 || shape.w_len() == 0;
+    shape.groups == 1 && shape.dilation[1] == 1 && shape.out_channels.is_multiple_of(COLUMNS) && !empty
+}
+
+/// Whether it can and is faster than gathering patches.
+pub fn pays(shape: &ConvShape) -> bool {
+    supports(shape) && shape.in_channels < COLUMNS
+}
+
+/// Whether it can compute the adjoints in x and w of this convolution, as maps of the adjoint one, and is faster.
+pub fn adjoint_pays(shape: &ConvShape) -> bool {
+    thin::supports(shape) && pays(&gemm::adjoint(shape))
+}
+
+/// x̂ as far as some rows of outputs see it: from one row to the next, and the rows.
+fn padded(shape: &ConvShape, image: &[f32], outputs: Range<usize>) -> (usize, Buffer<f32>) {
+    let (c, [height, width], [above, before]) = (shape.in_channels, shape.input, shape.padding);
+    let seen = (shape.output[1] - 1) * shape.stride[1] + shape.kernel[1];
+    let rows = (outputs.len() - 1) * shape.stride[0] + (shape.kernel[0] - 1) * shape.dilation[0] + 1;
+    let inside = before.min(seen)..(before + width).min(seen);
+    let mut padded = Buffer::stale(rows * seen * c);
+    for (i, row) in padded.chunks_exact_mut(seen * c).enumerate() {
+        let at = (outputs.start * shape.stride[0] + i).wrapping_sub(above);
+        if at >= height || inside.is_empty() {
+            row.fill(0.0);
+            continue;
+        }
+        row[..inside.start * c].fill(0.0);
+        row[inside.start * c..inside.end * c].copy_from_slice(&image[at * width * c..][..inside.len() * c]);
+        row[inside.end * c..].fill(0.0);
+    }
+    (seen * c, padded)
+}
+
+/// See [`super::conv2d`]; `shape` is one that [`supports`] admits.
+pub fn conv2d(level: Level, shape: &ConvShape, x: &[f32], w: &[f32], epilogue: Epilogue<f32>, y: &mut [f32]) {
+    let (c, k, [height, width]) = (shape.in_channels, shape.out_channels, shape.output);
+    let rows_per_task = (PIXELS / width).clamp(1, height);
+    let images = y.par_chunks_mut(height * width * k).zip(x.par_chunks(shape.input[0] * shape.input[1] * c));
+    let tasks = images.flat_map(|(y, x)| y.par_chunks_mut(rows_per_task * width * k).enumerate().map(move |t| (t, x)));
+    tasks.for_each(|((i, y), image)| {
+        let first = i * rows_per_task;
+        let (row, padded) = padded(shape, image, first..first + y.len() / (width * k));
+        let product = Strided {
+            size: [width, k],
+            terms: [shape.kernel[0], shape.kernel[1] * c],
+            a_steps: [shape.stride[1] * c, 1, shape.dilation[0] * row],
+            b_steps: [k, shape.kernel[1] * c * k],
+            c_step: k,
+            accumulate: false,
+        };
+        for (p, y) in y.chunks_exact_mut(width * k).enumerate() {
+            product.run(level, &padded[p * shape.stride[0] * row..], w, y);
+            epilogue.apply(level, y);
+        }
+    });
+}
+
+/// See [`super::conv2d_input_grad`]; the shape is one for which [`adjoint_pays`].
+pub fn conv2d_input_grad(
+    level: Level,
+    shape: &ConvShape,
+    dy: &[f32],
+    w: &[f32],
+    epilogue: Epilogue<f32>,
+    dx: &mut [f32],
+) {
+    conv2d(level, &gemm::adjoint(shape), dy, &gemm::turned_weights(level, shape, w), epilogue, dx);
+}
+
+/// See [`super::conv2d_weight_grad`]; `shape` is one that [`supports`] admits, or for which [`adjoint_pays`].
+pub fn conv2d_weight_grad(level: Level, shape: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    if supports(shape) {
+        return weight_grad(level, shape, x, dy, dw);
+    }
+    let mut turned = Buffer::stale(dw.len());
+    weight_grad(level, &gemm::adjoint(shape), dy, x, &mut turned);
+    // Back from (turned R and S, K, C).
+    let (c, k, taps) = (shape.in_channels, shape.out_channels, shape.taps());
+    for (i, dw) in dw.chunks_exact_mut(k).enumerate() {
+        let from = (taps - 1 - i / c) * k * c + i % c;
+        dw.iter_mut().zip(turned[from..].iter().step_by(c)).for_each(|(to, &from)| *to = from);
+    }
+}
+
+/// dw of a convolution that [`supports`] admits: the rows of pixels in a few ranges, whose sums are added up in their order.
+fn weight_grad(level: Level, shape: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let rows = shape.batch * shape.output[0];
+    let rows_per_range = rows.div_ceil(RANGES);
+    let mut partial = Buffer::stale(rows.div_ceil(rows_per_range) * dw.len());
+    partial.par_chunks_mut(dw.len()).enumerate().for_each(|(i, dw)| {
+        let range = i * rows_per_range..rows.min((i + 1) * rows_per_range);
+        weight_grad_of_rows(level, shape, x, dy, range, dw);
+    });
+    let (first, others) = partial.split_at(dw.len());
+    dw.copy_from_slice(first);
+    for other in others.chunks_exact(dw.len()) {
+        dw.iter_mut().zip(other).for_each(|(dw, &p)| *dw += p);
+    }
+}
+
+/// dw over some rows of pixels, counted over all images.
+fn weight_grad_of_rows(level: Level, shape: &ConvShape, x: &[f32], dy: &[f32], range: Range<usize>, dw: &mut [f32]) {
+    let (c, k, [height, width]) = (shape.in_channels, shape.out_channels, shape.output);
+    let (image_len, together) = (shape.input[0] * shape.input[1] * c, (NEAR / (width * k)).max(1));
+    let mut next = range.start;
+    while next < range.end {
+        let (image, first) = (next / height, next % height);
+        let rows = together.min(height - first).min(range.end - next);
+        let (row, padded) = padded(shape, &x[image * image_len..][..image_len], first..first + rows);
+        let product = Strided {
+            size: [shape.kernel[1] * c, k],
+            terms: [rows, width],
+            a_steps: [1, shape.stride[1] * c, shape.stride[0] * row],
+            b_steps: [k, width * k],
+            c_step: k,
+            accumulate: next > range.start,
+        };
+        for (r, dw) in dw.chunks_exact_mut(shape.kernel[1] * c * k).enumerate() {
+            product.run(level, &padded[r * shape.dilation[0] * row..], &dy[next * width * k..], dw);
+        }
+        next += rows;
+    }
+}
