@@ -31,6 +31,10 @@ pub trait Element:
     /// This value as `f64` (exact for both types).
     fn f64(self) -> f64;
 
+    /// eˣ of x ≤ 0, within two units of the last place, and NaN of NaN; in f32 0 below −87. Arithmetic alone in f32, so that a
+    /// loop of it is made of vectors.
+    fn exp_of_negative(self) -> Self;
+
     /// `C ← A·B + beta·C` by `matrixmultiply`, on one thread.
     ///
     /// A is (m, k), B is (k, n), C is (m, n); each comes with its (row, column) strides in elements.
@@ -52,7 +56,7 @@ pub trait Element:
 }
 
 macro_rules! element {
-    ($t:ident, $gemm:path) => {
+    ($t:ident, $gemm:path, $exp:path) => {
         impl Element for $t {
             const NAME: &'static str = stringify!($t);
 
@@ -64,6 +68,11 @@ macro_rules! element {
             #[inline(always)]
             fn f64(self) -> f64 {
                 self as f64
+            }
+
+            #[inline(always)]
+            fn exp_of_negative(self) -> Self {
+                $exp(self)
             }
 
             unsafe fn gemm(
@@ -84,8 +93,29 @@ macro_rules! element {
     };
 }
 
-element!(f32, matrixmultiply::sgemm);
-element!(f64, matrixmultiply::dgemm);
+element!(f32, matrixmultiply::sgemm, exp_of_negative);
+element!(f64, matrixmultiply::dgemm, f64::exp);
+
+/// eˣ = 2ⁿ·eʳ with n = round(x/ln 2) and r = x − n·ln 2, |r| ≤ ln 2/2, by the Taylor series of eʳ up to r⁷/7!, whose rest is
+/// 5e-9 of it.
+#[inline(always)]
+fn exp_of_negative(x: f32) -> f32 {
+    /// 1.5·2²³: adding it rounds to whole numbers, which then are the last bits of the sum.
+    const SHIFT: f32 = 12_582_912.0;
+    /// ln 2 in two parts, the first of 9 bits, so that n times it is exact.
+    const LN_2: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
+    let shifted = x * std::f32::consts::LOG2_E + SHIFT;
+    let n = shifted - SHIFT;
+    let r = (x - n * LN_2[0]) - n * LN_2[1];
+    let mut series = 1.0 / 5040.0;
+    for factorial in [720.0, 120.0, 24.0, 6.0, 2.0] {
+        series = series * r + 1.0 / factorial;
+    }
+    let power = series * r * r + r + 1.0;
+    // Times 2ⁿ: n is added to the exponent.
+    let y = f32::from_bits(power.to_bits().wrapping_add(shifted.to_bits() << 23));
+    if x < -87.0 { 0.0 } else { y }
+}
 
 mod private {
     /// Keeps [`super::Element`] to the two types that the kernels know.
@@ -106,4 +136,21 @@ pub fn cast_mut<T: Element, U: Element>(slice: &mut [T]) -> Option<&mut [U]> {
         // SAFETY: T and U are the same type, and the exclusive borrow goes over to the result.
         unsafe { std::slice::from_raw_parts_mut(slice.as_mut_ptr().cast(), slice.len()) }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_of_negative_is_within_two_units_of_the_last_place() {
+        for i in 0..=870_000 {
+            let x = i as f32 * -1e-4;
+            let (got, want) = (x.exp_of_negative() as f64, (x as f64).exp());
+            assert!((got - want).abs() <= f32::EPSILON as f64 * want, "{x}: {got}, not {want}");
+        }
+        assert_eq!(0f32.exp_of_negative(), 1.0);
+        assert_eq!([-87.1, -1e30, f32::NEG_INFINITY].map(f32::exp_of_negative), [0.0; 3]);
+        assert!(f32::NAN.exp_of_negative().is_nan());
+    }
 }

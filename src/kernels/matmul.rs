@@ -211,18 +211,20 @@ fn matvec<T: Element>(level: Level, k: usize, a: Mat<T>, x: (&[T], usize), accum
     });
 }
 
-/// The scalar product of two vectors of one length: sixteen lanes side by side, then the lanes, then the rest.
+/// The scalar product of two vectors of one length: 64 lanes side by side, so that no addition waits for the one before,
+/// then the lanes, then the rest.
 #[inline(always)]
-fn dot<T: Element>(a: &[T], b: &[T]) -> T {
-    let (a_chunks, a_rest) = a.as_chunks::<16>();
-    let (b_chunks, b_rest) = b.as_chunks::<16>();
-    let mut lanes = [T::zero(); 16];
+pub(super) fn dot<T: Element>(a: &[T], b: &[T]) -> T {
+    const LANES: usize = 64;
+    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
+    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
+    let mut lanes = [T::zero(); LANES];
     for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for i in 0..16 {
+        for i in 0..LANES {
             lanes[i] += a[i] * b[i];
         }
     }
-    let mut width = 8;
+    let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
             lanes[i] += lanes[i + width];

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::{Element, Level, map};
+use super::{Element, Level, fetch, map};
 
 /// At most this many blocks, each a task.
 const BLOCKS: usize = 16;
@@ -118,6 +118,8 @@ fn column_means<T: Element, const L: usize>(at: usize, x: &[T], mean: &mut [T]) 
     let channels = mean.len();
     let mut sum = [T::zero(); L];
     for row in x.chunks_exact(channels) {
+        // The next chunk: it is read column by column, which the processor does not foresee.
+        fetch::ahead(row[at..].as_ptr().wrapping_add(x.len()));
         let row = lanes::<T, L>(row, at);
         for i in 0..L {
             sum[i] += row[i];
@@ -193,25 +195,28 @@ impl<T: Element> Affine<'_, T> {
         out[at..at + L].copy_from_slice(&y);
     }
 
-    /// Adds g and g·(x − mean). Row by row, not by columns as in [`column_means`]: with two operands to read that was half as
-    /// fast.
+    /// Adds Σ g and Σ g·(x − mean) of `L` columns.
     #[inline(always)]
     fn add_gradients<const RELU: bool, const L: usize>(
         &self,
         at: usize,
         x: &[T],
         g: &[T],
-        sums: &mut [T],
-        dots: &mut [T],
+        (sums, dots): (&mut [f64], &mut [f64]),
     ) {
-        let [centred, g] = self.gated::<RELU, L>(at, x, g);
-        let (mut sum, mut dot) = (lanes::<T, L>(sums, at), lanes::<T, L>(dots, at));
-        for i in 0..L {
-            sum[i] += g[i];
-            dot[i] += g[i] * centred[i];
+        let (n, len) = (self.mean.len(), x.len());
+        let (mut sum, mut dot) = ([T::zero(); L], [T::zero(); L]);
+        for (x, g) in x.chunks_exact(n).zip(g.chunks_exact(n)) {
+            fetch::ahead(x[at..].as_ptr().wrapping_add(len));
+            fetch::ahead(g[at..].as_ptr().wrapping_add(len));
+            let [centred, g] = self.gated::<RELU, L>(at, x, g);
+            for i in 0..L {
+                sum[i] += g[i];
+                dot[i] += g[i] * centred[i];
+            }
         }
-        sums[at..at + L].copy_from_slice(&sum);
-        dots[at..at + L].copy_from_slice(&dot);
+        sums[at..at + L].iter_mut().zip(sum).for_each(|(all, sum)| *all += sum.f64());
+        dots[at..at + L].iter_mut().zip(dot).for_each(|(all, dot)| *all += dot.f64());
     }
 
     /// a·g + b·(x − mean) + c.
@@ -273,6 +278,7 @@ pub fn sums<T: Element>(x: &[T], channels: usize) -> Vec<f64> {
 fn add_columns<T: Element, const L: usize>(at: usize, x: &[T], sums: &mut [f64]) {
     let mut sum: [f64; L] = *sums[at..].first_chunk().expect("as many sums as columns");
     for row in x.chunks_exact(sums.len()) {
+        fetch::ahead(row[at..].as_ptr().wrapping_add(x.len()));
         let row = lanes::<T, L>(row, at);
         for i in 0..L {
             sum[i] += row[i].f64();
@@ -291,15 +297,10 @@ pub fn gradient_sums<T: Element, const RELU: bool>(x: &[T], g: &[T], affine: &Af
         #[inline(always)]
         |range, chunk| {
             let mut all = start();
-            let (mut sum, mut dot) = (vec![T::zero(); channels], vec![T::zero(); channels]);
+            // Half as many rows as in the other sums, since there are two operands.
+            let chunk = (chunk / channels).div_ceil(2) * channels;
             for (x, g) in x[range.clone()].chunks(chunk).zip(g[range].chunks(chunk)) {
-                sum.fill(T::zero());
-                dot.fill(T::zero());
-                for (x, g) in x.chunks_exact(channels).zip(g.chunks_exact(channels)) {
-                    by_lanes!(channels, |at, L| affine.add_gradients::<RELU, L>(at, x, g, &mut sum, &mut dot));
-                }
-                all.0.iter_mut().zip(&sum).for_each(|(all, sum)| *all += sum.f64());
-                all.1.iter_mut().zip(&dot).for_each(|(all, dot)| *all += dot.f64());
+                by_lanes!(channels, |at, L| affine.add_gradients::<RELU, L>(at, x, g, (&mut all.0, &mut all.1)));
             }
             all
         },
@@ -392,5 +393,39 @@ mod tests {
             }
         }
         assert!(sums::<f32>(&[], 0).is_empty());
+    }
+
+    /// Against f64, where chunks hold an odd number of rows too.
+    #[test]
+    fn moments_and_sums_of_gradients_are_those_of_the_columns() {
+        for channels in [1, 17, 64, 67, 200] {
+            for rows in [1, 100, 3_000] {
+                let (x, g) = (noise::<f32>(rows * channels, 1), noise::<f32>(rows * channels, 2));
+                let column = |of: &[f32], c: usize| -> Vec<f64> {
+                    of.iter().skip(c).step_by(channels).map(|&x| x as f64).collect()
+                };
+                let mean: Vec<f32> = (0..channels).map(|c| c as f32 * 0.01).collect();
+                let (scale, shift) = (vec![1.5; channels], vec![0.25; channels]);
+                let affine = Affine { mean: &mean, scale: &scale, shift: &shift };
+                for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
+                    let got = level.scope(|| moments(&x, channels));
+                    let (sums, dots) = level.scope(|| gradient_sums::<f32, true>(&x, &g, &affine));
+                    for c in 0..channels {
+                        let case = format!("{level:?} {rows}×{channels} column {c}");
+                        let (x, g) = (column(&x, c), column(&g, c));
+                        let average = x.iter().sum::<f64>() / rows as f64;
+                        let var = x.iter().map(|x| (x - average).powi(2)).sum::<f64>() / rows as f64;
+                        assert!((got.mean[c] - average).abs() <= 1e-6, "mean, {case}");
+                        assert!((got.var[c] - var).abs() <= 1e-6 * (1.0 + var), "variance, {case}");
+                        let mean = mean[c] as f64;
+                        let gated = |(x, g): (&f64, &f64)| if (x - mean) * 1.5 + 0.25 > 0.0 { *g } else { 0.0 };
+                        let sum: f64 = x.iter().zip(&g).map(gated).sum();
+                        let dot: f64 = x.iter().zip(&g).map(|(x, g)| gated((x, g)) * (x - mean)).sum();
+                        assert!((sums[c] - sum).abs() <= 1e-5 * (rows as f64).sqrt(), "sum, {case}");
+                        assert!((dots[c] - dot).abs() <= 1e-5 * (rows as f64).sqrt(), "dot, {case}");
+                    }
+                }
+            }
+        }
     }
 }

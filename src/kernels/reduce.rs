@@ -93,7 +93,7 @@ fn reduce_block<T: Element>(
 
 /// `f` over a non-empty run: sixteen lanes side by side, then the lanes, then the rest.
 #[inline(always)]
-fn reduce_run<T: Element>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> T {
+pub(super) fn reduce_run<T: Element>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> T {
     let mut chunks = x.chunks_exact(16);
     let mut rest = chunks.next().map(|first| {
         let mut lanes: [T; 16] = first.try_into().expect("chunks of sixteen");

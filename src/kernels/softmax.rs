@@ -3,6 +3,8 @@
 //! Rows are independent and each belongs to one task, so the bits do not depend on the threads. Where the axis is the
 //! memory's innermost a row is a slice; elsewhere `inner` rows lie side by side and are worked on together.
 
+use super::matmul::dot;
+use super::reduce::reduce_run;
 use super::{Element, Level, around::Around, map};
 
 /// `out = exp(x − max − ln Σ exp(x − max))` along the axis, or the exponent of that if `log`.
@@ -18,6 +20,10 @@ pub fn softmax_backward<T: Element>(out: &mut [T], y: &[T], g: &[T], around: Aro
     let inner = around.inner;
     blocks(out, around, |start, out| {
         let (y, g) = (&y[start..start + out.len()], &g[start..start + out.len()]);
+        if inner == 1 {
+            let product = dot(y, g);
+            return out.iter_mut().zip(y.iter().zip(g)).for_each(|(out, (&y, &g))| *out = y * (g - product));
+        }
         let mut dot = vec![T::zero(); inner];
         for (y, g) in y.chunks_exact(inner).zip(g.chunks_exact(inner)) {
             dot.iter_mut().zip(y.iter().zip(g)).for_each(|(d, (&y, &g))| *d += y * g);
@@ -47,16 +53,14 @@ fn blocks<T: Element>(out: &mut [T], around: Around, f: impl Fn(usize, &mut [T])
 
 #[inline(always)]
 fn row<T: Element>(y: &mut [T], x: &[T], log: bool) {
-    let max = x.iter().fold(T::neg_infinity(), |max, &x| if x > max { x } else { max });
-    let mut sum = T::zero();
+    let max = reduce_run(x, |max, x| if x > max { x } else { max });
     for (y, &x) in y.iter_mut().zip(x) {
-        let e = (x - max).exp();
-        sum += e;
-        *y = if log { x - max } else { e };
+        *y = (x - max).exp_of_negative();
     }
+    let sum = reduce_run(y, |a, b| a + b);
     if log {
         let ln = sum.ln();
-        y.iter_mut().for_each(|y| *y -= ln);
+        y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - max) - ln);
     } else {
         let scale = T::one() / sum;
         y.iter_mut().for_each(|y| *y *= scale);
@@ -72,7 +76,7 @@ fn rows<T: Element>(y: &mut [T], x: &[T], inner: usize, log: bool) {
     let mut sum = vec![T::zero(); inner];
     for (y, x) in y.chunks_exact_mut(inner).zip(x.chunks_exact(inner)) {
         for i in 0..inner {
-            let e = (x[i] - max[i]).exp();
+            let e = (x[i] - max[i]).exp_of_negative();
             sum[i] += e;
             y[i] = if log { x[i] - max[i] } else { e };
         }

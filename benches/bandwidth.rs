@@ -1,0 +1,93 @@
+//! How fast the kernels that do little arithmetic move their bytes: everything in a training step but convolutions.
+//!
+//! `cargo bench --bench bandwidth`; the throughput counts each operand that must be read and each result that must be
+//! written once. Operands of 33.5 MB, so that no cache holds them.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use wengert::kernels::around::Around;
+use wengert::kernels::map;
+use wengert::kernels::matmul;
+use wengert::kernels::nest::Nest;
+use wengert::kernels::norm::{self, Affine};
+use wengert::kernels::optim::{self, AdamStep};
+use wengert::kernels::reduce;
+use wengert::kernels::softmax;
+use wengert::kernels::spectral;
+
+/// Elements of an operand: maps (128, 64, 32, 32).
+const LEN: usize = 128 * 64 * 32 * 32;
+
+/// The same as a matrix.
+const ROWS: usize = 1024;
+const COLUMNS: usize = LEN / ROWS;
+
+type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
+
+/// Measures an operation that reads and writes so many operands in all.
+fn bench(group: &mut Group, name: &str, operands: u64, mut f: impl FnMut()) {
+    group.throughput(Throughput::Bytes(operands * 4 * LEN as u64)).bench_function(name, |b| b.iter(&mut f));
+}
+
+fn operand(value: f32) -> Vec<f32> {
+    vec![value; LEN]
+}
+
+fn by_element(c: &mut Criterion) {
+    let group = &mut c.benchmark_group("by element");
+    group.sample_size(10);
+    let (x, mut y) = (operand(0.5), operand(0.25));
+    let nest = Nest::new(&[LEN], &[1], [&[1]]);
+    bench(group, "leaky ReLU", 2, || map::map1(&mut y, &nest, &x, |x| if x > 0.0 { x } else { 0.1 * x }));
+    bench(group, "leaky ReLU's gradient in place", 3, || {
+        map::update(&mut y, &nest, &x, |g, y| if y > 0.0 { g } else { 0.1 * g })
+    });
+    let (mut m, mut v) = (operand(0.0), operand(0.0));
+    let step = AdamStep { beta1: (0.5, 0.5), beta2: (0.999, 0.001), step_size: 1e-4, root_correction2: 0.1, eps: 1e-8 };
+    bench(group, "Adam", 7, || optim::adam(&mut y, &mut m, &mut v, &x, step));
+    bench(group, "RMSProp", 5, || optim::rms_prop(&mut y, &mut v, &x, 1e-4, 0.99, 1e-8));
+}
+
+fn batch_norm(c: &mut Criterion) {
+    for channels in [16, 64, 256] {
+        let group = &mut c.benchmark_group(format!("batch norm of {channels} channels"));
+        group.sample_size(10);
+        let (x, g, mut y) = (operand(0.5), operand(0.25), operand(0.0));
+        let (mean, scale, shift) = (vec![0.1; channels], vec![1.5; channels], vec![0.2; channels]);
+        let affine = Affine { mean: &mean, scale: &scale, shift: &shift };
+        bench(group, "moments", 1, || _ = black_box(norm::moments(&x, channels)));
+        bench(group, "normalise, ReLU", 2, || norm::normalize::<f32, true>(&mut y, &x, &affine));
+        bench(group, "sums of gradients", 2, || _ = black_box(norm::gradient_sums::<f32, true>(&x, &g, &affine)));
+        bench(group, "gradient", 3, || {
+            norm::input_gradient::<f32, true>(&mut y, &x, &g, &affine, [&mean, &scale, &shift])
+        });
+        bench(group, "sum of a bias' gradient", 1, || _ = black_box(norm::sums(&x, channels)));
+    }
+}
+
+fn matrices(c: &mut Criterion) {
+    let group = &mut c.benchmark_group(format!("matrix {ROWS}x{COLUMNS}"));
+    group.sample_size(10);
+    let (w, mut out) = (operand(0.5), operand(0.0));
+    let around = Around { outer: 1, extent: ROWS, inner: COLUMNS };
+    let (mut u, mut v) = (vec![0.5; ROWS], vec![0.5; COLUMNS]);
+    bench(group, "spectral norm: W v", 1, || spectral::times(&mut u, &w, around, &v));
+    bench(group, "spectral norm: transposed W u", 1, || spectral::transposed_times(&mut v, &w, around, &u));
+    bench(group, "spectral norm: eq. (15)", 2, || spectral::minus_outer(&mut out, &w, around, &u, &v, 0.5));
+    bench(group, "dense: matrix times vector", 1, || {
+        matmul::matmul([ROWS, COLUMNS, 1], (&w, [COLUMNS, 1]), (&v, [1, 1]), false, &mut u)
+    });
+    let rows = Around { outer: ROWS, extent: COLUMNS, inner: 1 };
+    bench(group, "softmax of rows", 2, || softmax::softmax(&mut out, &w, rows, false));
+    let y = operand(1.0 / COLUMNS as f32);
+    bench(group, "softmax's gradient", 3, || softmax::softmax_backward(&mut out, &y, &w, rows));
+    let add = |a: f32, b: f32| a + b;
+    let shape = [ROWS, COLUMNS];
+    bench(group, "sum of all", 1, || reduce::reduce(&mut u[..1], &[0, 0], &shape, &[COLUMNS, 1], &w, 0.0, add));
+    bench(group, "sum of columns", 1, || reduce::reduce(&mut v, &[0, 1], &shape, &[COLUMNS, 1], &w, 0.0, add));
+    bench(group, "sum of rows", 1, || reduce::reduce(&mut u, &[1, 0], &shape, &[COLUMNS, 1], &w, 0.0, add));
+}
+
+criterion_group!(benches, by_element, batch_norm, matrices);
+criterion_main!(benches);
