@@ -55,3 +55,27 @@ fn lines() -> Vec<Tensor> {
 pub(super) fn points(tensor: &Tensor) -> Vec<[f64; 2]> {
     tensor.to_vec().chunks_exact(2).map(|p| [p[0].into(), p[1].into()]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy::{Model, Recipe};
+
+    /// Arrows begin at the generated samples and lead uphill: there, the critic is greater a short way along them.
+    #[test]
+    fn arrows_lead_from_the_samples_uphill() {
+        let recipe = Recipe { hidden: 16, ..Recipe::new(Toy::Ring, Model::WganGp) };
+        let mut trainer = Trainer::new(&recipe);
+        (0..20).for_each(|_| _ = trainer.train_step());
+        let plane = snapshot(&trainer, Toy::Ring, String::new());
+        assert_eq!((plane.arrows.len(), plane.generated.len()), (ARROWS, SAMPLES));
+        let value = |[x, y]: [f64; 2]| trainer.critic(&Tensor::from_vec([1, 2], vec![x as f32, y as f32])).to_vec()[0];
+        let mut uphill = 0;
+        for (&[from, [dx, dy]], &sample) in plane.arrows.iter().zip(&plane.generated) {
+            assert_eq!(from, sample);
+            let step = 0.02 / dx.hypot(dy);
+            uphill += usize::from(value([from[0] + step * dx, from[1] + step * dy]) > value(from));
+        }
+        assert!(uphill > ARROWS * 9 / 10, "{uphill} of {ARROWS}"); // A few may cross an edge of the leaky ReLUs.
+    }
+}

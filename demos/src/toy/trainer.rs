@@ -201,6 +201,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn samples_are_those_of_their_seed() {
+        let trainer = Trainer::new(&Recipe { hidden: 16, ..Recipe::new(Toy::Ring, Model::Gan) });
+        let [first, again, other] = [1, 1, 2].map(|seed| trainer.sample(10, seed).to_vec());
+        assert!(first == again && first != other);
+    }
+
     /// The figures that `gan toy` reaches need minutes; this much is seen in seconds.
     #[test]
     fn samples_come_near_the_data() {

@@ -39,7 +39,17 @@ pub fn supports(shape: &ConvShape) -> bool {
     shape.groups == 1 && shape.dilation[1] == 1 && shape.out_channels.is_multiple_of(COLUMNS) && !empty
 }
 
-/// Whether it can and is faster than gathering patches.
+/// Whether it can and is faster than gathering patches: on one thread with AVX-512 (Zen 5, batch 64, maps of 32×32), times as
+/// fast as `gemm.rs` in the forward map and the weight gradient
+///
+/// | channels | 3×3 to 16 | 3×3 to 64 | 4×4 stride 2 to 16 | 4×4 stride 2 to 64 |
+/// |---|---|---|---|---|
+/// | 1 | 3.9 3.4 | 2.2 2.5 | 2.5 2.7 | 1.9 1.9 |
+/// | 3 | 2.7 2.2 | 1.6 1.8 | 1.9 1.9 | 1.4 1.5 |
+/// | 8 | 1.8 1.8 | 1.2 1.3 | 1.6 1.5 | 1.2 1.2 |
+/// | 15 | 1.8 1.6 | 1.2 1.2 | 1.4 1.3 | 1.1 1.1 |
+///
+/// From 16 channels on Winograd's algorithm may pay, which is faster still.
 pub fn pays(shape: &ConvShape) -> bool {
     supports(shape) && shape.in_channels < COLUMNS
 }
