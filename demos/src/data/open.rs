@@ -1,7 +1,7 @@
 //! From the name of a set to its images.
 
 use super::{Dataset, Digits, ImageShape, Shapes, Split, StlPart};
-use super::{read_cifar, read_folder, read_idx, read_stl, read_svhn, resize};
+use super::{centre_square, read_cifar, read_folder, read_idx, read_stl, read_svhn, resize};
 use crate::config::DataName;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
@@ -88,7 +88,7 @@ fn resized(set: impl Dataset + 'static, size: Option<usize>) -> Opened {
     }
 }
 
-/// A set whose images are resized whenever they are asked for: an image costs much less than a step of training, and
+/// A set whose images are resized, of what is not square the middle, whenever they are asked for: an image costs much less than a step of training, and
 /// the large ones no memory.
 struct Resized<D> {
     set: D,
@@ -120,7 +120,9 @@ impl<D: Dataset> Dataset for Resized<D> {
         let shape = self.set.shape();
         let mut original = vec![0; shape.numel()];
         let label = self.set.image(index, &mut original);
-        pixels.copy_from_slice(&resize(&original, shape, self.size, self.size));
+        let (square, side) = centre_square(&original, shape);
+        let square_shape = ImageShape { height: side, width: side, ..shape };
+        pixels.copy_from_slice(&resize(&square, square_shape, self.size, self.size));
         label
     }
 }
@@ -201,5 +203,35 @@ mod tests {
             assert_eq!(pixels, resize(&original, digits.shape(), 64, 64));
         }
         assert_eq!((large.name(), large.classes(), large.size()), ("digits", 10, None));
+    }
+
+    /// Images of 8×24, white between two black thirds.
+    struct Wide;
+
+    impl Dataset for Wide {
+        fn name(&self) -> &str {
+            "wide"
+        }
+        fn shape(&self) -> ImageShape {
+            ImageShape { channels: 1, height: 8, width: 24 }
+        }
+        fn classes(&self) -> usize {
+            1
+        }
+        fn size(&self) -> Option<u64> {
+            Some(1)
+        }
+        fn image(&self, _: u64, pixels: &mut [u8]) -> u8 {
+            pixels.iter_mut().enumerate().for_each(|(i, p)| *p = if (8..16).contains(&(i % 24)) { 255 } else { 0 });
+            0
+        }
+    }
+
+    #[test]
+    fn images_that_are_not_square_are_cut_and_not_stretched() {
+        let square = resized(Wide, Some(16)).set;
+        let mut pixels = vec![7; 16 * 16];
+        square.image(0, &mut pixels);
+        assert!(pixels.iter().all(|&p| p == 255));
     }
 }
