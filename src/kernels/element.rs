@@ -103,7 +103,7 @@ fn exp_of_negative(x: f32) -> f32 {
     /// 1.5·2²³: adding it rounds to whole numbers, which then are the last bits of the sum.
     const SHIFT: f32 = 12_582_912.0;
     /// ln 2 in two parts, the first of 9 bits, so that n times it is exact.
-    const LN_2: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
+    const LN_2: [f32; 2] = [355.0 / 512.0, -2.121_944_4e-4];
     let shifted = x * std::f32::consts::LOG2_E + SHIFT;
     let n = shifted - SHIFT;
     let r = (x - n * LN_2[0]) - n * LN_2[1];

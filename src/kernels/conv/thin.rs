@@ -70,7 +70,7 @@ pub fn conv2d<T: Element>(level: Level, shape: &ConvShape, x: &[T], w: &[T], epi
             #[inline(always)]
             || match shape.out_channels {
                 ..=4 => add_taps::<T, 4>(shape, &products, start..end, first, y),
-                ..=8 => add_taps::<T, 8>(shape, &products, start..end, first, y),
+                5..=8 => add_taps::<T, 8>(shape, &products, start..end, first, y),
                 _ => add_taps::<T, THIN>(shape, &products, start..end, first, y),
             },
         );
