@@ -13,7 +13,7 @@
 //! a few of them at a time, so that dy is fetched to the L1 cache once for all taps.
 //!
 //! Where the output has the few channels and the stride is 1, the adjoints in x and w are these maps of the adjoint
-//! convolution (see [`gemm::adjoint`]): dx is the convolution of dy with the kernel turned around, and dw, turned, its weight
+//! convolution (`gemm::adjoint`): dx is the convolution of dy with the kernel turned around, and dw, turned, its weight
 //! gradient with x and dy in each other's place.
 
 use std::ops::Range;

@@ -89,7 +89,7 @@ pub fn supports(shape: &ConvShape) -> bool {
 
 /// Whether the algorithm is faster than patches and products, for a map from some channels to others.
 ///
-/// Measured on one thread with AVX-512 against [`gemm`] (`speed_of_winograd_and_gemm`), as many channels on both sides;
+/// Measured on one thread with AVX-512 against `gemm.rs` (`speed_of_winograd_and_gemm`), as many channels on both sides;
 /// times as fast in the forward map / the input's / the weights' gradient:
 ///
 /// | channels | 3×3, 64 images of 4×4 | of 6×6 | of 12×12 | 4×4 stride 2 to 4×4 | to 6×6 | to 12×12 |
