@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value};
 
 use crate::inspect::{Inspection, NetFigures};
+use crate::metrics::{Evaluation, History};
 use crate::pictures::{read_png, write_animation};
 use crate::run_dir::{RunDir, write_whole};
 use crate::usage::human_seconds;
@@ -65,7 +66,7 @@ pub fn write(dir: &RunDir) -> Result<()> {
         samples(dir)?,
         section("Losses", &plot(&dir.curves(), "The losses over the generator's updates")?),
         section("Gains of self-attention", &plot(&dir.gammas()[1], "The gains γ over the generator's updates")?),
-        section("Evaluation", &evaluation(&dir.path().join("evaluation.json"))?),
+        section("Evaluation", &evaluation(dir.path())?),
         section("Inside the nets", &inspection(&dir.inspection())?),
         section("Configuration", &settings(&config)),
     ];
@@ -134,10 +135,31 @@ fn plot(path: &Path, alt: &str) -> Result<String> {
     Ok(read(path)?.map_or_else(String::new, |png| html::image(&png, "plot", alt)))
 }
 
-fn evaluation(path: &Path) -> Result<String> {
-    let Some(bytes) = read(path)? else { return Ok(String::new()) };
-    let value: Value = serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", path.display()))?;
-    Ok(html::figures(&value))
+/// The figures of the last evaluation and of the best, beside those of real images, and how the distance went.
+fn evaluation(dir: &Path) -> Result<String> {
+    let path = dir.join("evaluation.json");
+    let Some(bytes) = read(&path)? else { return Ok(String::new()) };
+    let found: History = serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", path.display()))?;
+    let Evaluation { step, n, seed, classifier, classifier_accuracy, generated, real } = &found.last;
+    let mut columns = vec![(format!("step {step}"), generated.named())];
+    if found.best.step != *step {
+        columns.push((format!("the best, step {}", found.best.step), found.best.generated.named()));
+    }
+    columns.push(("real images".into(), real.named()));
+    let head: Vec<&str> = [""].into_iter().chain(columns.iter().map(|(name, _)| name.as_str())).collect();
+    let row = |i: usize| {
+        let cells = columns.iter().map(|(_, rows)| rows.get(i).map_or("", |(_, value)| value));
+        [columns[0].1[i].0.as_str()].into_iter().chain(cells).map(escape).collect()
+    };
+    let rows: Vec<Vec<String>> = (0..columns[0].1.len()).map(row).collect();
+    Ok(format!(
+        "{}{}<p class=\"note\">{n} images of each kind, seed {seed}, against as many reference images, by the features of {}, \
+         which finds the class of {:.1} % of the images that it has not learnt.</p>",
+        plot(&dir.join("distances.png"), "The Fréchet distance over the generator's updates")?,
+        html::table(&head, 1, &rows),
+        escape(classifier),
+        100.0 * classifier_accuracy
+    ))
 }
 
 fn inspection(dir: &Path) -> Result<String> {

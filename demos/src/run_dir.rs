@@ -10,6 +10,7 @@
 //! animation.png            the samples as an animation, once training has ended
 //! report.html              all of this on one page, once training has ended
 //! evaluation.json          the figures of `gan evaluate`
+//! distances.png            the Fréchet distance over the updates, from the second evaluation on
 //! inspect/                 what `gan inspect` finds
 //! tensorboard/             event files, with --tensorboard
 //! ```

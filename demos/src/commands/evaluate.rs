@@ -12,7 +12,7 @@ use super::say;
 use super::train::{check_data, open_data};
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::metrics::{Classifier, Evaluation, Evaluator, Figures, History, Settings, sample_size};
+use crate::metrics::{Classifier, Evaluation, Evaluator, History, Settings, sample_size};
 use crate::run_dir::RunDir;
 use crate::train::Trainer;
 use crate::usage::human_seconds;
@@ -133,23 +133,8 @@ fn print(history: &History, set: &str, run: &Path) {
     say(format_args!("{}, step {step}: {n} images, seed {seed}, against {n} reference images of {set}", run.display()));
     say(format_args!("features of {classifier}, accuracy {:.1} %", 100.0 * classifier_accuracy));
     say(format_args!("\n{:<26}{:>12}{:>12}", "", "generated", "real"));
-    let row = |name: &str, value: &dyn Fn(&Figures) -> String| {
-        say(format_args!("{name:<26}{:>12}{:>12}", value(generated), value(real)));
-    };
-    row("Fréchet distance", &|f| format!("{:.3}", f.frechet));
-    row("kernel distance × 1000", &|f| format!("{:.2}", 1e3 * f.kernel.mean));
-    row("  standard error", &|f| f.kernel.standard_error.map_or("–".into(), |e| format!("{:.2}", 1e3 * e)));
-    row("classifier score", &|f| format!("{:.2}", f.classifier_score));
-    row("precision", &|f| format!("{:.3}", f.prdc.precision));
-    row("recall", &|f| format!("{:.3}", f.prdc.recall));
-    row("density", &|f| format!("{:.3}", f.prdc.density));
-    row("coverage", &|f| format!("{:.3}", f.prdc.coverage));
-    for (level, of) in generated.sliced_wasserstein.iter().enumerate() {
-        let name = format!("sliced W × 1000, {0}×{0}", of.side);
-        row(&name, &|f| format!("{:.1}", 1e3 * f.sliced_wasserstein[level].distance));
-    }
-    for class in 0..generated.class_shares.len().min(20) {
-        row(&format!("share of class {class}"), &|f| format!("{:.1} %", 100.0 * f.class_shares[class]));
+    for ((name, generated), (_, real)) in generated.named().into_iter().zip(real.named()) {
+        say(format_args!("{name:<26}{generated:>12}{real:>12}"));
     }
     let best = &history.best;
     say(format_args!("\nbest so far: Fréchet distance {:.3} at step {}", best.generated.frechet, best.step));

@@ -40,6 +40,34 @@ pub struct Figures {
     pub class_shares: Vec<f64>,
 }
 
+impl Figures {
+    /// Each figure's name and value, for people.
+    pub fn named(&self) -> Vec<(String, String)> {
+        let Prdc { precision, recall, density, coverage } = self.prdc;
+        let error = self.kernel.standard_error.map_or("–".into(), |e| format!("{:.2}", 1e3 * e));
+        let mut rows = vec![
+            ("Fréchet distance".into(), format!("{:.3}", self.frechet)),
+            ("kernel distance × 1000".into(), format!("{:.2}", 1e3 * self.kernel.mean)),
+            ("  standard error".into(), error),
+            ("classifier score".into(), format!("{:.2}", self.classifier_score)),
+            ("precision".into(), format!("{precision:.3}")),
+            ("recall".into(), format!("{recall:.3}")),
+            ("density".into(), format!("{density:.3}")),
+            ("coverage".into(), format!("{coverage:.3}")),
+        ];
+        rows.extend(
+            self.sliced_wasserstein
+                .iter()
+                .map(|level| (format!("sliced W × 1000, {0}×{0}", level.side), format!("{:.1}", 1e3 * level.distance))),
+        );
+        let shares = self.class_shares.iter().take(20).enumerate();
+        rows.extend(
+            shares.map(|(class, share)| (format!("share of class {class}"), format!("{:.1} %", 100.0 * share))),
+        );
+        rows
+    }
+}
+
 /// A generator evaluated at one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

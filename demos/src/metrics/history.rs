@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Evaluation;
+use crate::pictures::{Chart, Line, write_charts};
 use crate::run_dir::write_whole;
 
 /// What `evaluation.json` holds.
@@ -22,7 +23,8 @@ pub struct History {
 
 impl History {
     /// Adds an evaluation to those in the directory of a run, and writes the file whole. It replaces an earlier one of
-    /// the same step that it may be compared with.
+    /// the same step that it may be compared with. From the second that may be compared on, draws `distances.png` too:
+    /// the Fréchet distance over the generator's updates.
     ///
     /// # Errors
     /// The file is damaged, or cannot be read or written.
@@ -44,7 +46,27 @@ impl History {
         let best = best.cloned().unwrap_or_else(|| evaluation.clone());
         let history = History { last: evaluation, best, evaluations };
         write_whole(&path, serde_json::to_string_pretty(&history)?.as_bytes())?;
+        let chart = history.chart();
+        if chart.lines[0].points.len() > 1 {
+            write_charts(&run.join("distances.png"), &[chart])?;
+        }
         Ok(history)
+    }
+
+    /// The Fréchet distance of the evaluations that may be compared with the last, by their steps, beside that of real
+    /// images.
+    fn chart(&self) -> Chart {
+        let comparable = self.evaluations.iter().filter(|evaluation| evaluation.is_comparable(&self.last));
+        let mut points: Vec<_> = comparable.map(|e| (e.step as f64, e.generated.frechet)).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let real = points.iter().map(|&(step, _)| (step, self.last.real.frechet)).collect::<Vec<_>>();
+        Chart {
+            title: format!("Fréchet distance, {} images", self.last.n),
+            x_label: "generator updates",
+            y_label: "Fréchet distance",
+            log_y: true,
+            lines: vec![Line::measured("generated", points), Line::exact("real against real", real)],
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use wengert_demos::data::{Split, read_idx};
 use wengert_demos::metrics::{Classifier, Settings};
 
-use super::{edit, gan, succeed, tiny, tree, write_idx};
+use super::{edit, gan, png_size, succeed, tiny, tree, write_idx};
 
 /// A run of two steps on a set of small images, and a classifier in the cache that has learnt next to nothing: the
 /// real one takes a minute.
@@ -92,6 +92,7 @@ fn a_run_is_evaluated_as_it_goes() {
     edit(&dir.path().join("going/config.toml"), "steps = 5", "steps = 6");
     succeed(dir.path(), "resume going");
     assert_eq!(steps(&read()), [2, 4, 6]);
+    assert_eq!(png_size(&dir.path().join("going/distances.png")), (600, 520));
 }
 
 #[test]

@@ -46,14 +46,25 @@ fn files_put_no_markup_into_the_page() {
     let dir = tempfile::tempdir().unwrap();
     succeed(dir.path(), &tiny("--steps 1 --out run"));
     let run = dir.path().join("run");
-    std::fs::write(run.join("evaluation.json"), r#"{"<script>": {"frechet": 12.5, "b": "</table><img src=x>"}}"#)
-        .unwrap();
+    let figures = r#"{"frechet": 12.5, "kernel": {"mean": 0.25, "standard_error": null}, "classifier_score": 1.5,
+        "prdc": {"precision": 0.5, "recall": 0.25, "density": 1, "coverage": 0.75}, "sliced_wasserstein": [],
+        "class_shares": []}"#;
+    let of = |step: u64| {
+        let (kind, name) = (r#""n": 5, "seed": 0, "classifier_accuracy": 0.9"#, "<script></table><img src=x>");
+        format!(r#"{{"step": {step}, {kind}, "classifier": "{name}", "generated": {figures}, "real": {figures}}}"#)
+    };
+    let history = format!(r#"{{"last": {0}, "best": {1}, "evaluations": [{1}, {0}]}}"#, of(2), of(1));
+    std::fs::write(run.join("evaluation.json"), history).unwrap();
     edit(&run.join("losses.csv"), "generator", "<b>\"&");
     succeed(dir.path(), "report run");
     let html = page(dir.path());
-    for part in
-        ["&lt;script&gt;", "12.50", "&lt;/table&gt;&lt;img src=x&gt;", "&lt;b&gt;&quot;&amp;, mean of the last 1"]
-    {
+    for part in [
+        "&lt;script&gt;",
+        "12.500",
+        "&lt;/table&gt;&lt;img src=x&gt;",
+        "&lt;b&gt;&quot;&amp;, mean of the last 1",
+        "the best, step 1",
+    ] {
         assert!(html.contains(part), "{part}");
     }
     assert!(!html.contains("<script") && !html.contains("<img src=x"));
