@@ -24,14 +24,14 @@ impl Shape {
     /// The number of elements: the product of the extents, 1 for a scalar.
     ///
     /// # Panics
-    /// If a `usize` cannot hold it.
+    /// If it exceeds `isize::MAX`, the most that `ndarray` can count.
     #[track_caller]
     pub fn size(&self) -> usize {
         // Checked: a product that wrapped around would let a view reach beyond its memory.
         match self.iter().try_fold(1usize, |size, &extent| size.checked_mul(extent)) {
-            Some(size) => size,
-            None if self.contains(&0) => 0,
-            None => panic!("shape {self}: more elements than a computer can hold"),
+            Some(size) if isize::try_from(size).is_ok() => size,
+            _ if self.contains(&0) => 0,
+            _ => panic!("shape {self}: more elements than a computer can hold"),
         }
     }
 

@@ -97,11 +97,15 @@ impl Level {
     /// Runs a plain loop compiled for this level: the compiler vectorises what is inlined into `f`.
     ///
     /// Only loops over slices belong here. Sums keep their order, since the compiler never reorders floats.
+    ///
+    /// # Panics
+    /// If this machine cannot run the level.
     #[inline(always)]
     pub fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
+        assert!(self.is_available(), "this machine cannot run the level {}", self.name());
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` in force was checked to be available, by `detect` or by `scope`.
+            // SAFETY: the level is available, by the assertion.
             Level::Avx512 => unsafe { x86::avx512(f) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
@@ -139,5 +143,14 @@ mod tests {
         assert_eq!(Level::current(), outer);
         let _ = std::panic::catch_unwind(|| Level::Scalar.scope(|| panic!("inside")));
         assert_eq!(Level::current(), outer);
+    }
+
+    /// On a machine that has all levels there is none to refuse.
+    #[test]
+    fn a_level_that_the_machine_lacks_is_refused() {
+        for level in Level::ALL.into_iter().filter(|level| !level.is_available()) {
+            assert!(std::panic::catch_unwind(|| level.scope(|| ())).is_err());
+            assert!(std::panic::catch_unwind(|| level.vectorize(|| ())).is_err());
+        }
     }
 }

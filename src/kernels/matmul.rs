@@ -28,7 +28,7 @@ const NARROWEST: usize = 64;
 pub fn matmul<T: Element>([m, k, n]: [usize; 3], a: Mat<T>, b: Mat<T>, accumulate: bool, c: &mut [T]) {
     let level = Level::current();
     check([m, k, n], a, b);
-    assert_eq!(c.len(), m * n, "matmul: C is {m}×{n}");
+    assert_eq!(Some(c.len()), m.checked_mul(n), "matmul: C is {m}×{n}");
     if c.is_empty() {
         return;
     }
@@ -78,12 +78,13 @@ pub fn batched_matmul<T: Element>(
     c: &mut [T],
 ) {
     let level = Level::current();
-    assert_eq!(c.len(), count * m * n, "batched_matmul: C is {count}×{m}×{n}");
+    let size = m.checked_mul(n).and_then(|size| size.checked_mul(count));
+    assert_eq!(Some(c.len()), size, "batched_matmul: C is {count}×{m}×{n}");
     if c.is_empty() {
         return;
     }
     let nth = |i: usize| ((&a.0[(i * a_step).min(a.0.len())..], a.1), (&b.0[(i * b_step).min(b.0.len())..], b.1));
-    let work = m * k * n;
+    let work = (m * n).saturating_mul(k);
     if work >= TASK {
         for (i, c) in c.chunks_mut(m * n).enumerate() {
             let (a, b) = nth(i);
@@ -417,5 +418,11 @@ pub(crate) mod tests {
         assert!(refused(20, [6, 1]));
         assert!(refused(20, [usize::MAX, 1]));
         assert!(refused(20, [1, usize::MAX / 2]));
+        // m·n and count·m·n that would wrap around to the length of C.
+        let one = (&[1.0f32][..], [0, 0]);
+        let huge = usize::MAX / 2 + 2;
+        assert!(std::panic::catch_unwind(|| matmul([2, 1, huge], one, one, false, &mut [0.0; 2])).is_err());
+        let batch = || batched_matmul(huge, [2, 1, 1], (one, 0), (one, 0), false, &mut [0.0; 2]);
+        assert!(std::panic::catch_unwind(batch).is_err());
     }
 }

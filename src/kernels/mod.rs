@@ -35,13 +35,32 @@ use ndarray::{ArrayViewD, IxDyn, ShapeBuilder};
 /// An `ndarray` view of a slice by shape and strides, which may be 0 (broadcast).
 ///
 /// # Panics
-/// If the strides leave the slice.
+/// If the strides leave the slice, or a repeated axis makes more elements than `isize::MAX`.
 pub fn view<'a, T: Element>(slice: &'a [T], shape: &[usize], strides: &[usize]) -> ArrayViewD<'a, T> {
     assert_eq!(shape.len(), strides.len(), "one stride for each axis");
     let steps = shape.iter().zip(strides).map(|(n, s)| n.saturating_sub(1).saturating_mul(*s));
     let last = steps.fold(0, usize::saturating_add);
     assert!(shape.contains(&0) || last < slice.len(), "strides {strides:?} of shape {shape:?} leave the slice");
-    // SAFETY: every element that the view can reach lies in the slice, by the assertion, for as long as the slice is
-    // borrowed. `ArrayView::from_shape` would refuse the stride 0 of a repeated axis, which reading allows.
+    let extents = shape.iter().filter(|&&n| n > 0);
+    let size = extents.fold(1, |size: usize, &n| size.saturating_mul(n));
+    assert!(size <= isize::MAX as usize, "a view of shape {shape:?} has too many elements");
+    // SAFETY: every element that the view can reach lies in the slice, by the first assertion, for as long as the slice
+    // is borrowed; by the second, `ndarray` can count them. `ArrayView::from_shape` would refuse the stride 0 of a repeated axis, which reading allows.
     unsafe { ArrayViewD::from_shape_ptr(IxDyn(shape).strides(IxDyn(strides)), slice.as_ptr()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::view;
+
+    #[test]
+    fn views_that_leave_the_slice_or_cannot_be_counted_are_refused() {
+        let refused =
+            |shape: &[usize], strides: &[usize]| std::panic::catch_unwind(|| view(&[1.0f32; 6], shape, strides).len());
+        assert_eq!(refused(&[2, 3], &[3, 1]).unwrap(), 6);
+        assert_eq!(refused(&[2, 3], &[0, 2]).unwrap(), 6);
+        assert!(refused(&[2, 4], &[3, 1]).is_err());
+        assert!(refused(&[1 << 40, 1 << 40], &[0, 0]).is_err());
+        assert!(refused(&[1 << 40, 0, 1 << 40], &[0, 0, 0]).is_err());
+    }
 }

@@ -416,11 +416,19 @@ mod tests {
             let mut out = vec![0.0; S::LANES];
             simd.store(simd.if_positive(simd.load(&signs), simd.splat(1.0), simd.splat(-1.0)), &mut out);
             assert_eq!(out[..5], [-1.0, -1.0, -1.0, 1.0, 1.0]);
+            let from: [[f32; 16]; 16] = std::array::from_fn(|i| std::array::from_fn(|j| (16 * i + j) as f32));
+            let mut to = [[f32::NAN; 16]; 16];
+            simd.transpose(from.each_ref(), &mut to);
+            for i in 0..16 {
+                for j in 0..16 {
+                    assert_eq!(to[j][i], from[i][j], "row {i}, column {j}");
+                }
+            }
         }
     }
 
     #[test]
-    fn every_level_loads_stores_and_chooses() {
+    fn every_level_loads_stores_chooses_and_turns() {
         Level::ALL.into_iter().filter(|l| l.is_available()).for_each(|level| run(level, Check));
     }
 }

@@ -59,3 +59,25 @@ fn infinities_give_what_they_give_in_pytorch() {
     assert_eq!(masked.log_softmax(0).value().to_vec()[0], -INF);
     assert!(constant([f64::NAN, 0.0]).logsumexp([0], false).item().is_nan());
 }
+
+/// In f32, whose exponential is the kernels' own, along the innermost axis and across it.
+#[test]
+fn nan_and_infinity_in_f32() {
+    let (nan, inf) = (f32::from_bits(0x7fc0_01ff), f32::INFINITY);
+    let softmax = |x: [f32; 4]| {
+        let row = Var::from(Tensor::from_slice([1, 4], &x)).softmax(1).value().to_vec();
+        let pairs: Vec<f32> = x.into_iter().flat_map(|x| [x, 1.0]).collect();
+        let column = Var::from(Tensor::from_slice([4, 2], &pairs)).softmax(0).value().to_vec();
+        assert!(column.chunks(2).all(|pair| pair[1] == 0.25));
+        [row, column.into_iter().step_by(2).collect()]
+    };
+    for y in softmax([nan, 0.0, 1.0, 2.0]).into_iter().chain(softmax([0.0, 1.0, -nan, -inf])) {
+        assert!(y.iter().all(|y| y.is_nan()), "{y:?}");
+    }
+    for y in softmax([inf, 0.0, 1.0, 2.0]).into_iter().chain(softmax([-inf; 4])) {
+        assert!(y.iter().any(|y| y.is_nan()), "{y:?}");
+    }
+    for y in softmax([-inf, 0.0, 0.0, -200.0]) {
+        assert_eq!(y, [0.0, 0.5, 0.5, 0.0]);
+    }
+}

@@ -84,6 +84,18 @@ fn odd_shapes() -> Vec<ConvShape> {
         groups: 2,
     };
     let mut shapes = vec![odd, ConvShape { input: [10, 8], ..odd }];
+    // One group, with channels that the other algorithms take.
+    for (in_channels, out_channels) in [(3, 16), (16, 3), (20, 24)] {
+        let plain = ConvShape { in_channels, out_channels, groups: 1, ..odd };
+        let one = ConvShape { stride: [1, 1], dilation: [1, 1], ..plain };
+        shapes.extend([
+            ConvShape { padding: [1, 3], output: [10, 8], ..one },
+            ConvShape { kernel: [3, 1], padding: [0, 0], dilation: [2, 1], output: [5, 6], ..one },
+            ConvShape { kernel: [3, 3], padding: [0, 2], output: [7, 8], ..one },
+            ConvShape { kernel: [4, 4], stride: [2, 2], padding: [2, 1], output: [5, 3], ..one },
+            ConvShape { stride: [3, 1], padding: [1, 0], output: [4, 2], ..one },
+        ]);
+    }
     // Maps whose output is as large as the input though the stride is 2.
     shapes.extend(shape(3, [4, 4], 2, 3, 2, 1, 1, 1).map(|s| ConvShape { input: [2, 2], output: [2, 2], ..s }));
     let full = shape(2, [4, 6], 5, 3, 1, 1, 1, 1).unwrap();
