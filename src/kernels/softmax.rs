@@ -9,34 +9,45 @@ use super::{Element, Level, around::Around, map};
 
 /// `out = exp(x − max − ln Σ exp(x − max))` along the axis, or the exponent of that if `log`.
 pub fn softmax<T: Element>(out: &mut [T], x: &[T], around: Around, log: bool) {
-    blocks(out, around, |start, y| {
-        let x = &x[start..start + y.len()];
-        if around.inner == 1 { row(y, x, log) } else { rows(y, x, around.inner, log) }
-    });
+    blocks(
+        out,
+        around,
+        #[inline(always)]
+        |start, y| {
+            let x = &x[start..start + y.len()];
+            if around.inner == 1 { row(y, x, log) } else { rows(y, x, around.inner, log) }
+        },
+    );
 }
 
 /// The gradient of softmax: `out = y ⊙ (g − Σ y ⊙ g)` along the axis.
 pub fn softmax_backward<T: Element>(out: &mut [T], y: &[T], g: &[T], around: Around) {
     let inner = around.inner;
-    blocks(out, around, |start, out| {
-        let (y, g) = (&y[start..start + out.len()], &g[start..start + out.len()]);
-        if inner == 1 {
-            let product = dot(y, g);
-            return out.iter_mut().zip(y.iter().zip(g)).for_each(|(out, (&y, &g))| *out = y * (g - product));
-        }
-        let mut dot = vec![T::zero(); inner];
-        for (y, g) in y.chunks_exact(inner).zip(g.chunks_exact(inner)) {
-            dot.iter_mut().zip(y.iter().zip(g)).for_each(|(d, (&y, &g))| *d += y * g);
-        }
-        for ((out, y), g) in out.chunks_exact_mut(inner).zip(y.chunks_exact(inner)).zip(g.chunks_exact(inner)) {
-            for i in 0..inner {
-                out[i] = y[i] * (g[i] - dot[i]);
+    blocks(
+        out,
+        around,
+        #[inline(always)]
+        |start, out| {
+            let (y, g) = (&y[start..start + out.len()], &g[start..start + out.len()]);
+            if inner == 1 {
+                let product = dot(y, g);
+                return out.iter_mut().zip(y.iter().zip(g)).for_each(|(out, (&y, &g))| *out = y * (g - product));
             }
-        }
-    });
+            let mut dot = vec![T::zero(); inner];
+            for (y, g) in y.chunks_exact(inner).zip(g.chunks_exact(inner)) {
+                dot.iter_mut().zip(y.iter().zip(g)).for_each(|(d, (&y, &g))| *d += y * g);
+            }
+            for ((out, y), g) in out.chunks_exact_mut(inner).zip(y.chunks_exact(inner)).zip(g.chunks_exact(inner)) {
+                for i in 0..inner {
+                    out[i] = y[i] * (g[i] - dot[i]);
+                }
+            }
+        },
+    );
 }
 
-/// Runs `f(start, part)` on every (extent, inner) part of the output.
+/// Runs `f(start, part)` on every (extent, inner) part of the output. `f` must be marked `inline(always)`, or it is compiled
+/// without the instructions of the level.
 fn blocks<T: Element>(out: &mut [T], around: Around, f: impl Fn(usize, &mut [T]) + Sync) {
     let block = around.extent * around.inner;
     if out.is_empty() {
@@ -46,7 +57,12 @@ fn blocks<T: Element>(out: &mut [T], around: Around, f: impl Fn(usize, &mut [T])
     map::for_chunks(out, (map::CHUNK / block).max(1) * block, |start, part| {
         level.vectorize(
             #[inline(always)]
-            || part.chunks_exact_mut(block).enumerate().for_each(|(i, y)| f(start + i * block, y)),
+            || {
+                // A loop: the closure that `for_each` would take has not the instructions of the level.
+                for (i, y) in part.chunks_exact_mut(block).enumerate() {
+                    f(start + i * block, y);
+                }
+            },
         );
     });
 }

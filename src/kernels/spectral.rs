@@ -28,7 +28,12 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
             let w = w[start * inner..].chunks_exact(inner);
             level.vectorize(
                 #[inline(always)]
-                || part.iter_mut().zip(w).for_each(|(y, w)| *y = dot(w, v)),
+                || {
+                    // A loop: the closure that `for_each` would take has not the instructions of the level.
+                    for (y, w) in part.iter_mut().zip(w) {
+                        *y = dot(w, v);
+                    }
+                },
             );
         });
         return;
@@ -130,7 +135,13 @@ pub fn inner_product<T: Element>(a: &[T], b: &[T]) -> f64 {
     let block = |(a, b): (&[T], &[T])| {
         level.vectorize(
             #[inline(always)]
-            || a.chunks(1024).zip(b.chunks(1024)).map(|(a, b)| dot(a, b).f64()).sum::<f64>(),
+            || {
+                let mut sum = 0.0;
+                for (a, b) in a.chunks(1024).zip(b.chunks(1024)) {
+                    sum += dot(a, b).f64();
+                }
+                sum
+            },
         )
     };
     if a.len() <= each {
