@@ -44,8 +44,9 @@ pub fn view<'a, T: Element>(slice: &'a [T], shape: &[usize], strides: &[usize]) 
     let extents = shape.iter().filter(|&&n| n > 0);
     let size = extents.fold(1, |size: usize, &n| size.saturating_mul(n));
     assert!(size <= isize::MAX as usize, "a view of shape {shape:?} has too many elements");
-    // SAFETY: every element that the view can reach lies in the slice, by the first assertion, for as long as the slice
-    // is borrowed; by the second, `ndarray` can count them. `ArrayView::from_shape` would refuse the stride 0 of a repeated axis, which reading allows.
+    // SAFETY: every element that the view can reach lies in the slice, by the assertion above, for as long as the slice
+    // is borrowed; by the last one `ndarray` can count them. `ArrayView::from_shape` would refuse the stride 0 of a
+    // repeated axis, which reading allows.
     unsafe { ArrayViewD::from_shape_ptr(IxDyn(shape).strides(IxDyn(strides)), slice.as_ptr()) }
 }
 

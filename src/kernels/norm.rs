@@ -10,8 +10,8 @@ use super::{Element, Level, fetch, map};
 /// At most this many blocks, each a task.
 const BLOCKS: usize = 16;
 
-/// Elements in a chunk of rows: 16 KiB of f32, so that a second look at it finds it in the L1 cache. From 256 columns on,
-/// where 16 rows are a chunk, it is the L2 cache.
+/// Elements in a chunk of rows: 16 KiB of f32, so that a second look at it finds it in the L1 cache. Of more
+/// than 256 columns a chunk has 16 rows, and is larger.
 const CHUNK: usize = 4096;
 
 /// Columns that are worked on together: a vector of AVX-512 in f32.

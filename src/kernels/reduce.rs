@@ -78,12 +78,7 @@ fn reduce_block<T: Element>(
         |_, n, [i, o]| {
             let o = o - base;
             match (step, out_step) {
-                (1, 0) => {
-                    // A loop: the closure that `for_each` would take has not the instructions of the level.
-                    for run in x[i..i + n].chunks(RUN) {
-                        out[o] = f(out[o], reduce_run(run, f));
-                    }
-                }
+                (1, 0) => x[i..i + n].chunks(RUN).for_each(|run| out[o] = f(out[o], reduce_run(run, f))),
                 (1, 1) => out[o..o + n].iter_mut().zip(&x[i..i + n]).for_each(|(y, &x)| *y = f(*y, x)),
                 _ => {
                     for k in 0..n {

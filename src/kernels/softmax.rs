@@ -46,8 +46,7 @@ pub fn softmax_backward<T: Element>(out: &mut [T], y: &[T], g: &[T], around: Aro
     );
 }
 
-/// Runs `f(start, part)` on every (extent, inner) part of the output. `f` must be marked `inline(always)`, or it is compiled
-/// without the instructions of the level.
+/// Runs `f(start, part)` on every (extent, inner) part of the output; for `f` see [`Level::vectorize`].
 fn blocks<T: Element>(out: &mut [T], around: Around, f: impl Fn(usize, &mut [T]) + Sync) {
     let block = around.extent * around.inner;
     if out.is_empty() {
@@ -58,7 +57,6 @@ fn blocks<T: Element>(out: &mut [T], around: Around, f: impl Fn(usize, &mut [T])
         level.vectorize(
             #[inline(always)]
             || {
-                // A loop: the closure that `for_each` would take has not the instructions of the level.
                 for (i, y) in part.chunks_exact_mut(block).enumerate() {
                     f(start + i * block, y);
                 }

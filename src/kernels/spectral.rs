@@ -28,12 +28,7 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
             let w = w[start * inner..].chunks_exact(inner);
             level.vectorize(
                 #[inline(always)]
-                || {
-                    // A loop: the closure that `for_each` would take has not the instructions of the level.
-                    for (y, w) in part.iter_mut().zip(w) {
-                        *y = dot(w, v);
-                    }
-                },
+                || part.iter_mut().zip(w).for_each(|(y, w)| *y = dot(w, v)),
             );
         });
         return;
@@ -135,13 +130,7 @@ pub fn inner_product<T: Element>(a: &[T], b: &[T]) -> f64 {
     let block = |(a, b): (&[T], &[T])| {
         level.vectorize(
             #[inline(always)]
-            || {
-                let mut sum = 0.0;
-                for (a, b) in a.chunks(1024).zip(b.chunks(1024)) {
-                    sum += dot(a, b).f64();
-                }
-                sum
-            },
+            || a.chunks(1024).zip(b.chunks(1024)).map(|(a, b)| dot(a, b).f64()).sum::<f64>(),
         )
     };
     if a.len() <= each {

@@ -183,7 +183,8 @@ pub fn distance<A: Element, B: Element>(found: &Tensor<A>, expected: &Tensor<B>)
     let pairs: Vec<(f64, f64)> =
         found.to_vec().into_iter().map(A::f64).zip(expected.to_vec().into_iter().map(B::f64)).collect();
     let rms = |squares: f64| (squares / pairs.len().max(1) as f64).sqrt();
-    let size = rms(pairs.iter().map(|(_, e)| e * e).sum());
+    // Of the finite ones: an infinite size would hide every difference.
+    let size = rms(pairs.iter().map(|(_, e)| e * e).filter(|square| square.is_finite()).sum());
     let same = |(f, e): &&(f64, f64)| f == e || (f.is_nan() && e.is_nan());
     let differences = || pairs.iter().filter(|pair| !same(pair)).map(|(f, e)| (f - e).abs());
     let largest = differences().fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });

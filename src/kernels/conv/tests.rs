@@ -86,8 +86,7 @@ fn odd_shapes() -> Vec<ConvShape> {
     let mut shapes = vec![odd, ConvShape { input: [10, 8], ..odd }];
     // One group, with channels that the other algorithms take.
     for (in_channels, out_channels) in [(3, 16), (16, 3), (20, 24)] {
-        let plain = ConvShape { in_channels, out_channels, groups: 1, ..odd };
-        let one = ConvShape { stride: [1, 1], dilation: [1, 1], ..plain };
+        let one = ConvShape { in_channels, out_channels, stride: [1, 1], dilation: [1, 1], groups: 1, ..odd };
         shapes.extend([
             ConvShape { padding: [1, 3], output: [10, 8], ..one },
             ConvShape { kernel: [3, 1], padding: [0, 0], dilation: [2, 1], output: [5, 6], ..one },

@@ -37,8 +37,8 @@
 //! of dy. All operands lie as the register tile reads them (`layout.rs`, `kernels/gemm/blocks.rs`).
 //!
 //! A tile's outputs share their rounding: where the definition gives exactly 0, in an output that sees only padding, there
-//! may be an error of the size of its neighbours', and a NaN or an infinity in x reaches all outputs of the tiles that
-//! it is part of.
+//! may be an error of the size of its neighbours', and a NaN or an infinity in x may reach all outputs of the tiles
+//! that it is part of.
 //!
 //! Accuracy: one to five times the error of the definition in f32, 1e-6 to 4e-6 of the norm. f64, which checks gradients,
 //! never comes here.
