@@ -12,3 +12,18 @@ pub fn ahead<T>(address: *const T) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
 }
+
+/// Reads a slice from its beginning to its end and forgets it, so that the processor, which foresees this order, brings it
+/// to the cache: for a kernel that will read or write it in an order of tiles, which no processor foresees.
+#[inline(never)]
+pub fn in_order(slice: &[f32]) {
+    /// Floats of a line.
+    const LINE: usize = 16;
+    let mut sums = [0.0; 8];
+    for lines in slice.as_chunks::<{ 8 * LINE }>().0 {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum += lines[i * LINE];
+        }
+    }
+    std::hint::black_box(sums);
+}

@@ -32,14 +32,21 @@ impl<'a, T> Shared<'a, T> {
     /// As long as the result lives, nobody else may hold a part with an element of it.
     #[inline(always)]
     pub unsafe fn part(self, start: usize, len: usize) -> &'a mut [T] {
-        assert!(start <= self.len && len <= self.len - start, "a part {start}..+{len} of {}", self.len);
+        assert!(self.holds(start, len), "a part {start}..+{len} of {}", self.len);
         // SAFETY: inside the slice, and no one else's by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
     }
 
-    /// The address of an element, not to be read or written through.
+    /// The address of an element, if the slice has it. Whoever reads or writes there promises the same as for a
+    /// [`part`](Self::part).
     #[inline(always)]
-    pub fn address(self, index: usize) -> *const T {
+    pub fn address(self, index: usize) -> *mut T {
         self.start.wrapping_add(index)
+    }
+
+    /// Whether the `len` elements from `start` on lie in the slice.
+    #[inline(always)]
+    pub fn holds(&self, start: usize, len: usize) -> bool {
+        start <= self.len && len <= self.len - start
     }
 }

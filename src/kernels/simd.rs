@@ -67,22 +67,42 @@ pub trait Simd: Copy + private::Sealed {
     #[inline(always)]
     fn load(self, from: &[f32]) -> Self::Vector {
         // SAFETY: so many lie in the slice.
-        unsafe {
-            match from.len() >= Self::LANES {
-                true => self.load_all(from.as_ptr()),
-                false => self.load_first(from.as_ptr(), from.len()),
-            }
-        }
+        unsafe { self.load_of(from.as_ptr(), from.len()) }
     }
 
     /// Writes the first lanes of a vector, as many as the slice has room for.
     #[inline(always)]
     fn store(self, value: Self::Vector, to: &mut [f32]) {
         // SAFETY: so many have room in the slice.
+        unsafe { self.store_of(value, to.as_mut_ptr(), to.len()) }
+    }
+
+    /// The first `LANES` of `n` floats, zeros after their end.
+    ///
+    /// # Safety
+    /// `n` floats must lie there.
+    #[inline(always)]
+    unsafe fn load_of(self, from: *const f32, n: usize) -> Self::Vector {
+        // SAFETY: the caller's promise.
         unsafe {
-            match to.len() >= Self::LANES {
-                true => self.store_all(value, to.as_mut_ptr()),
-                false => self.store_first(value, to.as_mut_ptr(), to.len()),
+            match n >= Self::LANES {
+                true => self.load_all(from),
+                false => self.load_first(from, n),
+            }
+        }
+    }
+
+    /// Writes the first lanes of a vector, as many as `n` floats have room for.
+    ///
+    /// # Safety
+    /// `n` floats must have room there.
+    #[inline(always)]
+    unsafe fn store_of(self, value: Self::Vector, to: *mut f32, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match n >= Self::LANES {
+                true => self.store_all(value, to),
+                false => self.store_first(value, to, n),
             }
         }
     }

@@ -61,6 +61,7 @@ use self::tiles::{Analyse, Synthesise, Tiled};
 use self::weight_grad::WeightGrad;
 use self::weights::{TransformWeights, Weights};
 use super::{ConvShape, Epilogue};
+use crate::kernels::fetch;
 use crate::kernels::gemm::blocks::{COLUMNS, LANES, Order, Product, ROWS};
 use crate::kernels::shared::Shared;
 use crate::kernels::simd::{self, Kernel, Simd};
@@ -68,7 +69,7 @@ use crate::kernels::{Buffer, Level};
 
 /// Tiles of a cell, where there are so many: from two register tiles that share B to the eight beyond which sharing gains
 /// little.
-const CELL: [usize; 2] = [16, 64];
+const CELL: [usize; 2] = [16, 32];
 
 /// Bytes that V may take in a cell: half of an L2 cache of 2 MiB. 1.5 MiB made no difference.
 const CELL_BYTES: usize = 1 << 20;
@@ -239,6 +240,10 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
         (0..cells.number()).into_par_iter().for_each(|cell| {
             let (mut v, mut p) = (Buffer::stale(cells.v.len()), Buffer::stale(N * N * cells.p_plane));
             self.analyse::<M, P>(cells, cell, input, &mut v);
+            let images = cells.images_of(cell);
+            let (start, len) = (images.start * self.to.image(), images.len() * self.to.image());
+            // SAFETY: no other task has the images of this cell.
+            fetch::in_order(unsafe { output.part(start, len) });
             for (block, u) in u.chunks_exact(weights.block_len()).enumerate() {
                 for (sets, start) in weights.chunks() {
                     let (v, p) = (&v, &mut p[..]);
@@ -279,6 +284,7 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
     fn analyse<M: Matrix<N, P>, const P: usize>(&self, cells: Cells, cell: usize, input: &[f32], v: &mut [f32]) {
         let (map, range) = (self.from, cells.images_of(cell));
         let images = &input[range.start * map.image()..range.end * map.image()];
+        fetch::in_order(images);
         let vectors = 0..map.vectors();
         let matrix = PhantomData::<M>;
         simd::run(self.level, Analyse { map, images, vectors, layout: cells.v, frequencies: v, matrix });

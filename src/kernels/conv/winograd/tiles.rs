@@ -8,7 +8,7 @@ use super::layout::Layout;
 use super::matrices::{Matrix, TILE};
 use crate::kernels::conv::Epilogue;
 use crate::kernels::fetch;
-use crate::kernels::gemm::blocks::{COLUMNS, LANES};
+use crate::kernels::gemm::blocks::{COLUMNS, LANES, ROWS};
 use crate::kernels::shared::Shared;
 use crate::kernels::simd::{Kernel, Simd};
 
@@ -37,6 +37,9 @@ const OUTSIDE: usize = usize::MAX;
 
 /// Tiles ahead whose pixels are brought to the cache before they are written.
 const AHEAD: usize = 2;
+
+/// What lies outside a map.
+static ZEROS: [f32; LANES] = [0.0; LANES];
 
 impl<const P: usize> Square<P> {
     #[inline(always)]
@@ -150,42 +153,40 @@ pub struct Analyse<'a, M, const N: usize, const P: usize> {
 impl<M: Matrix<N, P>, const N: usize, const P: usize> Kernel for Analyse<'_, M, N, P> {
     type Output = ();
 
+    /// Group by group of 8 tiles, whose vectors lie together: one tile after another through all vectors took up to twice
+    /// as long, because it wrote single lines of far more pages than the processor remembers.
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Analyse { map, images, vectors, layout, frequencies, .. } = self;
         let places = layout.places();
-        // What the tile below will read: whoever reads tile by tile is not foreseen by the processor.
-        let below = TILE * map.step * map.size[1] * map.channels;
-        for tile in 0..images.len() / map.image() * map.tiles_of_image() {
-            let mut last = None;
+        let tiles = images.len() / map.image() * map.tiles_of_image();
+        for first in (0..tiles).step_by(ROWS) {
             for (index, place) in vectors.clone().zip(&places) {
                 let vector = map.vector(index);
-                let square = match last.take() {
-                    Some((phase, square)) if phase == vector.phase => square,
-                    _ => map.square::<P>(tile, vector.phase),
-                };
-                for i in 0..TILE {
-                    for j in 0..TILE {
-                        if let Some(pixel) = square.pixel(i, j) {
-                            fetch::ahead(images.as_ptr().wrapping_add(pixel + below + vector.first));
-                        }
+                for tile in first..tiles.min(first + ROWS) {
+                    let square = map.square::<P>(tile, vector.phase);
+                    let out = &mut frequencies[place.of_tile(tile)..][..(N * N - 1) * place.plane + LANES];
+                    for part in (0..LANES).step_by(S::LANES) {
+                        let channels = vector.part(part, S::LANES);
+                        let from = images.as_ptr().wrapping_add(channels.start);
+                        let out = out[part..].as_mut_ptr();
+                        transform::<S, M, N, P>(
+                            simd,
+                            #[inline(always)]
+                            |i, j| {
+                                // No branch: the borders of small maps are everywhere.
+                                let from = square.pixel(i, j).map_or(ZEROS.as_ptr(), |pixel| from.wrapping_add(pixel));
+                                // SAFETY: a pixel of one of the images, or zeros, and channels that it has.
+                                unsafe { simd.load_of(from, channels.len()) }
+                            },
+                            #[inline(always)]
+                            |i, j, value| {
+                                // SAFETY: `out` reaches to the end of its vector at the last frequency.
+                                unsafe { simd.store_all(value, out.add((i * N + j) * place.plane)) }
+                            },
+                        );
                     }
                 }
-                for part in (0..LANES).step_by(S::LANES) {
-                    let channels = vector.part(part, S::LANES);
-                    let out = &mut frequencies[place.of_tile(tile) + part..];
-                    transform::<S, M, N, P>(
-                        simd,
-                        #[inline(always)]
-                        |i, j| match square.pixel(i, j) {
-                            Some(pixel) => simd.load(&images[pixel + channels.start..][..channels.len()]),
-                            None => simd.zero(),
-                        },
-                        #[inline(always)]
-                        |i, j, value| simd.store(value, &mut out[(i * N + j) * place.plane..]),
-                    );
-                }
-                last = Some((vector.phase, square));
             }
         }
     }
@@ -212,11 +213,13 @@ impl<M: Matrix<P, N>, const N: usize, const P: usize> Kernel for Synthesise<'_, 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Synthesise { map, block, range, images, .. } = &self;
+        assert!(images.holds(0, range.end * map.image()), "a slice too short for the images {range:?}");
         let overlap = P - TILE;
         let tiles = range.start * map.tiles_of_image()..range.end * map.tiles_of_image();
-        for (i, index) in map.vectors_of(*block).enumerate() {
-            let vector = map.vector(index);
-            for tile in tiles.clone() {
+        for tile in tiles.clone() {
+            // The vectors of a block lie side by side, if they are of one phase.
+            for (i, index) in map.vectors_of(*block).enumerate() {
+                let vector = map.vector(index);
                 let square = map.square::<P>(tile, vector.phase);
                 let ahead = map.square::<P>(tile + AHEAD, vector.phase);
                 for i in overlap..P {
@@ -226,8 +229,7 @@ impl<M: Matrix<P, N>, const N: usize, const P: usize> Kernel for Synthesise<'_, 
                         }
                     }
                 }
-                let at = tile - tiles.start;
-                let from = at * COLUMNS + i * LANES;
+                let from = (tile - tiles.start) * COLUMNS + i * LANES;
                 for part in (0..LANES).step_by(S::LANES) {
                     self.square(simd, &square, map.place(tile), vector.part(part, S::LANES), from + part);
                 }
@@ -248,21 +250,28 @@ impl<M: Matrix<P, N>, const N: usize, const P: usize> Synthesise<'_, M, N, P> {
         from: usize,
     ) {
         let overlap = P - TILE;
-        let from = &self.frequencies[from..];
+        let from = &self.frequencies[from..][..(N * N - 1) * self.plane + S::LANES];
         let bias = self.epilogue.bias_of(simd, channels.clone());
         transform::<S, M, P, N>(
             simd,
             #[inline(always)]
-            |i, j| simd.load(&from[(i * N + j) * self.plane..]),
+            |i, j| {
+                // SAFETY: `from` reaches to the end of the vector at the last frequency.
+                unsafe { simd.load_all(from.as_ptr().add((i * N + j) * self.plane)) }
+            },
             #[inline(always)]
             |i, j, value| {
                 if let Some(pixel) = square.pixel(i, j) {
-                    // SAFETY: no other task holds these channels of this phase's pixels; one pixel at a time is held here.
-                    let to = unsafe { self.images.part(pixel + channels.start, channels.len()) };
+                    let to = self.images.address(pixel + channels.start);
                     // The tiles before, in the order of rows, have been here.
                     let again = (i < overlap && row > 0) || (j < overlap && column > 0);
-                    let value = simd.add(value, if again { simd.load(to) } else { bias });
-                    simd.store(if overlap == 0 { self.epilogue.activate(simd, value) } else { value }, to);
+                    // SAFETY: a pixel of one of the images; no other task holds these channels of this phase's pixels.
+                    unsafe {
+                        let before = if again { simd.load_of(to, channels.len()) } else { bias };
+                        let value = simd.add(value, before);
+                        let value = if overlap == 0 { self.epilogue.activate(simd, value) } else { value };
+                        simd.store_of(value, to, channels.len());
+                    }
                 }
             },
         );

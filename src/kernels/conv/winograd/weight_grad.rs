@@ -9,6 +9,7 @@ use super::lanes::transform;
 use super::layout::{Layout, PAD};
 use super::matrices::{Input, Matrix, Output, TILE, Transposed, Weight};
 use super::tiles::{Analyse, Tiled};
+use crate::kernels::fetch;
 use crate::kernels::gemm::blocks::{COLUMNS, LANES, Order, Product, ROWS};
 use crate::kernels::simd::{self, Kernel, Simd};
 use crate::kernels::{Buffer, Level};
@@ -54,6 +55,8 @@ impl<const N: usize, const R: usize> WeightGrad<N, R> {
         partial.par_chunks_mut(from.vectors() * set_len).zip(ranges).for_each(|(partial, (x, dy))| {
             let p_layout = self.layout(to.width(), COLUMNS, x.len() / from.image());
             let mut p = Buffer::stale(p_layout.len());
+            fetch::in_order(dy);
+            fetch::in_order(x);
             p.par_chunks_mut(p_layout.chunk(1)).enumerate().for_each(|(block, p)| {
                 let vectors = to.vectors_of(block);
                 let layout = Layout { width: vectors.len() * LANES, ..p_layout };
@@ -160,10 +163,14 @@ impl<const N: usize, const R: usize> Kernel for GradBlock<'_, N, R> {
                     let vector = to.vector(index);
                     for part in (0..vector.count).step_by(S::LANES) {
                         let (column, lanes) = (vector.first + part, (vector.count - part).min(S::LANES));
+                        let from = &u[row * COLUMNS + j * LANES + part..][..(N * N - 1) * plane + S::LANES];
                         transform::<S, Transposed<Weight>, R, N>(
                             simd,
                             #[inline(always)]
-                            |f, g| simd.load(&u[(f * N + g) * plane + row * COLUMNS + j * LANES + part..]),
+                            |f, g| {
+                                // SAFETY: `from` reaches to the end of the vector at the last frequency.
+                                unsafe { simd.load_all(from.as_ptr().add((f * N + g) * plane)) }
+                            },
                             #[inline(always)]
                             |r, s, value| {
                                 let to = ((r * R + s) * LANES + row) * k + column;
