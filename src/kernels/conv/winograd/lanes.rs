@@ -43,18 +43,22 @@ pub fn transform<S: Simd, M: Matrix<R, N>, const R: usize, const N: usize>(
     }
 }
 
-/// Σₖ M[I, k]·x[k]. Zeros of M cost nothing, ones no multiplication.
+/// Σₖ M[I, k]·x[k]. Zeros cost nothing, nor does the first 1, with which the sum begins; other ones cost no multiplication.
 #[inline(always)]
 fn combine<S: Simd, M: Matrix<R, N>, const R: usize, const N: usize, const I: usize>(
     simd: S,
     x: &[S::Vector; N],
 ) -> S::Vector {
-    let mut sum = None;
+    let (mut sum, mut first) = (None, N);
+    unrolled!(K < N, {
+        if first == N && M::VALUES[I][K] == 1.0 {
+            (sum, first) = (Some(x[K]), K);
+        }
+    });
     unrolled!(K < N, {
         let factor = M::VALUES[I][K] as f32;
         sum = match sum {
-            _ if factor == 0.0 => sum,
-            None if factor == 1.0 => Some(x[K]),
+            _ if factor == 0.0 || K == first => sum,
             None => Some(simd.mul(x[K], simd.splat(factor))),
             Some(sum) if factor == 1.0 => Some(simd.add(sum, x[K])),
             Some(sum) if factor == -1.0 => Some(simd.sub(sum, x[K])),
