@@ -29,6 +29,9 @@ fn memory(c: &mut Criterion) {
     group.bench_function("leaky_relu", |b| b.iter(|| x.leaky_relu(0.1)));
     group.bench_function("tanh", |b| b.iter(|| x.tanh()));
     group.bench_function("exp", |b| b.iter(|| x.exp()));
+    group.bench_function("channels-last to row-major", |b| b.iter(|| x.value().contiguous()));
+    let matrix = x.value().contiguous().reshape([8192, 512]).permute([1, 0]);
+    group.bench_function("a matrix turned", |b| b.iter(|| matrix.contiguous()));
     group.throughput(Throughput::Bytes(3 * bytes));
     group.bench_function("add", |b| b.iter(|| &x + &x));
     group.throughput(Throughput::Bytes(bytes));

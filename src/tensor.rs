@@ -186,7 +186,9 @@ impl<T: Element> Tensor<T> {
         if self.shape.same_strides(&self.strides, &strides) {
             return Tensor { buffer: self.buffer.clone(), shape: self.shape, strides };
         }
-        self.map_into(strides, |x| x)
+        let mut out = Buffer::stale(self.size());
+        map::reorder(&mut out, &Nest::new(&self.shape, &strides, [&self.strides]), &self.buffer);
+        Tensor::from_buffer(out, self.shape, strides)
     }
 
     /// The same elements in row-major order under another shape; a view if the memory allows it, else a copy.

@@ -37,16 +37,7 @@ impl<const K: usize> Nest<K> {
     #[inline(always)]
     pub fn runs(&self, start: usize, len: usize, mut visit: impl FnMut(usize, usize, [usize; K])) {
         let inner = self.rank - 1;
-        let mut index = [0; MAX_RANK];
-        let mut offsets = [0; K];
-        let mut rest = start;
-        for axis in (0..self.rank).rev() {
-            index[axis] = rest % self.dims[axis].max(1);
-            rest /= self.dims[axis].max(1);
-            for k in 0..K {
-                offsets[k] += index[axis] * self.strides[k][axis];
-            }
-        }
+        let (mut index, mut offsets) = self.place(start);
         let mut at = 0;
         while at < len {
             let n = (self.dims[inner] - index[inner]).min(len - at);
@@ -74,6 +65,32 @@ impl<const K: usize> Nest<K> {
                 index[axis] = 0;
             }
         }
+    }
+
+    /// The indices of an output element, and where its inputs lie.
+    #[inline(always)]
+    fn place(&self, at: usize) -> ([usize; MAX_RANK], [usize; K]) {
+        let (mut index, mut offsets) = ([0; MAX_RANK], [0; K]);
+        let mut rest = at;
+        for axis in (0..self.rank).rev() {
+            index[axis] = rest % self.dims[axis].max(1);
+            rest /= self.dims[axis].max(1);
+            for k in 0..K {
+                offsets[k] += index[axis] * self.strides[k][axis];
+            }
+        }
+        (index, offsets)
+    }
+
+    /// Where the inputs of an output element lie.
+    pub fn offsets(&self, at: usize) -> [usize; K] {
+        self.place(at).1
+    }
+
+    /// The lengths of the two innermost loops, outer first, and the strides of each input along them; if there are two.
+    pub fn inner(&self) -> Option<([usize; 2], [[usize; 2]; K])> {
+        let axes = [self.rank.checked_sub(2)?, self.rank - 1];
+        Some((axes.map(|axis| self.dims[axis]), std::array::from_fn(|k| axes.map(|axis| self.strides[k][axis]))))
     }
 
     /// The length of the outermost loop, and the number of elements in one turn of it.
