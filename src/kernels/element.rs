@@ -35,6 +35,9 @@ pub trait Element:
     /// loop of it is made of vectors.
     fn exp_of_negative(self) -> Self;
 
+    /// tanh x within four units of the last place, and NaN of NaN; in f32 by arithmetic alone, likewise.
+    fn tanh_by_exp(self) -> Self;
+
     /// `C ← A·B + beta·C` by `matrixmultiply`, on one thread.
     ///
     /// A is (m, k), B is (k, n), C is (m, n); each comes with its (row, column) strides in elements.
@@ -56,7 +59,7 @@ pub trait Element:
 }
 
 macro_rules! element {
-    ($t:ident, $gemm:path, $exp:path) => {
+    ($t:ident, $gemm:path, $exp:path, $tanh:path) => {
         impl Element for $t {
             const NAME: &'static str = stringify!($t);
 
@@ -73,6 +76,11 @@ macro_rules! element {
             #[inline(always)]
             fn exp_of_negative(self) -> Self {
                 $exp(self)
+            }
+
+            #[inline(always)]
+            fn tanh_by_exp(self) -> Self {
+                $tanh(self)
             }
 
             unsafe fn gemm(
@@ -93,13 +101,13 @@ macro_rules! element {
     };
 }
 
-element!(f32, matrixmultiply::sgemm, exp_of_negative);
-element!(f64, matrixmultiply::dgemm, f64::exp);
+element!(f32, matrixmultiply::sgemm, exp_of_negative, tanh_by_exp);
+element!(f64, matrixmultiply::dgemm, f64::exp, f64::tanh);
 
-/// eˣ = 2ⁿ·eʳ with n = round(x/ln 2) and r = x − n·ln 2, |r| ≤ ln 2/2, by the Taylor series of eʳ up to r⁷/7!, whose rest is
-/// 5e-9 of it.
+/// eˣ = 2ⁿ·(1 + p) for −87 ≤ x ≤ 0, as (2ⁿ, p): with n = round(x/ln 2) and r = x − n·ln 2, |r| ≤ ln 2/2, p is eʳ − 1 by the
+/// Taylor series up to r⁷/7!, whose rest is 5e-9 of eʳ.
 #[inline(always)]
-fn exp_of_negative(x: f32) -> f32 {
+fn exp_parts(x: f32) -> (f32, f32) {
     /// 1.5·2²³: adding it rounds to whole numbers, which then are the last bits of the sum.
     const SHIFT: f32 = 12_582_912.0;
     /// ln 2 in two parts, the first of 9 bits, so that n times it is exact.
@@ -111,12 +119,27 @@ fn exp_of_negative(x: f32) -> f32 {
     for factorial in [720.0, 120.0, 24.0, 6.0, 2.0] {
         series = series * r + 1.0 / factorial;
     }
-    let power = series * r * r + r + 1.0;
-    // Times 2ⁿ: n is added to the exponent.
-    let y = f32::from_bits(power.to_bits().wrapping_add(shifted.to_bits() << 23));
+    // n goes to the exponent of 1.
+    (f32::from_bits(1f32.to_bits().wrapping_add(shifted.to_bits() << 23)), series * r * r + r)
+}
+
+#[inline(always)]
+fn exp_of_negative(x: f32) -> f32 {
+    let (scale, p) = exp_parts(x);
+    let y = scale * (1.0 + p);
     // The shift would push the payload of a NaN into its exponent, so a NaN passes by itself.
     let y = if x >= -87.0 { y } else { x };
     if x < -87.0 { 0.0 } else { y }
+}
+
+/// tanh |x| = −m / (2 + m) with m = e^(−2|x|) − 1 = 2ⁿ·p + (2ⁿ − 1), which is exact to the last places near 0 too. From 10
+/// on it is 1.
+#[inline(always)]
+fn tanh_by_exp(x: f32) -> f32 {
+    let (scale, p) = exp_parts(-2.0 * if x.abs() < 10.0 { x.abs() } else { 10.0 });
+    let m = scale * p + (scale - 1.0);
+    let y = (-m / (2.0 + m)).copysign(x);
+    if x.is_nan() { x } else { y }
 }
 
 mod private {
@@ -143,6 +166,21 @@ pub fn cast_mut<T: Element, U: Element>(slice: &mut [T]) -> Option<&mut [U]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tanh_by_exp_is_within_four_units_of_the_last_place() {
+        let tiny = (0..100).map(|i| 1e-30 * 2f32.powi(i));
+        for x in (0..=120_000).map(|i| i as f32 * 1e-4).chain(tiny).chain([1e30, f32::INFINITY]) {
+            for x in [x, -x] {
+                let (got, want) = (x.tanh_by_exp(), (x as f64).tanh());
+                assert!((got as f64 - want).abs() <= 2.0 * f32::EPSILON as f64 * want.abs(), "{x}: {got}, not {want}");
+                assert_eq!(got.is_sign_negative(), x.is_sign_negative(), "{x}");
+            }
+        }
+        for bits in [0x7fc0_0000, 0x7fc0_01ff, 0x7f80_0001, 0xffff_ffff] {
+            assert!(f32::from_bits(bits).tanh_by_exp().is_nan(), "{bits:#x}");
+        }
+    }
 
     #[test]
     fn exp_of_negative_is_within_two_units_of_the_last_place() {

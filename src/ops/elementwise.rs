@@ -107,7 +107,7 @@ impl<T: Element> Var<T> {
     /// y = tanh x; x̄ = ȳ ⊙ (1 − y²).
     #[track_caller]
     pub fn tanh(&self) -> Var<T> {
-        self.through_output("tanh", T::tanh, |grad, y| grad * (1.0 - y.powi(2)))
+        self.through_output("tanh", T::tanh_by_exp, |grad, y| grad * (1.0 - y.powi(2)))
     }
 
     /// y = ln(1 + eˣ), computed as max(x, 0) + ln(1 + e^−|x|), which neither overflows nor cancels; x̄ = ȳ ⊙ sigmoid x.
