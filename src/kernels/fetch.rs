@@ -15,15 +15,10 @@ pub fn ahead<T>(address: *const T) {
 
 /// Reads a slice from its beginning to its end and forgets it, so that the processor, which foresees this order, brings it
 /// to the cache: for a kernel that will read or write it in an order of tiles, which no processor foresees.
-#[inline(never)]
-pub fn in_order(slice: &[f32]) {
-    /// Floats of a line.
-    const LINE: usize = 16;
-    let mut sums = [0.0; 8];
-    for lines in slice.as_chunks::<{ 8 * LINE }>().0 {
-        for (i, sum) in sums.iter_mut().enumerate() {
-            *sum += lines[i * LINE];
-        }
+#[inline(always)]
+pub fn in_order<T: Copy>(slice: &[T]) {
+    for line in slice.chunks(64 / size_of::<T>()) {
+        // SAFETY: an element of the slice. Volatile, or the compiler would leave out what nobody uses.
+        unsafe { std::ptr::read_volatile(line.as_ptr()) };
     }
-    std::hint::black_box(sums);
 }
