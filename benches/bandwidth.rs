@@ -70,12 +70,17 @@ fn matrices(c: &mut Criterion) {
     let group = &mut c.benchmark_group(format!("matrix {ROWS}x{COLUMNS}"));
     group.sample_size(10);
     let (w, mut out) = (operand(0.5), operand(0.0));
-    let around = Around { outer: 1, extent: ROWS, inner: COLUMNS };
+    // The weight of a dense layer, and that of a convolution, whose output channels lie innermost.
+    let dense = Around { outer: 1, extent: ROWS, inner: COLUMNS };
+    let convolution = Around { outer: LEN / 512, extent: 512, inner: 1 };
+    for (name, around) in [("dense", dense), ("convolution", convolution)] {
+        let (mut u, mut v) = (vec![0.5; around.extent], vec![0.5; LEN / around.extent]);
+        bench(group, &format!("{name}: W v"), 1, || spectral::times(&mut u, &w, around, &v));
+        bench(group, &format!("{name}: transposed W u"), 1, || spectral::transposed_times(&mut v, &w, around, &u));
+        bench(group, &format!("{name}: eq. (15)"), 2, || spectral::minus_outer(&mut out, &w, around, &u, &v, 0.5));
+    }
     let (mut u, mut v) = (vec![0.5; ROWS], vec![0.5; COLUMNS]);
-    bench(group, "spectral norm: W v", 1, || spectral::times(&mut u, &w, around, &v));
-    bench(group, "spectral norm: transposed W u", 1, || spectral::transposed_times(&mut v, &w, around, &u));
-    bench(group, "spectral norm: eq. (15)", 2, || spectral::minus_outer(&mut out, &w, around, &u, &v, 0.5));
-    bench(group, "dense: matrix times vector", 1, || {
+    bench(group, "matrix times vector", 1, || {
         matmul::matmul([ROWS, COLUMNS, 1], (&w, [COLUMNS, 1]), (&v, [1, 1]), false, &mut u)
     });
     let rows = Around { outer: ROWS, extent: COLUMNS, inner: 1 };

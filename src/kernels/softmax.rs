@@ -5,7 +5,7 @@
 
 use super::matmul::dot;
 use super::reduce::reduce_run;
-use super::{Element, Level, around::Around, map};
+use super::{Element, Level, around::Around, fetch, map};
 
 /// `out = exp(x − max − ln Σ exp(x − max))` along the axis, or the exponent of that if `log`.
 pub fn softmax<T: Element>(out: &mut [T], x: &[T], around: Around, log: bool) {
@@ -65,13 +65,23 @@ fn blocks<T: Element>(out: &mut [T], around: Around, f: impl Fn(usize, &mut [T])
     });
 }
 
+/// Elements of a row between two looks at what comes next.
+const BLOCK: usize = 512;
+
 #[inline(always)]
 fn row<T: Element>(y: &mut [T], x: &[T], log: bool) {
     let max = reduce_run(x, |max, x| if x > max { x } else { max });
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = (x - max).exp_of_negative();
+    let mut sum = T::zero();
+    for (y, part) in y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)) {
+        // The next row, while this one is computed.
+        for line in part.chunks(64 / size_of::<T>()) {
+            fetch::ahead(line.as_ptr().wrapping_add(x.len()));
+        }
+        for (y, &x) in y.iter_mut().zip(part) {
+            *y = (x - max).exp_of_negative();
+        }
+        sum += reduce_run(y, |a, b| a + b);
     }
-    let sum = reduce_run(y, |a, b| a + b);
     if log {
         let ln = sum.ln();
         y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - max) - ln);
