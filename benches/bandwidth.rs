@@ -73,14 +73,18 @@ fn matrices(c: &mut Criterion) {
     // The weight of a dense layer, and that of a convolution, whose output channels lie innermost.
     let dense = Around { outer: 1, extent: ROWS, inner: COLUMNS };
     let convolution = Around { outer: LEN / 512, extent: 512, inner: 1 };
-    for (name, around) in [("dense", dense), ("convolution", convolution)] {
+    for (name, around) in [("dense", dense), ("convolution (16384, 512)", convolution)] {
         let (mut u, mut v) = (vec![0.5; around.extent], vec![0.5; LEN / around.extent]);
-        bench(group, &format!("{name}: W v"), 1, || spectral::times(&mut u, &w, around, &v));
-        bench(group, &format!("{name}: transposed W u"), 1, || spectral::transposed_times(&mut v, &w, around, &u));
-        bench(group, &format!("{name}: eq. (15)"), 2, || spectral::minus_outer(&mut out, &w, around, &u, &v, 0.5));
+        bench(group, &format!("spectral norm of {name}: W v"), 1, || spectral::times(&mut u, &w, around, &v));
+        bench(group, &format!("spectral norm of {name}: transposed W u"), 1, || {
+            spectral::transposed_times(&mut v, &w, around, &u)
+        });
+        bench(group, &format!("spectral norm of {name}: eq. (15)"), 2, || {
+            spectral::minus_outer(&mut out, &w, around, &u, &v, 0.5)
+        });
     }
     let (mut u, mut v) = (vec![0.5; ROWS], vec![0.5; COLUMNS]);
-    bench(group, "matrix times vector", 1, || {
+    bench(group, "dense: matrix times vector", 1, || {
         matmul::matmul([ROWS, COLUMNS, 1], (&w, [COLUMNS, 1]), (&v, [1, 1]), false, &mut u)
     });
     let rows = Around { outer: ROWS, extent: COLUMNS, inner: 1 };

@@ -256,11 +256,7 @@ impl<T: Element> Tensor<T> {
 
     /// `f` of every element, in the memory order of this tensor.
     pub(crate) fn map(&self, f: impl Fn(T) -> T + Sync + Copy) -> Tensor<T> {
-        self.map_into(self.dense_strides(), f)
-    }
-
-    fn map_into(&self, strides: Shape, f: impl Fn(T) -> T + Sync + Copy) -> Tensor<T> {
-        let mut out = Buffer::stale(self.size());
+        let (strides, mut out) = (self.dense_strides(), Buffer::stale(self.size()));
         map::map1(&mut out, &Nest::new(&self.shape, &strides, [&self.strides]), &self.buffer, f);
         Tensor::from_buffer(out, self.shape, strides)
     }

@@ -68,14 +68,19 @@ fn blocks<T: Element>(out: &mut [T], around: Around, f: impl Fn(usize, &mut [T])
 /// Elements of a row between two looks at what comes next.
 const BLOCK: usize = 512;
 
+/// Elements up to which a row stays in the L2 cache until it is computed.
+const AHEAD: usize = 1 << 15;
+
 #[inline(always)]
 fn row<T: Element>(y: &mut [T], x: &[T], log: bool) {
     let max = reduce_run(x, |max, x| if x > max { x } else { max });
     let mut sum = T::zero();
     for (y, part) in y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)) {
         // The next row, while this one is computed.
-        for line in part.chunks(64 / size_of::<T>()) {
-            fetch::ahead(line.as_ptr().wrapping_add(x.len()));
+        if x.len() <= AHEAD {
+            for line in part.chunks(64 / size_of::<T>()) {
+                fetch::ahead(line.as_ptr().wrapping_add(x.len()));
+            }
         }
         for (y, &x) in y.iter_mut().zip(part) {
             *y = (x - max).exp_of_negative();

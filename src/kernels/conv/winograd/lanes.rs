@@ -28,6 +28,7 @@ pub fn transform<S: Simd, M: Matrix<R, N>, const R: usize, const N: usize>(
     get: impl Fn(usize, usize) -> S::Vector,
     mut put: impl FnMut(usize, usize, S::Vector),
 ) {
+    const { assert!(R <= 6 && N <= 6) };
     // Not initialised: the zeros were a call of memset for each tile.
     let mut columns = [[const { MaybeUninit::<S::Vector>::uninit() }; N]; R];
     for j in 0..N {
@@ -51,7 +52,7 @@ fn combine<S: Simd, M: Matrix<R, N>, const R: usize, const N: usize, const I: us
 ) -> S::Vector {
     let (mut sum, mut first) = (None, N);
     unrolled!(K < N, {
-        if first == N && M::VALUES[I][K] == 1.0 {
+        if first == N && M::VALUES[I][K] as f32 == 1.0 {
             (sum, first) = (Some(x[K]), K);
         }
     });

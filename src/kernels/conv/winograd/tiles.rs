@@ -265,7 +265,8 @@ impl<M: Matrix<P, N>, const N: usize, const P: usize> Synthesise<'_, M, N, P> {
                     let to = self.images.address(pixel + channels.start);
                     // The tiles before, in the order of rows, have been here.
                     let again = (i < overlap && row > 0) || (j < overlap && column > 0);
-                    // SAFETY: a pixel of one of the images; no other task holds these channels of this phase's pixels.
+                    // SAFETY: a pixel of one of the images, which lie in the slice by the assertion in `run`; no other task
+                    // holds these channels of this phase's pixels, as the field `images` asks.
                     unsafe {
                         let before = if again { simd.load_of(to, channels.len()) } else { bias };
                         let value = simd.add(value, before);

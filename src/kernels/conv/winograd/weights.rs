@@ -100,7 +100,9 @@ impl<const N: usize, const R: usize> Kernel for TransformWeights<'_, N, R> {
                             #[inline(always)]
                             |r, s| {
                                 let from = places[j][r][s] + from;
-                                fetch::ahead(taps.as_ptr().wrapping_add(from + AHEAD * row_step));
+                                if !adjoint {
+                                    fetch::ahead(taps.as_ptr().wrapping_add(from + AHEAD * row_step));
+                                }
                                 simd.load(&taps[from..][..lanes])
                             },
                             #[inline(always)]
