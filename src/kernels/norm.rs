@@ -15,8 +15,8 @@ const BLOCKS: usize = 16;
 const CHUNK: usize = 4096;
 
 /// The bands in which memory is read: of up to 256 elements, but of at least four rows. Each is brought to the cache in its
-/// order and then summed column by column, so that sums are seldom read and written. With bands of 1, 8 or 16 rows of 256
-/// channels it was slower.
+/// order and then summed column by column, so that sums are seldom read and written. Bands of 8 or 16 rows of 256 channels
+/// were no faster.
 fn bands<T>(x: &[T], channels: usize) -> std::slice::Chunks<'_, T> {
     x.chunks((256 / channels).max(4) * channels)
 }
@@ -101,7 +101,7 @@ impl Running {
         mean.fill(T::zero());
         for band in bands(x, channels) {
             fetch::in_order(band);
-            by_lanes!(channels, |at, L| add_columns::<T, L>(at, band, mean));
+            by_lanes!(channels, |at, L| add_columns::<T, T, L>(at, band, mean));
         }
         let part = n.recip();
         mean.iter_mut().for_each(|mean| *mean *= T::of(part));
@@ -126,14 +126,14 @@ impl Running {
     }
 }
 
-/// Adds the sums of `L` columns of x.
+/// Adds the sums of `L` columns of x, in the type of the sums.
 #[inline(always)]
-fn add_columns<T: Element, const L: usize>(at: usize, x: &[T], sums: &mut [T]) {
-    let mut sum = lanes::<T, L>(sums, at);
+fn add_columns<T: Element, S: Element, const L: usize>(at: usize, x: &[T], sums: &mut [S]) {
+    let mut sum = lanes::<S, L>(sums, at);
     for row in x.chunks_exact(sums.len()) {
         let row = lanes::<T, L>(row, at);
         for i in 0..L {
-            sum[i] += row[i];
+            sum[i] += S::of(row[i].f64());
         }
     }
     sums[at..at + L].copy_from_slice(&sum);
@@ -268,7 +268,7 @@ pub fn sums<T: Element>(x: &[T], channels: usize) -> Vec<f64> {
             let mut all = vec![0.0; channels];
             for band in bands(&x[range], channels) {
                 fetch::in_order(band);
-                by_lanes!(channels, |at, L| add_columns_exactly::<T, L>(at, band, &mut all));
+                by_lanes!(channels, |at, L| add_columns::<T, f64, L>(at, band, &mut all));
             }
             all
         },
@@ -277,19 +277,6 @@ pub fn sums<T: Element>(x: &[T], channels: usize) -> Vec<f64> {
         all.iter_mut().zip(part).for_each(|(all, part)| *all += part);
         all
     })
-}
-
-/// Adds the sums of `L` columns, in `f64`.
-#[inline(always)]
-fn add_columns_exactly<T: Element, const L: usize>(at: usize, x: &[T], sums: &mut [f64]) {
-    let mut sum = lanes::<f64, L>(sums, at);
-    for row in x.chunks_exact(sums.len()) {
-        let row = lanes::<T, L>(row, at);
-        for i in 0..L {
-            sum[i] += row[i].f64();
-        }
-    }
-    sums[at..at + L].copy_from_slice(&sum);
 }
 
 /// Adds a chunk's sums to all, and clears them for the next.

@@ -19,7 +19,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{ConvShape, Epilogue};
-use crate::kernels::{Buffer, Element, Level, matmul};
+use crate::kernels::{Buffer, Element, Level, map, matmul};
 
 /// Elements of gathered patches that one task works on: half a megabyte of f32, half of an L2 cache.
 const PATCHES: usize = 128 * 1024;
@@ -253,12 +253,9 @@ fn exchange_channels<T: Element>(level: Level, shape: &ConvShape, w: &[T], phase
         level.vectorize(
             #[inline(always)]
             || {
-                // Sixteen rows at a time, so that a line of w that was fetched is used whole.
-                for (block, matrix) in matrix.chunks_mut(16 * columns).enumerate() {
-                    for c in 0..columns {
-                        let from = &w[start + c * shape.out_channels + block * 16..];
-                        matrix[c..].iter_mut().step_by(columns).zip(from).for_each(|(to, &from)| *to = from);
-                    }
+                for (block, matrix) in matrix.chunks_mut(map::BLOCK * columns).enumerate() {
+                    let from = &w[start + block * map::BLOCK..];
+                    map::turn(matrix, columns, from, shape.out_channels, matrix.len() / columns);
                 }
             },
         )

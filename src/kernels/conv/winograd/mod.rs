@@ -67,8 +67,8 @@ use crate::kernels::shared::Shared;
 use crate::kernels::simd::{self, Kernel, Simd};
 use crate::kernels::{Buffer, Level};
 
-/// Tiles of a cell, where there are so many: two to four register tiles that share B. With up to eight, as before maps were
-/// fetched in order, the input gradients took 1 % longer.
+/// Tiles of a cell, where there are so many: two to four register tiles that share B. With up to eight the input gradients
+/// took 1 % longer.
 const CELL: [usize; 2] = [16, 32];
 
 /// Bytes that V may take in a cell: half of an L2 cache of 2 MiB. 1.5 MiB made no difference.

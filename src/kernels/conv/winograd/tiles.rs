@@ -153,8 +153,8 @@ pub struct Analyse<'a, M, const N: usize, const P: usize> {
 impl<M: Matrix<N, P>, const N: usize, const P: usize> Kernel for Analyse<'_, M, N, P> {
     type Output = ();
 
-    /// Group by group of 8 tiles, whose vectors lie together: one tile after another through all vectors took up to twice
-    /// as long, because it wrote single lines of far more pages than the processor remembers.
+    /// Group by group of 8 tiles, whose vectors lie together: one tile after another through all vectors took up to 2.5 times
+    /// as long. It wrote single lines, in far more pages than the first table of addresses holds.
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Analyse { map, images, vectors, layout, frequencies, .. } = self;
@@ -174,7 +174,7 @@ impl<M: Matrix<N, P>, const N: usize, const P: usize> Kernel for Analyse<'_, M, 
                             simd,
                             #[inline(always)]
                             |i, j| {
-                                // No branch: the borders of small maps are everywhere.
+                                // Zeros are loaded like pixels: the borders of small maps are everywhere.
                                 let from = square.pixel(i, j).map_or(ZEROS.as_ptr(), |pixel| from.wrapping_add(pixel));
                                 // SAFETY: a pixel of one of the images, or zeros, and channels that it has.
                                 unsafe { simd.load_of(from, channels.len()) }
