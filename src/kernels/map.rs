@@ -52,7 +52,12 @@ pub fn map1<T: Element>(out: &mut [T], nest: &Nest<1>, x: &[T], f: impl Fn(T) ->
         move |run, [i]| {
             let n = run.len();
             match step {
-                1 => run.iter_mut().zip(&x[i..i + n]).for_each(|(y, &x)| *y = f(x)),
+                1 => {
+                    let x = &x[i..i + n];
+                    for k in 0..n {
+                        run[k] = f(x[k]);
+                    }
+                }
                 0 => run.fill(f(x[i])),
                 _ => run.iter_mut().zip(x[i..].iter().step_by(step)).for_each(|(y, &x)| *y = f(x)),
             }
@@ -105,8 +110,16 @@ pub(super) fn turn<T: Element>(out: &mut [T], columns: usize, x: &[T], step: usi
         }
         for (r, row) in out.chunks_exact_mut(columns).enumerate() {
             match row[first..].first_chunk_mut::<BLOCK>() {
-                Some(to) => to.iter_mut().zip(&block).for_each(|(to, line)| *to = line[r]),
-                None => row[first..].iter_mut().zip(&block).for_each(|(to, line)| *to = line[r]),
+                Some(to) => {
+                    for k in 0..BLOCK {
+                        to[k] = block[k][r];
+                    }
+                }
+                None => {
+                    for k in 0..width {
+                        row[first + k] = block[k][r];
+                    }
+                }
             }
         }
     }
@@ -123,20 +136,26 @@ pub fn map2<T: Element>(out: &mut [T], nest: &Nest<2>, a: &[T], b: &[T], f: impl
             let n = run.len();
             match (sa, sb) {
                 (1, 1) => {
-                    let inputs = a[i..i + n].iter().zip(&b[j..j + n]);
-                    run.iter_mut().zip(inputs).for_each(|(y, (&a, &b))| *y = f(a, b));
+                    let (a, b) = (&a[i..i + n], &b[j..j + n]);
+                    for k in 0..n {
+                        run[k] = f(a[k], b[k]);
+                    }
                 }
                 (1, 0) => {
-                    let b = b[j];
-                    run.iter_mut().zip(&a[i..i + n]).for_each(|(y, &a)| *y = f(a, b));
+                    let (a, b) = (&a[i..i + n], b[j]);
+                    for k in 0..n {
+                        run[k] = f(a[k], b);
+                    }
                 }
                 (0, 1) => {
-                    let a = a[i];
-                    run.iter_mut().zip(&b[j..j + n]).for_each(|(y, &b)| *y = f(a, b));
+                    let (a, b) = (a[i], &b[j..j + n]);
+                    for k in 0..n {
+                        run[k] = f(a, b[k]);
+                    }
                 }
                 _ => {
-                    for (k, y) in run.iter_mut().enumerate() {
-                        *y = f(a[i + k * sa], b[j + k * sb]);
+                    for k in 0..n {
+                        run[k] = f(a[i + k * sa], b[j + k * sb]);
                     }
                 }
             }
@@ -154,8 +173,17 @@ pub fn update<T: Element>(out: &mut [T], nest: &Nest<1>, x: &[T], f: impl Fn(T, 
         move |run, [i]| {
             let n = run.len();
             match step {
-                1 => run.iter_mut().zip(&x[i..i + n]).for_each(|(y, &x)| *y = f(*y, x)),
-                _ => run.iter_mut().enumerate().for_each(|(k, y)| *y = f(*y, x[i + k * step])),
+                1 => {
+                    let x = &x[i..i + n];
+                    for k in 0..n {
+                        run[k] = f(run[k], x[k]);
+                    }
+                }
+                _ => {
+                    for k in 0..n {
+                        run[k] = f(run[k], x[i + k * step]);
+                    }
+                }
             }
         },
     );

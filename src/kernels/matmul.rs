@@ -202,7 +202,9 @@ fn matvec<T: Element>(level: Level, k: usize, a: Mat<T>, x: (&[T], usize), accum
                 for (p, &x) in x.iter().enumerate() {
                     if row == 1 {
                         let column = &a[p * column..p * column + y.len()];
-                        y.iter_mut().zip(column).for_each(|(y, &a)| *y += a * x);
+                        for (y, &a) in y.iter_mut().zip(column) {
+                            *y += a * x;
+                        }
                     } else {
                         y.iter_mut().enumerate().for_each(|(i, y)| *y += a[i * row + p * column] * x);
                     }
@@ -220,7 +222,8 @@ pub(super) fn dot<T: Element>(a: &[T], b: &[T]) -> T {
     let (a_chunks, a_rest) = a.as_chunks::<LANES>();
     let (b_chunks, b_rest) = b.as_chunks::<LANES>();
     let mut lanes = [T::zero(); LANES];
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
+    for chunk in 0..a_chunks.len() {
+        let (a, b) = (&a_chunks[chunk], &b_chunks[chunk]);
         for i in 0..LANES {
             lanes[i] += a[i] * b[i];
         }
@@ -232,7 +235,11 @@ pub(super) fn dot<T: Element>(a: &[T], b: &[T]) -> T {
         }
         width /= 2;
     }
-    a_rest.iter().zip(b_rest).fold(lanes[0], |sum, (&a, &b)| sum + a * b)
+    let mut sum = lanes[0];
+    for i in 0..a_rest.len() {
+        sum += a_rest[i] * b_rest[i];
+    }
+    sum
 }
 
 /// The transposed matrix: the same values with exchanged strides.

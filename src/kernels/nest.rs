@@ -106,7 +106,7 @@ impl<const K: usize> Nest<K> {
     /// The stride of each input inside a run.
     #[inline(always)]
     pub fn steps(&self) -> [usize; K] {
-        std::array::from_fn(|k| self.strides[k][self.rank - 1])
+        self.strides.map(#[inline(always)] |strides| strides[self.rank - 1])
     }
 }
 

@@ -17,6 +17,7 @@ const CHUNK: usize = 4096;
 /// The bands in which memory is read: of up to 256 elements, but of at least four rows. Each is brought to the cache in its
 /// order and then summed column by column, so that sums are seldom read and written. Bands of 8 or 16 rows of 256 channels
 /// were no faster.
+#[inline(always)]
 fn bands<T>(x: &[T], channels: usize) -> std::slice::Chunks<'_, T> {
     x.chunks((256 / channels).max(4) * channels)
 }
@@ -47,6 +48,12 @@ macro_rules! by_lanes {
 #[inline(always)]
 fn lanes<T: Element, const L: usize>(row: &[T], at: usize) -> [T; L] {
     *row[at..].first_chunk().expect("as many columns in every row")
+}
+
+/// Writes `L` elements from `at` on.
+#[inline(always)]
+fn store<T: Element, const L: usize>(row: &mut [T], at: usize, values: [T; L]) {
+    *row[at..].first_chunk_mut().expect("as many columns in every row") = values;
 }
 
 /// Mean and biased variance of every channel.
@@ -136,7 +143,7 @@ fn add_columns<T: Element, S: Element, const L: usize>(at: usize, x: &[T], sums:
             sum[i] += S::of(row[i].f64());
         }
     }
-    sums[at..at + L].copy_from_slice(&sum);
+    store(sums, at, sum);
 }
 
 /// Σ d and Σ d² of `L` columns of x, with d = x − mean.
@@ -152,8 +159,8 @@ fn column_deviations<T: Element, const L: usize>(at: usize, x: &[T], means: &[T]
             squares[i] += d * d;
         }
     }
-    d1[at..at + L].copy_from_slice(&sum);
-    d2[at..at + L].copy_from_slice(&squares);
+    store(d1, at, sum);
+    store(d2, at, squares);
 }
 
 /// y = (x − mean)·scale + shift, with one of each for every column.
@@ -199,7 +206,7 @@ impl<T: Element> Affine<'_, T> {
             // Not `max`, which would turn NaN to 0.
             *y = if RELU && *y <= T::zero() { T::zero() } else { *y };
         }
-        out[at..at + L].copy_from_slice(&y);
+        store(out, at, y);
     }
 
     /// Adds Σ g and Σ g·(x − mean) of `L` columns.
@@ -213,15 +220,15 @@ impl<T: Element> Affine<'_, T> {
     ) {
         let n = self.mean.len();
         let (mut sum, mut dot) = (lanes::<T, L>(sums, at), lanes::<T, L>(dots, at));
-        for (x, g) in x.chunks_exact(n).zip(g.chunks_exact(n)) {
-            let [centred, g] = self.gated::<RELU, L>(at, x, g);
+        for row in 0..x.len() / n {
+            let [centred, g] = self.gated::<RELU, L>(at, &x[row * n..], &g[row * n..]);
             for i in 0..L {
                 sum[i] += g[i];
                 dot[i] += g[i] * centred[i];
             }
         }
-        sums[at..at + L].copy_from_slice(&sum);
-        dots[at..at + L].copy_from_slice(&dot);
+        store(sums, at, sum);
+        store(dots, at, dot);
     }
 
     /// a·g + b·(x − mean) + c.
@@ -239,7 +246,7 @@ impl<T: Element> Affine<'_, T> {
         for i in 0..L {
             g[i] = a[i] * g[i] + (b[i] * centred[i] + c[i]);
         }
-        out[at..at + L].copy_from_slice(&g);
+        store(out, at, g);
     }
 }
 
@@ -251,7 +258,8 @@ pub fn normalize<T: Element, const RELU: bool>(out: &mut [T], x: &[T], affine: &
         n,
         #[inline(always)]
         |start, y| {
-            for (y, x) in y.chunks_exact_mut(n).zip(x[start..].chunks_exact(n)) {
+            for row in (0..y.len()).step_by(n) {
+                let (x, y) = (&x[start + row..][..n], &mut y[row..][..n]);
                 by_lanes!(n, |at, L| affine.write::<RELU, L>(at, x, y));
             }
         },
@@ -299,7 +307,9 @@ pub fn gradient_sums<T: Element, const RELU: bool>(x: &[T], g: &[T], affine: &Af
             let mut all = start();
             let mut part = (vec![T::zero(); channels], vec![T::zero(); channels]);
             for (x, g) in x[range.clone()].chunks(chunk).zip(g[range].chunks(chunk)) {
-                for (x, g) in bands(x, channels).zip(bands(g, channels)) {
+                let mut of_g = bands(g, channels);
+                for x in bands(x, channels) {
+                    let g = of_g.next().expect("as many rows of both");
                     fetch::in_order(x);
                     fetch::in_order(g);
                     by_lanes!(channels, |at, L| affine.add_gradients::<RELU, L>(at, x, g, (&mut part.0, &mut part.1)));
@@ -331,8 +341,8 @@ pub fn input_gradient<T: Element, const RELU: bool>(
         n,
         #[inline(always)]
         |start, out| {
-            let inputs = x[start..].chunks_exact(n).zip(g[start..].chunks_exact(n));
-            for (out, (x, g)) in out.chunks_exact_mut(n).zip(inputs) {
+            for row in (0..out.len()).step_by(n) {
+                let (x, g, out) = (&x[start + row..][..n], &g[start + row..][..n], &mut out[row..][..n]);
                 by_lanes!(n, |at, L| affine.write_gradients::<RELU, L>(at, x, g, [a, b, c], out));
             }
         },

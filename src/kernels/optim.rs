@@ -40,28 +40,50 @@ fn for_chunks<T: Element, const N: usize>(
 
 /// p ← p − lr·g.
 pub fn sgd<T: Element>(p: &mut [T], g: &[T], lr: T) {
-    for_chunks(p, [], g, |p, [], g| p.iter_mut().zip(g).for_each(|(p, &g)| *p -= lr * g));
+    for_chunks(
+        p,
+        [],
+        g,
+        #[inline(always)]
+        |p, [], g| {
+            for (p, &g) in p.iter_mut().zip(g) {
+                *p -= lr * g;
+            }
+        },
+    );
 }
 
 /// b ← μb + g; p ← p − lr·b.
 pub fn momentum<T: Element>(p: &mut [T], b: &mut [T], g: &[T], lr: T, mu: T) {
-    for_chunks(p, [b], g, |p, [b], g| {
-        for ((p, b), &g) in p.iter_mut().zip(b).zip(g) {
-            *b = mu * *b + g;
-            *p -= lr * *b;
-        }
-    });
+    for_chunks(
+        p,
+        [b],
+        g,
+        #[inline(always)]
+        |p, [b], g| {
+            for ((p, b), &g) in p.iter_mut().zip(b).zip(g) {
+                *b = mu * *b + g;
+                *p -= lr * *b;
+            }
+        },
+    );
 }
 
 /// s ← αs + (1 − α)g²; p ← p − lr·g/(√s + ε).
 pub fn rms_prop<T: Element>(p: &mut [T], s: &mut [T], g: &[T], lr: T, alpha: T, eps: T) {
     let rest = T::one() - alpha;
-    for_chunks(p, [s], g, |p, [s], g| {
-        for ((p, s), &g) in p.iter_mut().zip(s).zip(g) {
-            *s = alpha * *s + rest * (g * g);
-            *p -= lr * (g / (s.sqrt() + eps));
-        }
-    });
+    for_chunks(
+        p,
+        [s],
+        g,
+        #[inline(always)]
+        |p, [s], g| {
+            for ((p, s), &g) in p.iter_mut().zip(s).zip(g) {
+                *s = alpha * *s + rest * (g * g);
+                *p -= lr * (g / (s.sqrt() + eps));
+            }
+        },
+    );
 }
 
 /// The numbers of one step of Adam.
@@ -82,13 +104,19 @@ pub struct AdamStep<T> {
 /// m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; p ← p − step_size·m/(√v/√(1 − β₂ᵗ) + ε).
 pub fn adam<T: Element>(p: &mut [T], m: &mut [T], v: &mut [T], g: &[T], step: AdamStep<T>) {
     let AdamStep { beta1, beta2, step_size, root_correction2, eps } = step;
-    for_chunks(p, [m, v], g, |p, [m, v], g| {
-        for (((p, m), v), &g) in p.iter_mut().zip(m).zip(v).zip(g) {
-            *m = beta1.0 * *m + beta1.1 * g;
-            *v = beta2.0 * *v + beta2.1 * (g * g);
-            *p -= step_size * (*m / (v.sqrt() / root_correction2 + eps));
-        }
-    });
+    for_chunks(
+        p,
+        [m, v],
+        g,
+        #[inline(always)]
+        |p, [m, v], g| {
+            for (((p, m), v), &g) in p.iter_mut().zip(m).zip(v).zip(g) {
+                *m = beta1.0 * *m + beta1.1 * g;
+                *v = beta2.0 * *v + beta2.1 * (g * g);
+                *p -= step_size * (*m / (v.sqrt() / root_correction2 + eps));
+            }
+        },
+    );
 }
 
 /// p held to −c..=c; NaN stays NaN.
@@ -116,5 +144,15 @@ pub fn clip<T: Element>(p: &mut [T], c: T) {
 /// y ← decay·y + (1 − decay)·x.
 pub fn average<T: Element>(y: &mut [T], x: &[T], decay: T) {
     let rest = T::one() - decay;
-    for_chunks(y, [], x, |y, [], x| y.iter_mut().zip(x).for_each(|(y, &x)| *y = decay * *y + rest * x));
+    for_chunks(
+        y,
+        [],
+        x,
+        #[inline(always)]
+        |y, [], x| {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = decay * *y + rest * x;
+            }
+        },
+    );
 }

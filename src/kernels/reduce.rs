@@ -78,8 +78,17 @@ fn reduce_block<T: Element>(
         |_, n, [i, o]| {
             let o = o - base;
             match (step, out_step) {
-                (1, 0) => x[i..i + n].chunks(RUN).for_each(|run| out[o] = f(out[o], reduce_run(run, f))),
-                (1, 1) => out[o..o + n].iter_mut().zip(&x[i..i + n]).for_each(|(y, &x)| *y = f(*y, x)),
+                (1, 0) => {
+                    for run in x[i..i + n].chunks(RUN) {
+                        out[o] = f(out[o], reduce_run(run, f));
+                    }
+                }
+                (1, 1) => {
+                    let (y, x) = (&mut out[o..o + n], &x[i..i + n]);
+                    for k in 0..n {
+                        y[k] = f(y[k], x[k]);
+                    }
+                }
                 _ => {
                     for k in 0..n {
                         let y = &mut out[o + k * out_step];
@@ -94,23 +103,28 @@ fn reduce_block<T: Element>(
 /// `f` over a non-empty run: sixteen lanes side by side, then the lanes, then the rest.
 #[inline(always)]
 pub(super) fn reduce_run<T: Element>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> T {
-    let mut chunks = x.chunks_exact(16);
-    let mut rest = chunks.next().map(|first| {
-        let mut lanes: [T; 16] = first.try_into().expect("chunks of sixteen");
-        for chunk in &mut chunks {
-            lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane = f(*lane, x));
-        }
-        let mut width = 8;
-        while width > 0 {
-            for i in 0..width {
-                lanes[i] = f(lanes[i], lanes[i + width]);
+    let (chunks, rest) = x.as_chunks::<16>();
+    let (mut all, rest) = match chunks.split_first() {
+        Some((first, chunks)) => {
+            let mut lanes = *first;
+            for chunk in chunks {
+                for i in 0..16 {
+                    lanes[i] = f(lanes[i], chunk[i]);
+                }
             }
-            width /= 2;
+            let mut width = 8;
+            while width > 0 {
+                for i in 0..width {
+                    lanes[i] = f(lanes[i], lanes[i + width]);
+                }
+                width /= 2;
+            }
+            (lanes[0], rest)
         }
-        lanes[0]
-    });
-    for &x in chunks.remainder() {
-        rest = Some(rest.map_or(x, |r| f(r, x)));
+        None => (rest[0], &rest[1..]),
+    };
+    for &x in rest {
+        all = f(all, x);
     }
-    rest.expect("a run has elements")
+    all
 }

@@ -53,7 +53,9 @@ pub trait Simd: Copy + private::Sealed {
     #[inline(always)]
     fn transpose(self, from: [&[f32; 16]; 16], to: &mut [[f32; 16]; 16]) {
         for (j, row) in to.iter_mut().enumerate() {
-            *row = std::array::from_fn(|i| from[i][j]);
+            for i in 0..16 {
+                row[i] = from[i][j];
+            }
         }
     }
 

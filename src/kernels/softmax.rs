@@ -31,7 +31,10 @@ pub fn softmax_backward<T: Element>(out: &mut [T], y: &[T], g: &[T], around: Aro
             let (y, g) = (&y[start..start + out.len()], &g[start..start + out.len()]);
             if inner == 1 {
                 let product = dot(y, g);
-                return out.iter_mut().zip(y.iter().zip(g)).for_each(|(out, (&y, &g))| *out = y * (g - product));
+                for i in 0..out.len() {
+                    out[i] = y[i] * (g[i] - product);
+                }
+                return;
             }
             let mut dot = vec![T::zero(); inner];
             for (y, g) in y.chunks_exact(inner).zip(g.chunks_exact(inner)) {
@@ -73,19 +76,28 @@ const AHEAD: usize = 1 << 15;
 
 #[inline(always)]
 fn row<T: Element>(y: &mut [T], x: &[T], log: bool) {
-    let max = reduce_run(x, |max, x| if x > max { x } else { max });
+    let max = reduce_run(
+        x,
+        #[inline(always)]
+        |max, x| if x > max { x } else { max },
+    );
     let mut sum = T::zero();
-    for (y, part) in y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)) {
+    for (i, y) in y.chunks_mut(BLOCK).enumerate() {
+        let part = &x[i * BLOCK..][..y.len()];
         // The next row, while this one is computed.
         if x.len() <= AHEAD {
             for line in part.chunks(64 / size_of::<T>()) {
                 fetch::ahead(line.as_ptr().wrapping_add(x.len()));
             }
         }
-        for (y, &x) in y.iter_mut().zip(part) {
-            *y = (x - max).exp_of_negative();
+        for k in 0..y.len() {
+            y[k] = (part[k] - max).exp_of_negative();
         }
-        sum += reduce_run(y, |a, b| a + b);
+        sum += reduce_run(
+            y,
+            #[inline(always)]
+            |a, b| a + b,
+        );
     }
     if log {
         let ln = sum.ln();

@@ -25,10 +25,13 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
     let level = Level::current();
     if outer == 1 {
         map::for_chunks(out, map::CHUNK.div_ceil(inner), |start, part| {
-            let w = w[start * inner..].chunks_exact(inner);
             level.vectorize(
                 #[inline(always)]
-                || part.iter_mut().zip(w).for_each(|(y, w)| *y = dot(w, v)),
+                || {
+                    for (i, y) in part.iter_mut().enumerate() {
+                        *y = dot(&w[(start + i) * inner..][..inner], v);
+                    }
+                },
             );
         });
         return;
@@ -43,9 +46,12 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
             || {
                 for a in i * each..outer.min((i + 1) * each) {
                     let (w, v) = (&w[a * rows * inner..][..rows * inner], &v[a * inner..][..inner]);
-                    match inner {
-                        1 => y.iter_mut().zip(w).for_each(|(y, &w)| *y += w * v[0]),
-                        _ => y.iter_mut().zip(w.chunks_exact(inner)).for_each(|(y, w)| *y += dot(w, v)),
+                    if inner == 1 {
+                        add_multiple(y, w, v[0]);
+                        continue;
+                    }
+                    for (i, y) in y.iter_mut().enumerate() {
+                        *y += dot(&w[i * inner..][..inner], v);
                     }
                 }
             },
@@ -53,6 +59,15 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
     };
     partial.par_chunks_mut(rows).enumerate().for_each(block);
     partial.chunks(rows).for_each(|part| out.iter_mut().zip(part).for_each(|(y, &p)| *y += p));
+}
+
+/// y ← y + w·u, as far as y goes.
+#[inline(always)]
+fn add_multiple<T: Element>(y: &mut [T], w: &[T], u: T) {
+    let w = &w[..y.len()];
+    for i in 0..y.len() {
+        y[i] += w[i] * u;
+    }
 }
 
 /// `out[a, b] = Σ W[a, o, b]·u[o]`: the product Wᵀ·u in memory order; `around.extent` is the number of rows.
@@ -69,8 +84,8 @@ pub fn transposed_times<T: Element>(out: &mut [T], w: &[T], around: Around, u: &
             level.vectorize(
                 #[inline(always)]
                 || {
-                    for (w, &u) in w.chunks_exact(inner).zip(u) {
-                        y.iter_mut().zip(&w[start..]).for_each(|(y, &w)| *y += w * u);
+                    for (o, &u) in u.iter().enumerate() {
+                        add_multiple(y, &w[o * inner + start..], u);
                     }
                 },
             )
@@ -81,13 +96,14 @@ pub fn transposed_times<T: Element>(out: &mut [T], w: &[T], around: Around, u: &
         level.vectorize(
             #[inline(always)]
             || {
-                for (y, w) in part.chunks_exact_mut(inner).zip(w[start * rows..].chunks_exact(rows * inner)) {
+                for (a, y) in part.chunks_exact_mut(inner).enumerate() {
+                    let w = &w[(start + a * inner) * rows..][..rows * inner];
                     if inner == 1 {
                         y[0] = dot(w, u);
                         continue;
                     }
-                    for (w, &u) in w.chunks_exact(inner).zip(u) {
-                        y.iter_mut().zip(w).for_each(|(y, &w)| *y += w * u);
+                    for (o, &u) in u.iter().enumerate() {
+                        add_multiple(y, &w[o * inner..], u);
                     }
                 }
             },
@@ -107,15 +123,21 @@ pub fn minus_outer<T: Element>(out: &mut [T], g: &[T], around: Around, u: &[T], 
         level.vectorize(
             #[inline(always)]
             || {
-                let blocks = part.chunks_exact_mut(block).zip(g[start..].chunks_exact(block));
-                for ((y, g), v) in blocks.zip(v[start / rows..].chunks_exact(inner)) {
+                for (a, y) in part.chunks_exact_mut(block).enumerate() {
+                    let at = start + a * block;
+                    let (g, v) = (&g[at..][..block], &v[at / rows..][..inner]);
                     if inner == 1 {
-                        let v = v[0];
-                        y.iter_mut().zip(g.iter().zip(u)).for_each(|(y, (&g, &u))| *y = (g - u * v) * scale);
+                        let (u, v) = (&u[..rows], v[0]);
+                        for o in 0..rows {
+                            y[o] = (g[o] - u[o] * v) * scale;
+                        }
                         continue;
                     }
-                    for ((y, g), &u) in y.chunks_exact_mut(inner).zip(g.chunks_exact(inner)).zip(u) {
-                        y.iter_mut().zip(g.iter().zip(v)).for_each(|(y, (&g, &v))| *y = (g - u * v) * scale);
+                    for (o, &u) in u.iter().enumerate() {
+                        let (y, g) = (&mut y[o * inner..][..inner], &g[o * inner..][..inner]);
+                        for b in 0..inner {
+                            y[b] = (g[b] - u * v[b]) * scale;
+                        }
                     }
                 }
             },
@@ -130,7 +152,13 @@ pub fn inner_product<T: Element>(a: &[T], b: &[T]) -> f64 {
     let block = |(a, b): (&[T], &[T])| {
         level.vectorize(
             #[inline(always)]
-            || a.chunks(1024).zip(b.chunks(1024)).map(|(a, b)| dot(a, b).f64()).sum::<f64>(),
+            || {
+                let mut sum = 0.0;
+                for (i, a) in a.chunks(1024).enumerate() {
+                    sum += dot(a, &b[i * 1024..][..a.len()]).f64();
+                }
+                sum
+            },
         )
     };
     if a.len() <= each {

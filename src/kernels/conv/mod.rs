@@ -122,7 +122,9 @@ impl<'a, T: Element> Epilogue<'a, T> {
                 #[inline(always)]
                 || {
                     for pixel in pixels.chunks_exact_mut(bias.len()) {
-                        pixel.iter_mut().zip(bias).for_each(|(y, &b)| *y = leaky(*y + b, slope));
+                        for k in 0..bias.len() {
+                            pixel[k] = leaky(pixel[k] + bias[k], slope);
+                        }
                     }
                 },
             )

@@ -107,10 +107,12 @@ fn add_taps<T: Element, const LANES: usize>(
                 let pixel = (low + offset) - shape.padding[1];
                 let tap = (r * shape.kernel[1] + s) * k;
                 let taps = &products[(at - seen.start) * width * columns..];
-                let sums = sums.as_chunks_mut::<LANES>().0.iter_mut().skip(low);
-                for (sum, i) in sums.zip(pixel..width) {
+                let sums = sums.as_chunks_mut::<LANES>().0;
+                for (i, sum) in (pixel..width).zip(&mut sums[low.min(shape.output[1])..]) {
                     let tap: &[T; LANES] = taps[i * columns + tap..].first_chunk().expect("room after the products");
-                    sum.iter_mut().zip(tap).for_each(|(sum, &p)| *sum += p);
+                    for lane in 0..LANES {
+                        sum[lane] += tap[lane];
+                    }
                 }
             }
         }

@@ -128,11 +128,16 @@ fn transpose<S: Simd>(simd: S, from: &[f32], step: usize, [columns, rows]: [usiz
             #[inline(always)]
             |c| fetch::ahead(from.as_ptr().wrapping_add(c * step + LANES)),
         );
-        let block = std::array::from_fn(|c| from[c * step..].first_chunk().expect("a block of the weights"));
+        let mut block = [&[0.0; LANES]; LANES];
+        for (c, row) in block.iter_mut().enumerate() {
+            *row = from[c * step..].first_chunk().expect("a block of the weights");
+        }
         simd.transpose(block, to);
     } else {
         for c in 0..columns {
-            from[c * step..][..rows].iter().zip(&mut *to).for_each(|(&from, to)| to[c] = from);
+            for r in 0..rows {
+                to[r][c] = from[c * step + r];
+            }
         }
     }
 }
