@@ -99,12 +99,14 @@ impl Shape {
 impl std::ops::Deref for Shape {
     type Target = [usize];
 
+    #[inline]
     fn deref(&self) -> &[usize] {
         &self.dims[..self.rank]
     }
 }
 
 impl std::ops::DerefMut for Shape {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [usize] {
         &mut self.dims[..self.rank]
     }

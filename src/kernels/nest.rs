@@ -106,13 +106,17 @@ impl<const K: usize> Nest<K> {
     /// The stride of each input inside a run.
     #[inline(always)]
     pub fn steps(&self) -> [usize; K] {
-        self.strides.map(#[inline(always)] |strides| strides[self.rank - 1])
+        let mut steps = [0; K];
+        for k in 0..K {
+            steps[k] = self.strides[k][self.rank - 1];
+        }
+        steps
     }
 }
 
 /// The axes from the largest stride to the smallest; equal strides keep the order of the axes.
 pub fn memory_order(shape: &[usize], strides: &[usize]) -> impl IntoIterator<Item = usize> + use<> {
-    let mut axes: [usize; MAX_RANK] = std::array::from_fn(|i| i);
+    let mut axes: [usize; MAX_RANK] = [0, 1, 2, 3, 4, 5];
     // Insertion sort: at most six axes, mostly in order already.
     for i in 1..shape.len() {
         let mut j = i;

@@ -220,8 +220,8 @@ impl<T: Element> Affine<'_, T> {
     ) {
         let n = self.mean.len();
         let (mut sum, mut dot) = (lanes::<T, L>(sums, at), lanes::<T, L>(dots, at));
-        for row in 0..x.len() / n {
-            let [centred, g] = self.gated::<RELU, L>(at, &x[row * n..], &g[row * n..]);
+        for (row, x) in x.chunks_exact(n).enumerate() {
+            let [centred, g] = self.gated::<RELU, L>(at, x, &g[row * n..]);
             for i in 0..L {
                 sum[i] += g[i];
                 dot[i] += g[i] * centred[i];

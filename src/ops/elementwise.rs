@@ -205,6 +205,7 @@ impl<T: Element> Var<T> {
 }
 
 /// 1/(1 + e⁻ˣ), with the exponential of a negative number only.
+#[inline(always)]
 fn sigmoid<T: Element>(x: T) -> T {
     let e = (-x.abs()).exp();
     if x >= T::zero() { T::one() / (T::one() + e) } else { e / (T::one() + e) }

@@ -70,8 +70,8 @@ impl Product {
         }
         let tail = if self.order == Order::RowMajor { ROWS * LANES } else { (ROWS - 1) * LANES + ROWS };
         let last = |steps: [usize; 2], tail: usize| {
-            let each = tiles.iter().zip(steps).map(|(n, step)| (n - 1).saturating_mul(step));
-            each.fold(tail, usize::saturating_add)
+            let (rows, columns) = ((tiles[0] - 1).saturating_mul(steps[0]), (tiles[1] - 1).saturating_mul(steps[1]));
+            tail.saturating_add(rows).saturating_add(columns)
         };
         let a_len = last(a_steps, (terms - 1).saturating_mul(self.term_step).saturating_add(tail));
         let fits = a_len <= a.len() && last(c_steps, ROWS * COLUMNS) <= c.len();

@@ -157,7 +157,8 @@ impl<const N: usize, const R: usize> Kernel for GradBlock<'_, N, R> {
             product.run(simd, &v[f * layout.plane(0)..], &p[f * p_plane..], &mut u[f * plane..]);
         }
         let k = to.channels;
-        for ((set, u), partial) in sets.zip(u.chunks_exact(set_len)).zip(partial.chunks_exact_mut(R * R * LANES * k)) {
+        for (i, set) in sets.enumerate() {
+            let (u, partial) = (&u[i * set_len..][..set_len], &mut partial[i * R * R * LANES * k..][..R * R * LANES * k]);
             for row in 0..from.vector(set).count {
                 for (j, index) in columns.clone().enumerate() {
                     let vector = to.vector(index);
