@@ -1,7 +1,7 @@
 //! How fast the kernels that do little arithmetic move their bytes: everything in a training step but convolutions.
 //!
 //! `cargo bench --bench bandwidth`; the throughput counts each operand that must be read and each result that must be
-//! written once. Operands of 33.5 MB, so that no cache holds them.
+//! written once. Operands of 134 MB, so that no cache holds a part of them.
 
 use std::hint::black_box;
 
@@ -16,11 +16,11 @@ use wengert::kernels::reduce;
 use wengert::kernels::softmax;
 use wengert::kernels::spectral;
 
-/// Elements of an operand: maps (128, 64, 32, 32).
-const LEN: usize = 128 * 64 * 32 * 32;
+/// Elements of an operand: maps (512, 64, 32, 32).
+const LEN: usize = 512 * 64 * 32 * 32;
 
 /// The same as a matrix.
-const ROWS: usize = 1024;
+const ROWS: usize = 4096;
 const COLUMNS: usize = LEN / ROWS;
 
 type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
@@ -73,7 +73,7 @@ fn matrices(c: &mut Criterion) {
     // The weight of a dense layer, and that of a convolution, whose output channels lie innermost.
     let dense = Around { outer: 1, extent: ROWS, inner: COLUMNS };
     let convolution = Around { outer: LEN / 512, extent: 512, inner: 1 };
-    for (name, around) in [("dense", dense), ("convolution (16384, 512)", convolution)] {
+    for (name, around) in [("dense", dense), ("convolution (65536, 512)", convolution)] {
         let (mut u, mut v) = (vec![0.5; around.extent], vec![0.5; LEN / around.extent]);
         bench(group, &format!("spectral norm of {name}: W v"), 1, || spectral::times(&mut u, &w, around, &v));
         bench(group, &format!("spectral norm of {name}: transposed W u"), 1, || {

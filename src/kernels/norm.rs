@@ -14,26 +14,45 @@ const BLOCKS: usize = 16;
 /// than 256 columns a chunk has 16 rows, and is larger.
 const CHUNK: usize = 4096;
 
-/// The bands in which memory is read: of up to 256 elements, but of at least four rows. Each is brought to the cache in its
-/// order and then summed column by column, so that sums are seldom read and written. Bands of 8 or 16 rows of 256 channels
-/// were no faster.
-#[inline(always)]
-fn bands<T>(x: &[T], channels: usize) -> std::slice::Chunks<'_, T> {
-    x.chunks((256 / channels).max(4) * channels)
-}
+/// Columns that are worked on together: four vectors of AVX-512 in f32.
+const WIDE: usize = 64;
 
-/// Columns that are worked on together: a vector of AVX-512 in f32.
+/// Columns that are worked on together where fewer than [`WIDE`] are left: a vector of AVX-512 in f32.
 const LANES: usize = 16;
 
-/// Evaluates the body for each sixteen of the columns, with `$lanes` a constant of 16, then for each column left, with 1.
+/// Rows of more than [`WIDE`] columns in a band, which is brought to the cache in memory's order and then summed column by
+/// column, so that sums are seldom read and written.
+const BAND: usize = 8;
+
+/// The bands in which rows are summed. Rows of up to [`WIDE`] columns are read in memory's order anyway: one band.
+#[inline(always)]
+fn bands<T: Element>(x: &[T], channels: usize) -> impl Iterator<Item = &[T]> {
+    let rows = if channels > WIDE { BAND } else { x.len() / channels };
+    x.chunks(rows * channels)
+}
+
+/// Brings a band to the cache, if its columns are summed one after another.
+#[inline(always)]
+fn fetch<T: Element>(band: &[T], channels: usize) {
+    if channels > WIDE {
+        fetch::in_order(band);
+    }
+}
+
+/// Evaluates the body for each 64 of the columns, with `$lanes` a constant of 64, then for each 16, then for each column left.
 ///
-/// Inside, rows are read into arrays ([`lanes`]), and arrays are worked on by plain loops: of slices the compiler would ask
-/// in each row whether they lie apart, and for short rows leave it at scalars; closures it would compile without the
-/// instructions of the level. Either made the sums of gradients two to six times as slow.
+/// Inside, rows are read into arrays ([`lanes`]), and arrays are worked on by one plain loop: of slices the compiler would ask
+/// in each row whether they lie apart, and for short rows leave it at scalars; several loops that hand arrays to one another
+/// it cut into odd pieces of vectors; closures it would compile without the instructions of the level. Each made the sums of
+/// gradients two to six times as slow.
 macro_rules! by_lanes {
     ($columns:expr, |$at:ident, $lanes:ident| $body:expr) => {{
-        let whole = $columns / LANES * LANES;
-        for $at in (0..whole).step_by(LANES) {
+        let (wide, whole) = ($columns / WIDE * WIDE, $columns / LANES * LANES);
+        for $at in (0..wide).step_by(WIDE) {
+            const $lanes: usize = WIDE;
+            $body
+        }
+        for $at in (wide..whole).step_by(LANES) {
             const $lanes: usize = LANES;
             $body
         }
@@ -79,15 +98,15 @@ pub fn moments<T: Element>(x: &[T], channels: usize) -> Moments {
         |range, chunk| {
             let mut all = start();
             let mut mean = vec![T::zero(); channels];
-            let mut sums = (vec![T::zero(); channels], vec![T::zero(); channels]);
+            let mut part = (vec![0.0; channels], vec![0.0; channels]);
             for x in x[range].chunks(chunk) {
-                all.add_chunk(x, &mut mean, &mut sums);
+                all.add_chunk(x, &mut mean, &mut part);
             }
             all
         },
     );
     let all = parts.into_iter().fold(start(), |mut all, part| {
-        all.combine(part.n, |c| (part.mean[c], part.m2[c]));
+        all.combine(part.n, &part.mean, &part.m2);
         all
     });
     Moments { mean: all.mean, var: all.m2.iter().map(|m2| m2 / all.n).collect() }
@@ -102,33 +121,36 @@ struct Running {
 
 impl Running {
     #[inline(always)]
-    fn add_chunk<T: Element>(&mut self, x: &[T], mean: &mut [T], (d1, d2): &mut (Vec<T>, Vec<T>)) {
+    fn add_chunk<T: Element>(&mut self, x: &[T], mean: &mut [T], (part_mean, part_m2): &mut (Vec<f64>, Vec<f64>)) {
         let channels = mean.len();
         let n = (x.len() / channels) as f64;
         mean.fill(T::zero());
         for band in bands(x, channels) {
-            fetch::in_order(band);
+            fetch(band, channels);
             by_lanes!(channels, |at, L| add_columns::<T, T, L>(at, band, mean));
         }
-        let part = n.recip();
-        mean.iter_mut().for_each(|mean| *mean *= T::of(part));
-        by_lanes!(channels, |at, L| column_deviations::<T, L>(at, x, mean, d1, d2));
-        self.combine(n, |c| {
-            let (d1, d2) = (d1[c].f64(), d2[c].f64());
-            (mean[c].f64() + d1 * part, d2 - d1 * (d1 * part))
-        });
+        for mean in &mut *mean {
+            *mean *= T::of(n.recip());
+        }
+        by_lanes!(channels, |at, L| column_moments::<T, L>(at, x, mean, part_mean, part_m2));
+        self.combine(n, part_mean, part_m2);
     }
 
     #[inline(always)]
-    fn combine(&mut self, n: f64, part: impl Fn(usize) -> (f64, f64)) {
+    fn combine(&mut self, n: f64, part_mean: &[f64], part_m2: &[f64]) {
         let total = self.n + n;
         let (share, cross) = (n / total, self.n * (n / total));
-        for (c, (mean, m2)) in self.mean.iter_mut().zip(&mut self.m2).enumerate() {
-            let (part_mean, part_m2) = part(c);
-            let delta = part_mean - *mean;
-            *mean += delta * share;
-            *m2 += part_m2 + delta * delta * cross;
-        }
+        by_lanes!(self.mean.len(), |at, L| {
+            let (mut mean, mut m2) = (lanes::<f64, L>(&self.mean, at), lanes::<f64, L>(&self.m2, at));
+            let (part_mean, part_m2) = (lanes::<f64, L>(part_mean, at), lanes::<f64, L>(part_m2, at));
+            for i in 0..L {
+                let delta = part_mean[i] - mean[i];
+                mean[i] += delta * share;
+                m2[i] += part_m2[i] + delta * delta * cross;
+            }
+            store(&mut self.mean, at, mean);
+            store(&mut self.m2, at, m2);
+        });
         self.n = total;
     }
 }
@@ -146,9 +168,16 @@ fn add_columns<T: Element, S: Element, const L: usize>(at: usize, x: &[T], sums:
     store(sums, at, sum);
 }
 
-/// Σ d and Σ d² of `L` columns of x, with d = x − mean.
+/// The mean and the squared deviations from it of `L` columns of x, from Σ d and Σ d² with d = x − `means`, which are the means
+/// up to rounding: mean + Σ d / n, and Σ d² − (Σ d)²/n.
 #[inline(always)]
-fn column_deviations<T: Element, const L: usize>(at: usize, x: &[T], means: &[T], d1: &mut [T], d2: &mut [T]) {
+fn column_moments<T: Element, const L: usize>(
+    at: usize,
+    x: &[T],
+    means: &[T],
+    part_mean: &mut [f64],
+    part_m2: &mut [f64],
+) {
     let mean = lanes::<T, L>(means, at);
     let (mut sum, mut squares) = ([T::zero(); L], [T::zero(); L]);
     for row in x.chunks_exact(means.len()) {
@@ -159,8 +188,15 @@ fn column_deviations<T: Element, const L: usize>(at: usize, x: &[T], means: &[T]
             squares[i] += d * d;
         }
     }
-    store(d1, at, sum);
-    store(d2, at, squares);
+    let share = ((x.len() / means.len()) as f64).recip();
+    let (mut corrected, mut m2) = ([0.0; L], [0.0; L]);
+    for i in 0..L {
+        let (d1, d2) = (sum[i].f64(), squares[i].f64());
+        corrected[i] = mean[i].f64() + d1 * share;
+        m2[i] = d2 - d1 * (d1 * share);
+    }
+    store(part_mean, at, corrected);
+    store(part_m2, at, m2);
 }
 
 /// y = (x − mean)·scale + shift, with one of each for every column.
@@ -174,37 +210,43 @@ pub struct Affine<'a, T> {
     pub shift: &'a [T],
 }
 
-impl<T: Element> Affine<'_, T> {
-    /// x − mean, and y, in `L` columns from `at` on.
+/// The numbers of [`Affine`] for `L` columns.
+struct Columns<T, const L: usize> {
+    mean: [T; L],
+    scale: [T; L],
+    shift: [T; L],
+}
+
+impl<T: Element, const L: usize> Columns<T, L> {
+    /// x − mean, and y, for one x of column `i`.
     #[inline(always)]
-    fn of<const L: usize>(&self, at: usize, x: &[T]) -> [[T; L]; 2] {
-        let (x, mean) = (lanes::<T, L>(x, at), lanes::<T, L>(self.mean, at));
-        let (scale, shift) = (lanes::<T, L>(self.scale, at), lanes::<T, L>(self.shift, at));
-        let (mut centred, mut y) = ([T::zero(); L], [T::zero(); L]);
-        for i in 0..L {
-            centred[i] = x[i] - mean[i];
-            y[i] = centred[i] * scale[i] + shift[i];
-        }
-        [centred, y]
+    fn of(&self, i: usize, x: T) -> (T, T) {
+        let centred = x - self.mean[i];
+        (centred, centred * self.scale[i] + self.shift[i])
     }
 
     /// x − mean, and the gradient that reaches y: `g`, or with a ReLU behind y only where y is positive.
     #[inline(always)]
-    fn gated<const RELU: bool, const L: usize>(&self, at: usize, x: &[T], g: &[T]) -> [[T; L]; 2] {
-        let ([centred, y], mut g) = (self.of::<L>(at, x), lanes::<T, L>(g, at));
-        for i in 0..L {
-            g[i] = if !RELU || y[i] > T::zero() { g[i] } else { T::zero() };
-        }
-        [centred, g]
+    fn gated<const RELU: bool>(&self, i: usize, x: T, g: T) -> (T, T) {
+        let (centred, y) = self.of(i, x);
+        (centred, if !RELU || y > T::zero() { g } else { T::zero() })
+    }
+}
+
+impl<T: Element> Affine<'_, T> {
+    #[inline(always)]
+    fn columns<const L: usize>(&self, at: usize) -> Columns<T, L> {
+        Columns { mean: lanes(self.mean, at), scale: lanes(self.scale, at), shift: lanes(self.shift, at) }
     }
 
-    /// y, or max(y, 0).
+    /// y, or max(y, 0), in `L` columns of a row.
     #[inline(always)]
     fn write<const RELU: bool, const L: usize>(&self, at: usize, x: &[T], out: &mut [T]) {
-        let [_, mut y] = self.of::<L>(at, x);
-        for y in &mut y {
+        let (columns, mut y) = (self.columns::<L>(at), lanes::<T, L>(x, at));
+        for i in 0..L {
+            let (_, value) = columns.of(i, y[i]);
             // Not `max`, which would turn NaN to 0.
-            *y = if RELU && *y <= T::zero() { T::zero() } else { *y };
+            y[i] = if RELU && value <= T::zero() { T::zero() } else { value };
         }
         store(out, at, y);
     }
@@ -218,20 +260,21 @@ impl<T: Element> Affine<'_, T> {
         g: &[T],
         (sums, dots): (&mut [T], &mut [T]),
     ) {
-        let n = self.mean.len();
+        let (n, columns) = (self.mean.len(), self.columns::<L>(at));
         let (mut sum, mut dot) = (lanes::<T, L>(sums, at), lanes::<T, L>(dots, at));
         for (row, x) in x.chunks_exact(n).enumerate() {
-            let [centred, g] = self.gated::<RELU, L>(at, x, &g[row * n..]);
+            let (x, g) = (lanes::<T, L>(x, at), lanes::<T, L>(&g[row * n..], at));
             for i in 0..L {
-                sum[i] += g[i];
-                dot[i] += g[i] * centred[i];
+                let (centred, g) = columns.gated::<RELU>(i, x[i], g[i]);
+                sum[i] += g;
+                dot[i] += g * centred;
             }
         }
         store(sums, at, sum);
         store(dots, at, dot);
     }
 
-    /// a·g + b·(x − mean) + c.
+    /// a·g + b·(x − mean) + c, in `L` columns.
     #[inline(always)]
     fn write_gradients<const RELU: bool, const L: usize>(
         &self,
@@ -241,12 +284,16 @@ impl<T: Element> Affine<'_, T> {
         [a, b, c]: [&[T]; 3],
         out: &mut [T],
     ) {
-        let [centred, mut g] = self.gated::<RELU, L>(at, x, g);
+        let (n, columns) = (self.mean.len(), self.columns::<L>(at));
         let (a, b, c) = (lanes::<T, L>(a, at), lanes::<T, L>(b, at), lanes::<T, L>(c, at));
-        for i in 0..L {
-            g[i] = a[i] * g[i] + (b[i] * centred[i] + c[i]);
+        for (row, out) in out.chunks_exact_mut(n).enumerate() {
+            let (x, mut g) = (lanes::<T, L>(&x[row * n..], at), lanes::<T, L>(&g[row * n..], at));
+            for i in 0..L {
+                let (centred, gated) = columns.gated::<RELU>(i, x[i], g[i]);
+                g[i] = a[i] * gated + (b[i] * centred + c[i]);
+            }
+            store(out, at, g);
         }
-        store(out, at, g);
     }
 }
 
@@ -275,7 +322,7 @@ pub fn sums<T: Element>(x: &[T], channels: usize) -> Vec<f64> {
         |range, _| {
             let mut all = vec![0.0; channels];
             for band in bands(&x[range], channels) {
-                fetch::in_order(band);
+                fetch(band, channels);
                 by_lanes!(channels, |at, L| add_columns::<T, f64, L>(at, band, &mut all));
             }
             all
@@ -310,8 +357,8 @@ pub fn gradient_sums<T: Element, const RELU: bool>(x: &[T], g: &[T], affine: &Af
                 let mut of_g = bands(g, channels);
                 for x in bands(x, channels) {
                     let g = of_g.next().expect("as many rows of both");
-                    fetch::in_order(x);
-                    fetch::in_order(g);
+                    fetch(x, channels);
+                    fetch(g, channels);
                     by_lanes!(channels, |at, L| affine.add_gradients::<RELU, L>(at, x, g, (&mut part.0, &mut part.1)));
                 }
                 take(&mut all.0, &mut part.0);
@@ -341,8 +388,11 @@ pub fn input_gradient<T: Element, const RELU: bool>(
         n,
         #[inline(always)]
         |start, out| {
-            for row in (0..out.len()).step_by(n) {
-                let (x, g, out) = (&x[start + row..][..n], &g[start + row..][..n], &mut out[row..][..n]);
+            // Rows of few columns together, so that the numbers of the columns stay in registers.
+            let together = if n > WIDE { n } else { out.len() };
+            for first in (0..out.len()).step_by(together) {
+                let (x, g) = (&x[start + first..][..together], &g[start + first..][..together]);
+                let out = &mut out[first..][..together];
                 by_lanes!(n, |at, L| affine.write_gradients::<RELU, L>(at, x, g, [a, b, c], out));
             }
         },
