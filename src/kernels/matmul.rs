@@ -189,12 +189,7 @@ fn matvec<T: Element>(level: Level, k: usize, a: Mat<T>, x: (&[T], usize), accum
             || {
                 let a = &a.0[first * row..];
                 if column == 1 {
-                    // Rows lie densely: one scalar product each.
-                    for (i, y) in y.iter_mut().enumerate() {
-                        let product = dot(&a[i * row..i * row + k], x);
-                        *y = if accumulate { *y + product } else { product };
-                    }
-                    return;
+                    return times(y, (a, row), x, accumulate);
                 }
                 if !accumulate {
                     y.fill(T::zero());
@@ -240,6 +235,63 @@ pub(super) fn dot<T: Element>(a: &[T], b: &[T]) -> T {
         sum += a_rest[i] * b_rest[i];
     }
     sum
+}
+
+/// Elements from which rows go by four. Memory read, one thread of a Zen 4, rows one by one / by four: 4096 elements 15 / 21 GB/s,
+/// 8192 elements 14 / 22; but 2048 elements 22 / 17, 512 elements 17 / 11.
+pub(super) const LONG: usize = 4096;
+
+/// y ← A·x, or y + A·x, for a matrix whose rows begin `row` elements apart: [`LONG`] rows by four, so that an x that fills much
+/// of the L1 cache is read once for all.
+#[inline(always)]
+pub(super) fn times<T: Element>(y: &mut [T], (a, row): (&[T], usize), x: &[T], accumulate: bool) {
+    let k = x.len();
+    let fours = if k >= LONG { y.len() / 4 * 4 } else { 0 };
+    for first in (0..fours).step_by(4) {
+        let a = &a[first * row..];
+        let products = four_dots([&a[..k], &a[row..][..k], &a[2 * row..][..k], &a[3 * row..][..k]], x);
+        for i in 0..4 {
+            y[first + i] = if accumulate { y[first + i] + products[i] } else { products[i] };
+        }
+    }
+    for i in fours..y.len() {
+        let product = dot(&a[i * row..][..k], x);
+        y[i] = if accumulate { y[i] + product } else { product };
+    }
+}
+
+/// The scalar products of four vectors with b, all of one length: 16 lanes of each side by side.
+#[inline(always)]
+fn four_dots<T: Element>([a0, a1, a2, a3]: [&[T]; 4], b: &[T]) -> [T; 4] {
+    const LANES: usize = 16;
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    let ((a0, rest0), (a1, rest1)) = (a0.as_chunks::<LANES>(), a1.as_chunks::<LANES>());
+    let ((a2, rest2), (a3, rest3)) = (a2.as_chunks::<LANES>(), a3.as_chunks::<LANES>());
+    let zeros = [T::zero(); LANES];
+    let (mut lanes0, mut lanes1, mut lanes2, mut lanes3) = (zeros, zeros, zeros, zeros);
+    for chunk in 0..b.len() {
+        let (a0, a1, a2, a3, b) = (&a0[chunk], &a1[chunk], &a2[chunk], &a3[chunk], &b[chunk]);
+        for i in 0..LANES {
+            lanes0[i] += a0[i] * b[i];
+            lanes1[i] += a1[i] * b[i];
+            lanes2[i] += a2[i] * b[i];
+            lanes3[i] += a3[i] * b[i];
+        }
+    }
+    let mut sums = [T::zero(); 4];
+    for i in 0..LANES {
+        sums[0] += lanes0[i];
+        sums[1] += lanes1[i];
+        sums[2] += lanes2[i];
+        sums[3] += lanes3[i];
+    }
+    for i in 0..b_rest.len() {
+        sums[0] += rest0[i] * b_rest[i];
+        sums[1] += rest1[i] * b_rest[i];
+        sums[2] += rest2[i] * b_rest[i];
+        sums[3] += rest3[i] * b_rest[i];
+    }
+    sums
 }
 
 /// The transposed matrix: the same values with exchanged strides.

@@ -243,10 +243,10 @@ impl<T: Element> Affine<'_, T> {
     #[inline(always)]
     fn write<const RELU: bool, const L: usize>(&self, at: usize, x: &[T], out: &mut [T]) {
         let (columns, mut y) = (self.columns::<L>(at), lanes::<T, L>(x, at));
-        for i in 0..L {
-            let (_, value) = columns.of(i, y[i]);
+        for (i, y) in y.iter_mut().enumerate() {
+            let (_, value) = columns.of(i, *y);
             // Not `max`, which would turn NaN to 0.
-            y[i] = if RELU && value <= T::zero() { T::zero() } else { value };
+            *y = if RELU && value <= T::zero() { T::zero() } else { value };
         }
         store(out, at, y);
     }

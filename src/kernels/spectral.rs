@@ -6,14 +6,11 @@
 
 use rayon::prelude::*;
 
-use super::matmul::dot;
+use super::matmul::{self, dot};
 use super::{Buffer, Element, Level, around::Around, map};
 
 /// At most this many partial results, each of a task.
 const BLOCKS: usize = 16;
-
-/// Columns of a task of [`transposed_times`] at least: 4 KiB of each row in f32. With 64 it was half as fast.
-const COLUMNS: usize = 1024;
 
 /// `out[o] = Σ W[a, o, b]·v[a, b]`: the product W·v; `around.extent` is the number of rows.
 pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
@@ -24,35 +21,28 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
     }
     let level = Level::current();
     if outer == 1 {
-        map::for_chunks(out, map::CHUNK.div_ceil(inner), |start, part| {
+        map::for_chunks(out, map::CHUNK.div_ceil(inner).next_multiple_of(4), |start, part| {
             level.vectorize(
                 #[inline(always)]
-                || {
-                    for (i, y) in part.iter_mut().enumerate() {
-                        *y = dot(&w[(start + i) * inner..][..inner], v);
-                    }
-                },
+                || matmul::times(part, (&w[start * inner..], inner), v, false),
             );
         });
         return;
     }
     // Every block of the outer loop adds to all rows: partial results, then their sum in order.
-    let each = (map::CHUNK / (rows * inner)).max(outer.div_ceil(BLOCKS)).max(1);
+    let each = (map::CHUNK / (rows * inner)).max(outer.div_ceil(BLOCKS)).next_multiple_of(4);
     let blocks = outer.div_ceil(each);
     let mut partial = Buffer::filled(blocks * rows, T::zero());
     let block = |(i, y): (usize, &mut [T])| {
         level.vectorize(
             #[inline(always)]
             || {
-                for a in i * each..outer.min((i + 1) * each) {
-                    let (w, v) = (&w[a * rows * inner..][..rows * inner], &v[a * inner..][..inner]);
-                    if inner == 1 {
-                        add_multiple(y, w, v[0]);
-                        continue;
-                    }
-                    for (i, y) in y.iter_mut().enumerate() {
-                        *y += dot(&w[i * inner..][..inner], v);
-                    }
+                let (from, to) = (i * each, outer.min((i + 1) * each));
+                if inner == 1 {
+                    return add_rows(y, &w[from * rows..], &v[from..to]);
+                }
+                for a in from..to {
+                    matmul::times(y, (&w[a * rows * inner..], inner), &v[a * inner..][..inner], true);
                 }
             },
         )
@@ -61,12 +51,23 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
     partial.chunks(rows).for_each(|part| out.iter_mut().zip(part).for_each(|(y, &p)| *y += p));
 }
 
-/// y ← y + w·u, as far as y goes.
+/// y ← y + Σ w[o]·u[o] for rows w[o] as long as y: [`matmul::LONG`] ones by four, so that y is read and written once for all.
 #[inline(always)]
-fn add_multiple<T: Element>(y: &mut [T], w: &[T], u: T) {
-    let w = &w[..y.len()];
-    for i in 0..y.len() {
-        y[i] += w[i] * u;
+fn add_rows<T: Element>(y: &mut [T], w: &[T], u: &[T]) {
+    let n = y.len();
+    let fours = if n >= matmul::LONG { u.len() / 4 * 4 } else { 0 };
+    for o in (0..fours).step_by(4) {
+        let (w, u) = (&w[o * n..][..4 * n], &u[o..o + 4]);
+        let (w0, w1, w2, w3) = (&w[..n], &w[n..2 * n], &w[2 * n..3 * n], &w[3 * n..]);
+        for i in 0..n {
+            y[i] += (w0[i] * u[0] + w1[i] * u[1]) + (w2[i] * u[2] + w3[i] * u[3]);
+        }
+    }
+    for o in fours..u.len() {
+        let w = &w[o * n..][..n];
+        for i in 0..n {
+            y[i] += w[i] * u[o];
+        }
     }
 }
 
@@ -77,34 +78,20 @@ pub fn transposed_times<T: Element>(out: &mut [T], w: &[T], around: Around, u: &
     if around.size() == 0 {
         return;
     }
-    let level = Level::current();
+    // A matrix of whole rows or columns: the other one's product.
     if outer == 1 {
-        // Columns in parallel; each task walks its part of every row.
-        map::for_chunks(out, map::CHUNK.div_ceil(rows).max(COLUMNS), |start, y| {
-            level.vectorize(
-                #[inline(always)]
-                || {
-                    for (o, &u) in u.iter().enumerate() {
-                        add_multiple(y, &w[o * inner + start..], u);
-                    }
-                },
-            )
-        });
-        return;
+        return times(out, w, Around { outer: rows, extent: inner, inner: 1 }, u);
     }
+    if inner == 1 {
+        return times(out, w, Around { outer: 1, extent: outer, inner: rows }, u);
+    }
+    let level = Level::current();
     map::for_chunks(out, map::CHUNK.div_ceil(rows * inner) * inner, |start, part| {
         level.vectorize(
             #[inline(always)]
             || {
                 for (a, y) in part.chunks_exact_mut(inner).enumerate() {
-                    let w = &w[(start + a * inner) * rows..][..rows * inner];
-                    if inner == 1 {
-                        y[0] = dot(w, u);
-                        continue;
-                    }
-                    for (o, &u) in u.iter().enumerate() {
-                        add_multiple(y, &w[o * inner..], u);
-                    }
+                    add_rows(y, &w[(start + a * inner) * rows..], u);
                 }
             },
         )
@@ -166,4 +153,43 @@ pub fn inner_product<T: Element>(a: &[T], b: &[T]) -> f64 {
     }
     let parts: Vec<f64> = a.par_chunks(each).zip(b.par_chunks(each)).map(block).collect();
     parts.into_iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matmul::tests::{noise, same_bits_on_any_threads};
+    use super::*;
+
+    /// Rows on either side of [`matmul::LONG`], their number on either side of four, in every place of the weight's memory.
+    #[test]
+    fn products_are_those_of_the_definition() {
+        let shapes =
+            [[1, 3, 5], [1, 9, 4096], [1, 9, 4099], [9, 4099, 1], [7, 2, 4097], [6, 5, 4], [50, 70, 1], [3, 4097, 2]];
+        for [outer, rows, inner] in shapes {
+            let around = Around { outer, extent: rows, inner };
+            let w = noise::<f32>(around.size(), 1);
+            let (u, v) = (noise::<f32>(rows, 2), noise::<f32>(outer * inner, 3));
+            let (mut wv, mut wu) = (vec![0.0; rows], vec![0.0; outer * inner]);
+            for (i, &w) in w.iter().enumerate() {
+                let (a, o, b) = (i / (rows * inner), i / inner % rows, i % inner);
+                wv[o] += w as f64 * v[a * inner + b] as f64;
+                wu[a * inner + b] += w as f64 * u[o] as f64;
+            }
+            for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
+                let products = || {
+                    let (mut to_rows, mut to_columns) = (vec![f32::NAN; rows], vec![f32::NAN; outer * inner]);
+                    level.scope(|| times(&mut to_rows, &w, around, &v));
+                    level.scope(|| transposed_times(&mut to_columns, &w, around, &u));
+                    [to_rows, to_columns].concat()
+                };
+                let (got, want) = (products(), [&wv[..], &wu].concat());
+                for (i, (got, want)) in got.iter().zip(want).enumerate() {
+                    let terms = if i < rows { outer * inner } else { rows };
+                    let error = (*got as f64 - want).abs();
+                    assert!(error <= 1e-6 * (terms as f64).sqrt(), "{level:?} {around:?}: {got}, not {want}");
+                }
+                same_bits_on_any_threads(products);
+            }
+        }
+    }
 }

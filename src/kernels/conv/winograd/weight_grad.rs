@@ -158,7 +158,8 @@ impl<const N: usize, const R: usize> Kernel for GradBlock<'_, N, R> {
         }
         let k = to.channels;
         for (i, set) in sets.enumerate() {
-            let (u, partial) = (&u[i * set_len..][..set_len], &mut partial[i * R * R * LANES * k..][..R * R * LANES * k]);
+            let (u, partial) =
+                (&u[i * set_len..][..set_len], &mut partial[i * R * R * LANES * k..][..R * R * LANES * k]);
             for row in 0..from.vector(set).count {
                 for (j, index) in columns.clone().enumerate() {
                     let vector = to.vector(index);
