@@ -24,7 +24,8 @@ const LANES: usize = 16;
 /// column, so that sums are seldom read and written.
 const BAND: usize = 8;
 
-/// The bands in which rows are summed. Rows of up to [`WIDE`] columns are read in memory's order anyway: one band.
+/// The bands of a chunk in which rows are summed. Rows of up to [`WIDE`] columns are read almost in memory's order anyway, at most
+/// a few times from the L1 cache: one band.
 #[inline(always)]
 fn bands<T: Element>(x: &[T], channels: usize) -> impl Iterator<Item = &[T]> {
     let rows = if channels > WIDE { BAND } else { x.len() / channels };
@@ -319,11 +320,13 @@ pub fn sums<T: Element>(x: &[T], channels: usize) -> Vec<f64> {
         x.len(),
         channels,
         #[inline(always)]
-        |range, _| {
+        |range, chunk| {
             let mut all = vec![0.0; channels];
-            for band in bands(&x[range], channels) {
-                fetch(band, channels);
-                by_lanes!(channels, |at, L| add_columns::<T, f64, L>(at, band, &mut all));
+            for x in x[range].chunks(chunk) {
+                for band in bands(x, channels) {
+                    fetch(band, channels);
+                    by_lanes!(channels, |at, L| add_columns::<T, f64, L>(at, band, &mut all));
+                }
             }
             all
         },
@@ -389,10 +392,9 @@ pub fn input_gradient<T: Element, const RELU: bool>(
         #[inline(always)]
         |start, out| {
             // Rows of few columns together, so that the numbers of the columns stay in registers.
-            let together = if n > WIDE { n } else { out.len() };
-            for first in (0..out.len()).step_by(together) {
-                let (x, g) = (&x[start + first..][..together], &g[start + first..][..together]);
-                let out = &mut out[first..][..together];
+            let together = if n > WIDE { n } else { CHUNK / n * n };
+            for (i, out) in out.chunks_mut(together).enumerate() {
+                let (x, g) = (&x[start + i * together..], &g[start + i * together..]);
                 by_lanes!(n, |at, L| affine.write_gradients::<RELU, L>(at, x, g, [a, b, c], out));
             }
         },
