@@ -105,24 +105,23 @@ pub fn minus_outer<T: Element>(out: &mut [T], g: &[T], around: Around, u: &[T], 
         return;
     }
     let level = Level::current();
-    let block = rows * inner;
-    map::for_chunks(out, (map::CHUNK / block).max(1) * block, |start, part| {
+    // Whole runs of memory with one u, or, where the rows lie innermost, with one v.
+    let run = if inner == 1 { rows } else { inner };
+    map::for_chunks(out, (map::CHUNK / run).max(1) * run, |start, part| {
         level.vectorize(
             #[inline(always)]
             || {
-                for (a, y) in part.chunks_exact_mut(block).enumerate() {
-                    let at = start + a * block;
-                    let (g, v) = (&g[at..][..block], &v[at / rows..][..inner]);
+                for (i, y) in part.chunks_exact_mut(run).enumerate() {
+                    let at = start + i * run;
+                    let g = &g[at..][..run];
                     if inner == 1 {
-                        let (u, v) = (&u[..rows], v[0]);
-                        for o in 0..rows {
+                        let (u, v) = (&u[..run], v[at / rows]);
+                        for o in 0..run {
                             y[o] = (g[o] - u[o] * v) * scale;
                         }
-                        continue;
-                    }
-                    for (o, &u) in u.iter().enumerate() {
-                        let (y, g) = (&mut y[o * inner..][..inner], &g[o * inner..][..inner]);
-                        for b in 0..inner {
+                    } else {
+                        let (u, v) = (u[at / inner % rows], &v[at / (rows * inner) * inner..][..run]);
+                        for b in 0..run {
                             y[b] = (g[b] - u * v[b]) * scale;
                         }
                     }
@@ -189,6 +188,12 @@ mod tests {
                     assert!(error <= 1e-6 * (terms as f64).sqrt(), "{level:?} {around:?}: {got}, not {want}");
                 }
                 same_bits_on_any_threads(products);
+                let mut out = vec![f32::NAN; w.len()];
+                level.scope(|| minus_outer(&mut out, &w, around, &u, &v, 0.5));
+                for (i, (&got, &w)) in out.iter().zip(&w).enumerate() {
+                    let (a, o, b) = (i / (rows * inner), i / inner % rows, i % inner);
+                    assert_eq!(got, (w - u[o] * v[a * inner + b]) * 0.5, "{level:?} {around:?}, element {i}");
+                }
             }
         }
     }
