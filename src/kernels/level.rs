@@ -98,6 +98,7 @@ impl Level {
     ///
     /// Only loops over slices belong here. Sums keep their order, since the compiler never reorders floats. A closure within
     /// `f` has the instructions of the level only if it is inlined: mark it `inline(always)`, or write a loop.
+    /// Some iterators of the standard library are calls as well (`zip` of a `zip`, `fill`, `map` of an array): in inner loops, count.
     ///
     /// # Panics
     /// If this machine cannot run the level.
