@@ -6,7 +6,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use rayon::prelude::*;
 use wengert::kernels::around::Around;
+use wengert::kernels::buffer::Buffer;
 use wengert::kernels::map;
 use wengert::kernels::matmul;
 use wengert::kernels::nest::Nest;
@@ -23,6 +25,9 @@ const LEN: usize = 512 * 64 * 32 * 32;
 const ROWS: usize = 4096;
 const COLUMNS: usize = LEN / ROWS;
 
+/// Elements that a thread reads or copies at a time.
+const PART: usize = 1 << 16;
+
 type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
 
 /// Measures an operation that reads and writes so many operands in all.
@@ -30,8 +35,21 @@ fn bench(group: &mut Group, name: &str, operands: u64, mut f: impl FnMut()) {
     group.throughput(Throughput::Bytes(operands * 4 * LEN as u64)).bench_function(name, |b| b.iter(&mut f));
 }
 
-fn operand(value: f32) -> Vec<f32> {
-    vec![value; LEN]
+/// In the memory of tensors, which is huge pages where the system has them.
+fn operand(value: f32) -> Buffer<f32> {
+    Buffer::filled(LEN, value)
+}
+
+/// What there is to reach: an operand read (a word of each line), and copied, in order.
+fn memory(c: &mut Criterion) {
+    let group = &mut c.benchmark_group("memory");
+    group.sample_size(10);
+    let (x, mut y) = (operand(0.5), operand(0.25));
+    bench(group, "read", 1, || {
+        let words = |x: &[f32]| x.chunks(16).map(|line| black_box(line[0])).sum::<f32>();
+        _ = black_box(x.par_chunks(PART).map(words).sum::<f32>());
+    });
+    bench(group, "copy", 2, || y.par_chunks_mut(PART).zip(x.par_chunks(PART)).for_each(|(y, x)| y.copy_from_slice(x)));
 }
 
 fn by_element(c: &mut Criterion) {
@@ -98,5 +116,5 @@ fn matrices(c: &mut Criterion) {
     bench(group, "sum of rows", 1, || reduce::reduce(&mut u, &[1, 0], &shape, &[COLUMNS, 1], &w, 0.0, add));
 }
 
-criterion_group!(benches, by_element, batch_norm, matrices);
+criterion_group!(benches, memory, by_element, batch_norm, matrices);
 criterion_main!(benches);

@@ -22,7 +22,7 @@ const LANES: usize = 16;
 
 /// Rows of more than [`WIDE`] columns in a band, which is brought to the cache in memory's order and then summed column by
 /// column, so that sums are seldom read and written.
-const BAND: usize = 8;
+const BAND: usize = 4;
 
 /// The bands of a chunk in which rows are summed. Rows of up to [`WIDE`] columns are read almost in memory's order anyway, at most
 /// a few times from the L1 cache: one band.
@@ -87,9 +87,10 @@ pub struct Moments {
 
 /// The mean and the biased variance of each column of x, which has at least one row.
 ///
-/// Each chunk is read twice, the second time from the cache, for its own mean and its squared deviations from that;
-/// chunks are combined by the formula of Chan, Golub and LeVeque (1979). So nothing cancels, however far the values
-/// are from 0 and wherever their mean drifts to. What rounding leaves of Σ (x − mean) corrects both.
+/// One pass. In a chunk of n rows the sums are those of d = x − x₀ and d², with x₀ the chunk's first row: the mean is x₀ + Σ d / n,
+/// and the squared deviations from it M = Σ d² − (Σ d)²/n. However far the values are from 0 and wherever their mean drifts to,
+/// little cancels: x₀ is one of the values, so that (x₀ − mean)² ≤ M, and Σ d² = M + n·(x₀ − mean)² is at most (n + 1)·M,
+/// commonly 2·M. Chunks are combined by the formula of Chan, Golub and LeVeque (1979).
 pub fn moments<T: Element>(x: &[T], channels: usize) -> Moments {
     let start = || Running { n: 0.0, mean: vec![0.0; channels], m2: vec![0.0; channels] };
     let parts = over_blocks(
@@ -97,23 +98,29 @@ pub fn moments<T: Element>(x: &[T], channels: usize) -> Moments {
         channels,
         #[inline(always)]
         |range, chunk| {
-            let mut all = start();
-            let mut mean = vec![T::zero(); channels];
-            let mut part = (vec![0.0; channels], vec![0.0; channels]);
+            let (mut all, mut part) = (start(), start());
+            let (mut sum, mut squares) = (vec![T::zero(); channels], vec![T::zero(); channels]);
             for x in x[range].chunks(chunk) {
-                all.add_chunk(x, &mut mean, &mut part);
+                let first = &x[..channels];
+                for band in bands(x, channels) {
+                    fetch(band, channels);
+                    by_lanes!(channels, |at, L| add_deviations::<T, L>(at, band, first, (&mut sum, &mut squares)));
+                }
+                part.n = (x.len() / channels) as f64;
+                by_lanes!(channels, |at, L| part.take::<T, L>(at, first, (&mut sum, &mut squares)));
+                all.combine(&part);
             }
             all
         },
     );
     let all = parts.into_iter().fold(start(), |mut all, part| {
-        all.combine(part.n, &part.mean, &part.m2);
+        all.combine(&part);
         all
     });
     Moments { mean: all.mean, var: all.m2.iter().map(|m2| m2 / all.n).collect() }
 }
 
-/// Number, mean, and sum of squared deviations from it, of the rows so far.
+/// Number of some rows, their mean, and the sum of their squared deviations from it.
 struct Running {
     n: f64,
     mean: Vec<f64>,
@@ -121,29 +128,30 @@ struct Running {
 }
 
 impl Running {
+    /// Mean and squared deviations in `L` columns of `n` rows, from Σ d and Σ d² as in [`moments`], which are 0 after that.
     #[inline(always)]
-    fn add_chunk<T: Element>(&mut self, x: &[T], mean: &mut [T], (part_mean, part_m2): &mut (Vec<f64>, Vec<f64>)) {
-        let channels = mean.len();
-        let n = (x.len() / channels) as f64;
-        mean.fill(T::zero());
-        for band in bands(x, channels) {
-            fetch(band, channels);
-            by_lanes!(channels, |at, L| add_columns::<T, T, L>(at, band, mean));
+    fn take<T: Element, const L: usize>(&mut self, at: usize, first: &[T], (sum, squares): (&mut [T], &mut [T])) {
+        let (first, d1, d2) = (lanes::<T, L>(first, at), lanes::<T, L>(sum, at), lanes::<T, L>(squares, at));
+        let share = self.n.recip();
+        let (mut mean, mut m2) = ([0.0; L], [0.0; L]);
+        for i in 0..L {
+            let (d1, d2) = (d1[i].f64(), d2[i].f64());
+            mean[i] = first[i].f64() + d1 * share;
+            m2[i] = d2 - d1 * (d1 * share);
         }
-        for mean in &mut *mean {
-            *mean *= T::of(n.recip());
-        }
-        by_lanes!(channels, |at, L| column_moments::<T, L>(at, x, mean, part_mean, part_m2));
-        self.combine(n, part_mean, part_m2);
+        store(&mut self.mean, at, mean);
+        store(&mut self.m2, at, m2);
+        store(sum, at, [T::zero(); L]);
+        store(squares, at, [T::zero(); L]);
     }
 
     #[inline(always)]
-    fn combine(&mut self, n: f64, part_mean: &[f64], part_m2: &[f64]) {
-        let total = self.n + n;
-        let (share, cross) = (n / total, self.n * (n / total));
+    fn combine(&mut self, part: &Running) {
+        let total = self.n + part.n;
+        let (share, cross) = (part.n / total, self.n * (part.n / total));
         by_lanes!(self.mean.len(), |at, L| {
             let (mut mean, mut m2) = (lanes::<f64, L>(&self.mean, at), lanes::<f64, L>(&self.m2, at));
-            let (part_mean, part_m2) = (lanes::<f64, L>(part_mean, at), lanes::<f64, L>(part_m2, at));
+            let (part_mean, part_m2) = (lanes::<f64, L>(&part.mean, at), lanes::<f64, L>(&part.m2, at));
             for i in 0..L {
                 let delta = part_mean[i] - mean[i];
                 mean[i] += delta * share;
@@ -156,48 +164,39 @@ impl Running {
     }
 }
 
-/// Adds the sums of `L` columns of x, in the type of the sums.
+/// Adds Σ d and Σ d² of `L` columns, with d = x − `from`.
 #[inline(always)]
-fn add_columns<T: Element, S: Element, const L: usize>(at: usize, x: &[T], sums: &mut [S]) {
-    let mut sum = lanes::<S, L>(sums, at);
-    for row in x.chunks_exact(sums.len()) {
+fn add_deviations<T: Element, const L: usize>(
+    at: usize,
+    x: &[T],
+    from: &[T],
+    (sums, squares): (&mut [T], &mut [T]),
+) {
+    let from_lanes = lanes::<T, L>(from, at);
+    let (mut sum, mut square) = (lanes::<T, L>(sums, at), lanes::<T, L>(squares, at));
+    for row in x.chunks_exact(from.len()) {
         let row = lanes::<T, L>(row, at);
         for i in 0..L {
-            sum[i] += S::of(row[i].f64());
+            let d = row[i] - from_lanes[i];
+            sum[i] += d;
+            square[i] += d * d;
         }
     }
     store(sums, at, sum);
+    store(squares, at, square);
 }
 
-/// The mean and the squared deviations from it of `L` columns of x, from Σ d and Σ d² with d = x − `means`, which are the means
-/// up to rounding: mean + Σ d / n, and Σ d² − (Σ d)²/n.
+/// Adds the sums of `L` columns of x, in `f64`.
 #[inline(always)]
-fn column_moments<T: Element, const L: usize>(
-    at: usize,
-    x: &[T],
-    means: &[T],
-    part_mean: &mut [f64],
-    part_m2: &mut [f64],
-) {
-    let mean = lanes::<T, L>(means, at);
-    let (mut sum, mut squares) = ([T::zero(); L], [T::zero(); L]);
-    for row in x.chunks_exact(means.len()) {
+fn add_columns<T: Element, const L: usize>(at: usize, x: &[T], sums: &mut [f64]) {
+    let mut sum = lanes::<f64, L>(sums, at);
+    for row in x.chunks_exact(sums.len()) {
         let row = lanes::<T, L>(row, at);
         for i in 0..L {
-            let d = row[i] - mean[i];
-            sum[i] += d;
-            squares[i] += d * d;
+            sum[i] += row[i].f64();
         }
     }
-    let share = ((x.len() / means.len()) as f64).recip();
-    let (mut corrected, mut m2) = ([0.0; L], [0.0; L]);
-    for i in 0..L {
-        let (d1, d2) = (sum[i].f64(), squares[i].f64());
-        corrected[i] = mean[i].f64() + d1 * share;
-        m2[i] = d2 - d1 * (d1 * share);
-    }
-    store(part_mean, at, corrected);
-    store(part_m2, at, m2);
+    store(sums, at, sum);
 }
 
 /// y = (x − mean)·scale + shift, with one of each for every column.
@@ -325,7 +324,7 @@ pub fn sums<T: Element>(x: &[T], channels: usize) -> Vec<f64> {
             for x in x[range].chunks(chunk) {
                 for band in bands(x, channels) {
                     fetch(band, channels);
-                    by_lanes!(channels, |at, L| add_columns::<T, f64, L>(at, band, &mut all));
+                    by_lanes!(channels, |at, L| add_columns::<T, L>(at, band, &mut all));
                 }
             }
             all
@@ -407,7 +406,7 @@ fn over_blocks<R: Send>(len: usize, channels: usize, f: impl Fn(std::ops::Range<
         return Vec::new();
     }
     let level = Level::current();
-    let chunk = (CHUNK / channels).clamp(16, 256) * channels;
+    let chunk = (CHUNK / channels).clamp(64, 256) * channels;
     let block = (map::CHUNK / channels).max((len / channels).div_ceil(BLOCKS)).max(1) * channels;
     let run = |i: usize| {
         level.vectorize(
