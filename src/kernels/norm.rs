@@ -166,12 +166,7 @@ impl Running {
 
 /// Adds Σ d and Σ d² of `L` columns, with d = x − `from`.
 #[inline(always)]
-fn add_deviations<T: Element, const L: usize>(
-    at: usize,
-    x: &[T],
-    from: &[T],
-    (sums, squares): (&mut [T], &mut [T]),
-) {
+fn add_deviations<T: Element, const L: usize>(at: usize, x: &[T], from: &[T], (sums, squares): (&mut [T], &mut [T])) {
     let from_lanes = lanes::<T, L>(from, at);
     let (mut sum, mut square) = (lanes::<T, L>(sums, at), lanes::<T, L>(squares, at));
     for row in x.chunks_exact(from.len()) {
