@@ -46,6 +46,11 @@ impl Level {
         }
     }
 
+    /// Whether a loop compiled for this level has `f32::mul_add` as an instruction.
+    pub fn has_fma(self) -> bool {
+        self != Level::Scalar || cfg!(target_feature = "fma") || cfg!(target_arch = "aarch64")
+    }
+
     /// The level that `WENGERT_CPU` names, or the best of this machine when the variable is not set.
     ///
     /// # Errors

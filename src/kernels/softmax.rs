@@ -9,13 +9,19 @@ use super::{Element, Level, around::Around, fetch, map};
 
 /// `out = exp(x − max − ln Σ exp(x − max))` along the axis, or the exponent of that if `log`.
 pub fn softmax<T: Element>(out: &mut [T], x: &[T], around: Around, log: bool) {
+    let fused = Level::current().has_fma();
     blocks(
         out,
         around,
         #[inline(always)]
         |start, y| {
             let x = &x[start..start + y.len()];
-            if around.inner == 1 { row(y, x, log) } else { rows(y, x, around.inner, log) }
+            match (around.inner, fused) {
+                (1, true) => row::<T, true>(y, x, log),
+                (1, false) => row::<T, false>(y, x, log),
+                (inner, true) => rows::<T, true>(y, x, inner, log),
+                (inner, false) => rows::<T, false>(y, x, inner, log),
+            }
         },
     );
 }
@@ -75,7 +81,7 @@ const BLOCK: usize = 512;
 const AHEAD: usize = 1 << 15;
 
 #[inline(always)]
-fn row<T: Element>(y: &mut [T], x: &[T], log: bool) {
+fn row<T: Element, const FUSED: bool>(y: &mut [T], x: &[T], log: bool) {
     let max = reduce_run(
         x,
         #[inline(always)]
@@ -91,7 +97,7 @@ fn row<T: Element>(y: &mut [T], x: &[T], log: bool) {
             }
         }
         for k in 0..y.len() {
-            y[k] = (part[k] - max).exp_of_negative();
+            y[k] = (part[k] - max).exp_of_negative::<FUSED>();
         }
         sum += reduce_run(
             y,
@@ -109,7 +115,7 @@ fn row<T: Element>(y: &mut [T], x: &[T], log: bool) {
 }
 
 #[inline(always)]
-fn rows<T: Element>(y: &mut [T], x: &[T], inner: usize, log: bool) {
+fn rows<T: Element, const FUSED: bool>(y: &mut [T], x: &[T], inner: usize, log: bool) {
     let mut max = vec![T::neg_infinity(); inner];
     for x in x.chunks_exact(inner) {
         max.iter_mut().zip(x).for_each(|(max, &x)| *max = if x > *max { x } else { *max });
@@ -117,7 +123,7 @@ fn rows<T: Element>(y: &mut [T], x: &[T], inner: usize, log: bool) {
     let mut sum = vec![T::zero(); inner];
     for (y, x) in y.chunks_exact_mut(inner).zip(x.chunks_exact(inner)) {
         for i in 0..inner {
-            let e = (x[i] - max[i]).exp_of_negative();
+            let e = (x[i] - max[i]).exp_of_negative::<FUSED>();
             sum[i] += e;
             y[i] = if log { x[i] - max[i] } else { e };
         }
