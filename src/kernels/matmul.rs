@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::element::cast;
-use super::{Buffer, Element, Level, gemm, map::for_chunks};
+use super::{Buffer, Element, Level, gemm, map::for_chunks, shared::Shared};
 
 /// A matrix inside a slice: its values, and its (row, column) strides in elements.
 pub type Mat<'a, T> = (&'a [T], [usize; 2]);
@@ -52,14 +52,14 @@ pub fn matmul<T: Element>([m, k, n]: [usize; 3], a: Mat<T>, b: Mat<T>, accumulat
         });
     } else {
         let columns = n.div_ceil(parts).next_multiple_of(32).max(NARROWEST);
-        let out = Shared(c.as_mut_ptr());
+        let out = Shared::new(c);
         (0..n.div_ceil(columns)).into_par_iter().for_each(|i| {
             let first = i * columns;
             let b = (&b.0[first * b.1[1]..], b.1);
             let size = [m, k, columns.min(n - first)];
             // SAFETY: `check` above covers A and B, of which this is a column block; C has m·n elements, and no other
             // task writes the columns `first..first + columns`.
-            unsafe { gemm_unchecked(level, size, a, b, accumulate, out.at(first), n) };
+            unsafe { gemm_unchecked(level, size, a, b, accumulate, out.address(first), n) };
         });
     }
 }
@@ -194,15 +194,11 @@ fn matvec<T: Element>(level: Level, k: usize, a: Mat<T>, x: (&[T], usize), accum
                 if !accumulate {
                     y.fill(T::zero());
                 }
+                if row == 1 {
+                    return add_rows(y, (a, column), x);
+                }
                 for (p, &x) in x.iter().enumerate() {
-                    if row == 1 {
-                        let column = &a[p * column..p * column + y.len()];
-                        for (y, &a) in y.iter_mut().zip(column) {
-                            *y += a * x;
-                        }
-                    } else {
-                        y.iter_mut().enumerate().for_each(|(i, y)| *y += a[i * row + p * column] * x);
-                    }
+                    y.iter_mut().enumerate().for_each(|(i, y)| *y += a[i * row + p * column] * x);
                 }
             },
         )
@@ -241,22 +237,27 @@ pub(super) fn dot<T: Element>(a: &[T], b: &[T]) -> T {
 /// 8192 elements 14 / 22; but 2048 elements 22 / 17, 512 elements 17 / 11.
 pub(super) const LONG: usize = 4096;
 
-/// y ← A·x, or y + A·x, for a matrix whose rows begin `row` elements apart: [`LONG`] rows by four, so that an x that fills much
-/// of the L1 cache is read once for all.
+/// Elements of a row that are summed before they are added to the others.
+const PIECE: usize = 8192;
+
+/// y ← A·x, or y + A·x, for an x of at least one element and a matrix whose rows begin `row` elements apart. Rows from [`LONG`] on go by four, so that an x
+/// that fills much of the L1 cache is read once for all; and piece by piece, which bounds the rounding error of a sum.
 #[inline(always)]
 pub(super) fn times<T: Element>(y: &mut [T], (a, row): (&[T], usize), x: &[T], accumulate: bool) {
-    let k = x.len();
-    let fours = if k >= LONG { y.len() / 4 * 4 } else { 0 };
-    for first in (0..fours).step_by(4) {
-        let a = &a[first * row..];
-        let products = four_dots([&a[..k], &a[row..][..k], &a[2 * row..][..k], &a[3 * row..][..k]], x);
-        for i in 0..4 {
-            y[first + i] = if accumulate { y[first + i] + products[i] } else { products[i] };
+    let fours = if x.len() >= LONG { y.len() / 4 * 4 } else { 0 };
+    for (piece, x) in x.chunks(PIECE).enumerate() {
+        let (from, k, accumulate) = (piece * PIECE, x.len(), accumulate || piece > 0);
+        for first in (0..fours).step_by(4) {
+            let a = &a[first * row + from..];
+            let products = four_dots([&a[..k], &a[row..][..k], &a[2 * row..][..k], &a[3 * row..][..k]], x);
+            for i in 0..4 {
+                y[first + i] = if accumulate { y[first + i] + products[i] } else { products[i] };
+            }
         }
-    }
-    for i in fours..y.len() {
-        let product = dot(&a[i * row..][..k], x);
-        y[i] = if accumulate { y[i] + product } else { product };
+        for i in fours..y.len() {
+            let product = dot(&a[i * row + from..][..k], x);
+            y[i] = if accumulate { y[i] + product } else { product };
+        }
     }
 }
 
@@ -294,6 +295,27 @@ fn four_dots<T: Element>([a0, a1, a2, a3]: [&[T]; 4], b: &[T]) -> [T; 4] {
     sums
 }
 
+/// y ← y + Σ aₚ·xₚ for rows aₚ as long as y that begin `row` elements apart: from [`LONG`] on by four, so that y is read and
+/// written once for all.
+#[inline(always)]
+pub(super) fn add_rows<T: Element>(y: &mut [T], (a, row): (&[T], usize), x: &[T]) {
+    let n = y.len();
+    let fours = if n >= LONG { x.len() / 4 * 4 } else { 0 };
+    for p in (0..fours).step_by(4) {
+        let (a, x) = (&a[p * row..], &x[p..p + 4]);
+        let (a0, a1, a2, a3) = (&a[..n], &a[row..][..n], &a[2 * row..][..n], &a[3 * row..][..n]);
+        for i in 0..n {
+            y[i] += (a0[i] * x[0] + a1[i] * x[1]) + (a2[i] * x[2] + a3[i] * x[3]);
+        }
+    }
+    for p in fours..x.len() {
+        let a = &a[p * row..][..n];
+        for i in 0..n {
+            y[i] += a[i] * x[p];
+        }
+    }
+}
+
 /// The transposed matrix: the same values with exchanged strides.
 pub fn transposed<T>((values, [row, column]): Mat<T>) -> Mat<T> {
     (values, [column, row])
@@ -313,26 +335,6 @@ fn reach([rows, columns]: [usize; 2], strides: [usize; 2]) -> usize {
     let last = (rows - 1).saturating_mul(strides[0]).saturating_add((columns - 1).saturating_mul(strides[1]));
     last.saturating_add(1)
 }
-
-/// A pointer that tasks share, each to write a part of its own.
-#[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
-
-impl<T> Shared<T> {
-    /// The element `offset` further on.
-    ///
-    /// # Safety
-    /// It must lie in the same allocation.
-    unsafe fn at(self, offset: usize) -> *mut T {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.add(offset) }
-    }
-}
-
-// SAFETY: a pointer can go to any thread; whoever writes through it promises that the parts are disjoint.
-unsafe impl<T: Send> Send for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Shared<T> {}
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -6,21 +6,25 @@
 
 use rayon::prelude::*;
 
-use super::matmul::{self, dot};
+use super::matmul::{self, add_rows, dot};
 use super::{Buffer, Element, Level, around::Around, map};
 
 /// At most this many partial results, each of a task.
 const BLOCKS: usize = 16;
 
 /// `out[o] = Σ W[a, o, b]·v[a, b]`: the product W·v; `around.extent` is the number of rows.
+///
+/// # Panics
+/// If a length is not that of `around`.
 pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
     let Around { outer, extent: rows, inner } = around;
-    out.fill(T::zero());
+    check(around, w, out, v);
     if around.size() == 0 {
-        return;
+        return out.fill(T::zero());
     }
     let level = Level::current();
     if outer == 1 {
+        // In fours, as rows are multiplied.
         map::for_chunks(out, map::CHUNK.div_ceil(inner).next_multiple_of(4), |start, part| {
             level.vectorize(
                 #[inline(always)]
@@ -39,7 +43,7 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
             || {
                 let (from, to) = (i * each, outer.min((i + 1) * each));
                 if inner == 1 {
-                    return add_rows(y, &w[from * rows..], &v[from..to]);
+                    return add_rows(y, (&w[from * rows..], rows), &v[from..to]);
                 }
                 for a in from..to {
                     matmul::times(y, (&w[a * rows * inner..], inner), &v[a * inner..][..inner], true);
@@ -48,35 +52,19 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
         )
     };
     partial.par_chunks_mut(rows).enumerate().for_each(block);
+    out.fill(T::zero());
     partial.chunks(rows).for_each(|part| out.iter_mut().zip(part).for_each(|(y, &p)| *y += p));
 }
 
-/// y ← y + Σ w[o]·u[o] for rows w[o] as long as y: [`matmul::LONG`] ones by four, so that y is read and written once for all.
-#[inline(always)]
-fn add_rows<T: Element>(y: &mut [T], w: &[T], u: &[T]) {
-    let n = y.len();
-    let fours = if n >= matmul::LONG { u.len() / 4 * 4 } else { 0 };
-    for o in (0..fours).step_by(4) {
-        let (w, u) = (&w[o * n..][..4 * n], &u[o..o + 4]);
-        let (w0, w1, w2, w3) = (&w[..n], &w[n..2 * n], &w[2 * n..3 * n], &w[3 * n..]);
-        for i in 0..n {
-            y[i] += (w0[i] * u[0] + w1[i] * u[1]) + (w2[i] * u[2] + w3[i] * u[3]);
-        }
-    }
-    for o in fours..u.len() {
-        let w = &w[o * n..][..n];
-        for i in 0..n {
-            y[i] += w[i] * u[o];
-        }
-    }
-}
-
 /// `out[a, b] = Σ W[a, o, b]·u[o]`: the product Wᵀ·u in memory order; `around.extent` is the number of rows.
+///
+/// # Panics
+/// If a length is not that of `around`.
 pub fn transposed_times<T: Element>(out: &mut [T], w: &[T], around: Around, u: &[T]) {
     let Around { outer, extent: rows, inner } = around;
-    out.fill(T::zero());
+    check(around, w, u, out);
     if around.size() == 0 {
-        return;
+        return out.fill(T::zero());
     }
     // A matrix of whole rows or columns: the other one's product.
     if outer == 1 {
@@ -85,13 +73,14 @@ pub fn transposed_times<T: Element>(out: &mut [T], w: &[T], around: Around, u: &
     if inner == 1 {
         return times(out, w, Around { outer: 1, extent: outer, inner: rows }, u);
     }
+    out.fill(T::zero());
     let level = Level::current();
     map::for_chunks(out, map::CHUNK.div_ceil(rows * inner) * inner, |start, part| {
         level.vectorize(
             #[inline(always)]
             || {
                 for (a, y) in part.chunks_exact_mut(inner).enumerate() {
-                    add_rows(y, &w[(start + a * inner) * rows..], u);
+                    add_rows(y, (&w[(start + a * inner) * rows..], inner), u);
                 }
             },
         )
@@ -99,8 +88,13 @@ pub fn transposed_times<T: Element>(out: &mut [T], w: &[T], around: Around, u: &
 }
 
 /// `out[a, o, b] = (g[a, o, b] − u[o]·v[a, b])·scale`, all in the memory order that `around` describes.
+///
+/// # Panics
+/// If a length is not that of `around`.
 pub fn minus_outer<T: Element>(out: &mut [T], g: &[T], around: Around, u: &[T], v: &[T], scale: T) {
     let Around { extent: rows, inner, .. } = around;
+    check(around, g, u, v);
+    assert_eq!(out.len(), g.len(), "spectral norm: an output of {} elements for a weight of {}", out.len(), g.len());
     if out.is_empty() {
         return;
     }
@@ -129,6 +123,13 @@ pub fn minus_outer<T: Element>(out: &mut [T], g: &[T], around: Around, u: &[T], 
             },
         )
     });
+}
+
+/// Panics unless a weight, a vector of its rows and one of its columns have the lengths of `around`.
+fn check<T>(around: Around, w: &[T], rows: &[T], columns: &[T]) {
+    let lengths = [w.len(), rows.len(), columns.len()];
+    let expected = [around.size(), around.extent, around.outer * around.inner];
+    assert_eq!(lengths, expected, "spectral norm: lengths of a weight, its rows and its columns");
 }
 
 /// `Σ a·b`, in blocks fixed by the length, combined in `f64`.
@@ -162,8 +163,21 @@ mod tests {
     /// Rows on either side of [`matmul::LONG`], their number on either side of four, in every place of the weight's memory.
     #[test]
     fn products_are_those_of_the_definition() {
-        let shapes =
-            [[1, 3, 5], [1, 9, 4096], [1, 9, 4099], [9, 4099, 1], [7, 2, 4097], [6, 5, 4], [50, 70, 1], [3, 4097, 2]];
+        let shapes = [
+            [1, 1, 5],
+            [1, 1, 5000],
+            [5000, 1, 1],
+            [3, 1, 4],
+            [3, 6, 4100],
+            [1, 3, 5],
+            [1, 9, 4096],
+            [1, 9, 4099],
+            [9, 4099, 1],
+            [7, 2, 4097],
+            [6, 5, 4],
+            [50, 70, 1],
+            [3, 4097, 2],
+        ];
         for [outer, rows, inner] in shapes {
             let around = Around { outer, extent: rows, inner };
             let w = noise::<f32>(around.size(), 1);
