@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Buffer, Element, Level, map::CHUNK, nest::Nest};
+use super::{Buffer, Element, Level, map::CHUNK, matmul::LONG, nest::Nest};
 
 /// A reduction is cut into at most this many blocks: enough for the threads of a desktop, few enough that adding up
 /// the partial results costs nothing.
@@ -70,6 +70,24 @@ fn reduce_block<T: Element>(
     x: &[T],
     f: impl Fn(T, T) -> T + Copy,
 ) {
+    // Long rows that go to the same places of the output: by four, so that these are read and written once for all.
+    if let Some(([rows, n], [[x_row, 1], [0, 1]])) = nest.inner()
+        && n >= LONG
+    {
+        let (mut row, end) = (range.start / n, range.end / n);
+        while row < end {
+            let left = end.min((row / rows + 1) * rows) - row;
+            let [i, o] = nest.offsets(row * n);
+            let (y, x) = (&mut out[o - base..][..n], &x[i..]);
+            if left >= 4 {
+                four_rows(y, (x, x_row), f)
+            } else {
+                one_row(y, &x[..n], f)
+            }
+            row += if left >= 4 { 4 } else { 1 };
+        }
+        return;
+    }
     let [step, out_step] = nest.steps();
     nest.runs(
         range.start,
@@ -83,12 +101,7 @@ fn reduce_block<T: Element>(
                         out[o] = f(out[o], reduce_run(run, f));
                     }
                 }
-                (1, 1) => {
-                    let (y, x) = (&mut out[o..o + n], &x[i..i + n]);
-                    for k in 0..n {
-                        y[k] = f(y[k], x[k]);
-                    }
-                }
+                (1, 1) => one_row(&mut out[o..o + n], &x[i..i + n], f),
                 _ => {
                     for k in 0..n {
                         let y = &mut out[o + k * out_step];
@@ -98,6 +111,24 @@ fn reduce_block<T: Element>(
             }
         },
     );
+}
+
+/// y ← f(y, x), element by element.
+#[inline(always)]
+fn one_row<T: Element>(y: &mut [T], x: &[T], f: impl Fn(T, T) -> T + Copy) {
+    for k in 0..y.len() {
+        y[k] = f(y[k], x[k]);
+    }
+}
+
+/// The same with four rows one after another, which begin `row` elements apart.
+#[inline(always)]
+fn four_rows<T: Element>(y: &mut [T], (x, row): (&[T], usize), f: impl Fn(T, T) -> T + Copy) {
+    let n = y.len();
+    let (x0, x1, x2, x3) = (&x[..n], &x[row..][..n], &x[2 * row..][..n], &x[3 * row..][..n]);
+    for k in 0..n {
+        y[k] = f(f(f(f(y[k], x0[k]), x1[k]), x2[k]), x3[k]);
+    }
 }
 
 /// `f` over a non-empty run: sixteen lanes side by side, then the lanes, then the rest.
@@ -127,4 +158,35 @@ pub(super) fn reduce_run<T: Element>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> T
         all = f(all, x);
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matmul::tests::{noise, same_bits_on_any_threads};
+    use super::*;
+
+    /// (a, b, c) summed over b, with c on either side of [`LONG`] and any number of rows to a group of four.
+    #[test]
+    fn long_rows_are_summed() {
+        for [a, b, c] in
+            [[1, 1, LONG], [1, 9, LONG - 1], [1, 9, LONG + 1], [5, 3, LONG], [4, 6, LONG + 3], [2, 40, LONG]]
+        {
+            let x = noise::<f32>(a * b * c, 1);
+            let mut want = vec![0.0; a * c];
+            for (i, x) in x.iter().enumerate() {
+                want[i / (b * c) * c + i % c] += x;
+            }
+            for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
+                let sum = || {
+                    let mut out = vec![f32::NAN; a * c];
+                    let (shape, strides) = ([a, b, c], [b * c, c, 1]);
+                    level.scope(|| reduce(&mut out, &[c, 0, 1], &shape, &strides, &x, 0.0, |x, y| x + y));
+                    out
+                };
+                let close = |(got, want): (&f32, &f32)| (got - want).abs() <= 1e-5;
+                assert!(sum().iter().zip(&want).all(close), "{level:?} {:?}", [a, b, c]);
+                same_bits_on_any_threads(sum);
+            }
+        }
+    }
 }
