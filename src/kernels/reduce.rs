@@ -168,9 +168,15 @@ mod tests {
     /// (a, b, c) summed over b, with c on either side of [`LONG`] and any number of rows to a group of four.
     #[test]
     fn long_rows_are_summed() {
-        for [a, b, c] in
-            [[1, 1, LONG], [1, 9, LONG - 1], [1, 9, LONG + 1], [5, 3, LONG], [4, 6, LONG + 3], [2, 40, LONG]]
-        {
+        for [a, b, c] in [
+            [1, 1, LONG],
+            [1, 9, LONG - 1],
+            [1, 9, LONG + 1],
+            [5, 3, LONG],
+            [40, 3, LONG],
+            [4, 6, LONG + 3],
+            [2, 40, LONG],
+        ] {
             let x = noise::<f32>(a * b * c, 1);
             let mut want = vec![0.0; a * c];
             for (i, x) in x.iter().enumerate() {
