@@ -107,6 +107,9 @@ fn matrices(c: &mut Criterion) {
     });
     let rows = Around { outer: ROWS, extent: COLUMNS, inner: 1 };
     bench(group, "softmax of rows", 2, || softmax::softmax(&mut out, &w, rows, false));
+    // About as long as those of self-attention.
+    let short = Around { outer: LEN / 512, extent: 512, inner: 1 };
+    bench(group, "softmax of rows of 512 elements", 2, || softmax::softmax(&mut out, &w, short, false));
     let y = operand(1.0 / COLUMNS as f32);
     bench(group, "softmax's gradient", 3, || softmax::softmax_backward(&mut out, &y, &w, rows));
     let add = |a: f32, b: f32| a + b;
