@@ -98,7 +98,7 @@ fn reduce_block<T: Element>(
             match (step, out_step) {
                 (1, 0) => {
                     for run in x[i..i + n].chunks(RUN) {
-                        out[o] = f(out[o], reduce_run(run, f));
+                        out[o] = f(out[o], reduce_run::<T, 16>(run, f));
                     }
                 }
                 (1, 1) => one_row(&mut out[o..o + n], &x[i..i + n], f),
@@ -131,19 +131,19 @@ fn four_rows<T: Element>(y: &mut [T], (x, row): (&[T], usize), f: impl Fn(T, T) 
     }
 }
 
-/// `f` over a non-empty run: sixteen lanes side by side, then the lanes, then the rest.
+/// `f` over a non-empty run: `LANES`, a power of two, side by side, then the lanes, then the rest.
 #[inline(always)]
-pub(super) fn reduce_run<T: Element>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> T {
-    let (chunks, rest) = x.as_chunks::<16>();
+pub(super) fn reduce_run<T: Element, const LANES: usize>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> T {
+    let (chunks, rest) = x.as_chunks::<LANES>();
     let (mut all, rest) = match chunks.split_first() {
         Some((first, chunks)) => {
             let mut lanes = *first;
             for chunk in chunks {
-                for i in 0..16 {
+                for i in 0..LANES {
                     lanes[i] = f(lanes[i], chunk[i]);
                 }
             }
-            let mut width = 8;
+            let mut width = LANES / 2;
             while width > 0 {
                 for i in 0..width {
                     lanes[i] = f(lanes[i], lanes[i + width]);
