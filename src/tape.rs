@@ -183,7 +183,6 @@ impl<T: Element> Var<T> {
         let (mut nodes, inputs) = (std::mem::take(&mut list.nodes), std::mem::take(&mut list.inputs));
         drop(list);
         nodes.truncate(last as usize + 1);
-        let shapes: Vec<Shape> = nodes.iter().map(|node| node.shape).collect();
         let is_leaf = nodes.iter().map(|node| node.rule.is_none()).collect();
         let mut grads: Vec<Option<Var<T>>> = vec![None; nodes.len()];
         grads[last as usize] = Some(seed);
@@ -192,17 +191,10 @@ impl<T: Element> Var<T> {
             if let Some(rule) = node.rule
                 && let Some(grad) = grads[id].take()
             {
-                let wanted = &|_| true;
+                let (wanted, shape) = (&|_| true, &|id| nodes[id as usize].shape);
                 let inputs = &inputs[node.inputs];
-                let mut back = Backward {
-                    tape: None,
-                    id: id as u32,
-                    name: node.name,
-                    inputs,
-                    wanted,
-                    shapes: &shapes,
-                    grads: &mut grads,
-                };
+                let mut back =
+                    Backward { tape: None, id: id as u32, name: node.name, inputs, wanted, shape, grads: &mut grads };
                 rule.backward(grad, &mut back);
             }
         }
@@ -240,7 +232,6 @@ impl<T: Element> Var<T> {
             );
         }
         let leads = tape.leads_to(wrt, last);
-        let shapes: Vec<Shape> = tape.list.borrow().nodes[..=last as usize].iter().map(|node| node.shape).collect();
         let mut grads: Vec<Option<Var<T>>> = vec![None; last as usize + 1];
         grads[last as usize] = Some(seed);
         for id in (0..=last).rev().filter(|&id| leads[id as usize]) {
@@ -253,15 +244,9 @@ impl<T: Element> Var<T> {
             let grad = if asked { grads[id as usize].clone() } else { grads[id as usize].take() };
             if let (Some((rule, name, inputs)), Some(grad)) = (node, grad) {
                 let wanted = &|id: u32| leads[id as usize];
-                let mut back = Backward {
-                    tape: Some(tape),
-                    id,
-                    name,
-                    inputs: &inputs,
-                    wanted,
-                    shapes: &shapes,
-                    grads: &mut grads,
-                };
+                let shape = &|id: u32| tape.list.borrow().nodes[id as usize].shape;
+                let mut back =
+                    Backward { tape: Some(tape), id, name, inputs: &inputs, wanted, shape, grads: &mut grads };
                 rule.backward(grad, &mut back);
             }
         }
@@ -302,7 +287,8 @@ pub struct Backward<'a, T: Element> {
     name: &'static str,
     inputs: &'a [Option<u32>],
     wanted: &'a dyn Fn(u32) -> bool,
-    shapes: &'a [Shape],
+    /// The shape of an earlier node.
+    shape: &'a dyn Fn(u32) -> Shape,
     grads: &'a mut [Option<Var<T>>],
 }
 
@@ -349,7 +335,7 @@ impl<T: Element> Backward<'_, T> {
         }
         let grad = grad(self);
         let Some(id) = self.inputs[i] else { return };
-        let (expected, name) = (self.shapes[id as usize], self.name);
+        let (expected, name) = ((self.shape)(id), self.name);
         let found = *grad.shape();
         assert!(found == expected, "{name}: the rule gave input {i} of shape {expected} a gradient of shape {found}");
         match &mut self.grads[id as usize] {
