@@ -176,6 +176,7 @@ mod tests {
             [40, 3, LONG],
             [4, 6, LONG + 3],
             [2, 40, LONG],
+            [1, 100, LONG + 1],
         ] {
             let x = noise::<f32>(a * b * c, 1);
             let mut want = vec![0.0; a * c];
