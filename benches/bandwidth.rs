@@ -25,9 +25,6 @@ const LEN: usize = 512 * 64 * 32 * 32;
 const ROWS: usize = 4096;
 const COLUMNS: usize = LEN / ROWS;
 
-/// Elements that a thread reads or copies at a time.
-const PART: usize = 1 << 16;
-
 type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
 
 /// Measures an operation that reads and writes so many operands in all.
@@ -47,9 +44,11 @@ fn memory(c: &mut Criterion) {
     let (x, mut y) = (operand(0.5), operand(0.25));
     bench(group, "read", 1, || {
         let words = |x: &[f32]| x.chunks(16).map(|line| black_box(line[0])).sum::<f32>();
-        _ = black_box(x.par_chunks(PART).map(words).sum::<f32>());
+        _ = black_box(x.par_chunks(map::CHUNK).map(words).sum::<f32>());
     });
-    bench(group, "copy", 2, || y.par_chunks_mut(PART).zip(x.par_chunks(PART)).for_each(|(y, x)| y.copy_from_slice(x)));
+    bench(group, "copy", 2, || {
+        map::for_chunks(&mut y, map::CHUNK, |start, y| y.copy_from_slice(&x[start..][..y.len()]))
+    });
 }
 
 fn by_element(c: &mut Criterion) {

@@ -240,8 +240,9 @@ pub(super) const LONG: usize = 4096;
 /// Elements of a row that are summed before they are added to the others.
 const PIECE: usize = 8192;
 
-/// y ← A·x, or y + A·x, for an x of at least one element and a matrix whose rows begin `row` elements apart. Rows from [`LONG`] on go by four, so that an x
-/// that fills much of the L1 cache is read once for all; and piece by piece, which bounds the rounding error of a sum.
+/// y ← A·x, or y + A·x, for an x of at least one element and a matrix whose rows begin `row` elements apart. Rows from [`LONG`]
+/// on go by four, so that an x that fills much of the L1 cache is read once for all; and piece by piece, which bounds the rounding
+/// error of a sum.
 #[inline(always)]
 pub(super) fn times<T: Element>(y: &mut [T], (a, row): (&[T], usize), x: &[T], accumulate: bool) {
     let fours = if x.len() >= LONG { y.len() / 4 * 4 } else { 0 };

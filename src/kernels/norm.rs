@@ -167,12 +167,12 @@ impl Running {
 /// Adds Σ d and Σ d² of `L` columns, with d = x − `from`.
 #[inline(always)]
 fn add_deviations<T: Element, const L: usize>(at: usize, x: &[T], from: &[T], (sums, squares): (&mut [T], &mut [T])) {
-    let from_lanes = lanes::<T, L>(from, at);
+    let from = lanes::<T, L>(from, at);
     let (mut sum, mut square) = (lanes::<T, L>(sums, at), lanes::<T, L>(squares, at));
-    for row in x.chunks_exact(from.len()) {
+    for row in x.chunks_exact(sums.len()) {
         let row = lanes::<T, L>(row, at);
         for i in 0..L {
-            let d = row[i] - from_lanes[i];
+            let d = row[i] - from[i];
             sum[i] += d;
             square[i] += d * d;
         }
@@ -459,7 +459,7 @@ mod tests {
     /// Against f64, where chunks hold an odd number of rows too.
     #[test]
     fn moments_and_sums_of_gradients_are_those_of_the_columns() {
-        for channels in [1, 17, 64, 145] {
+        for channels in [1, 17, 64, 67, 145, 200] {
             for rows in [1, 100, 3_000] {
                 let (x, g) = (noise::<f32>(rows * channels, 1), noise::<f32>(rows * channels, 2));
                 let column = |of: &[f32], c: usize| -> Vec<f64> {

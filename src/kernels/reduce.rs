@@ -80,11 +80,12 @@ fn reduce_block<T: Element>(
             let [i, o] = nest.offsets(row * n);
             let (y, x) = (&mut out[o - base..][..n], &x[i..]);
             if left >= 4 {
-                four_rows(y, (x, x_row), f)
+                four_rows(y, (x, x_row), f);
+                row += 4;
             } else {
-                one_row(y, &x[..n], f)
+                one_row(y, &x[..n], f);
+                row += 1;
             }
-            row += if left >= 4 { 4 } else { 1 };
         }
         return;
     }
