@@ -19,6 +19,8 @@ pub mod matmul;
 pub mod nest;
 pub mod norm;
 pub mod optim;
+#[allow(clippy::needless_range_loop, reason = "the index runs through two slices in step")]
+pub mod parallel;
 pub mod pool;
 pub mod reduce;
 mod shared;
