@@ -7,16 +7,21 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rayon::prelude::*;
+use wengert::compute::{Inputs, Kernel, Outputs};
+use wengert::function;
 use wengert::kernels::around::Around;
 use wengert::kernels::buffer::Buffer;
-use wengert::kernels::map;
-use wengert::kernels::matmul;
+use wengert::kernels::by_element::{ByElement, Update, UpdateAlike};
+use wengert::kernels::formulas::Sum;
 use wengert::kernels::nest::Nest;
 use wengert::kernels::norm::{self, Affine};
-use wengert::kernels::optim::{self, AdamStep};
-use wengert::kernels::reduce;
-use wengert::kernels::softmax;
-use wengert::kernels::spectral;
+use wengert::kernels::optim::{AdamStep, RmsPropStep};
+use wengert::kernels::parallel::{TASK, for_chunks};
+use wengert::kernels::reduce::Reduction;
+use wengert::kernels::{matmul, softmax, spectral};
+
+function!(LeakyRelu { slope } | x | x.if_positive(x, slope * x));
+function!(LeakyGate { slope } | g, x | x.if_positive(g, slope * g));
 
 /// Elements of an operand: maps (512, 64, 32, 32).
 const LEN: usize = 512 * 64 * 32 * 32;
@@ -44,11 +49,14 @@ fn memory(c: &mut Criterion) {
     let (x, mut y) = (operand(0.5), operand(0.25));
     bench(group, "read", 1, || {
         let words = |x: &[f32]| x.chunks(16).map(|line| black_box(line[0])).sum::<f32>();
-        _ = black_box(x.par_chunks(map::CHUNK).map(words).sum::<f32>());
+        _ = black_box(x.par_chunks(TASK).map(words).sum::<f32>());
     });
-    bench(group, "copy", 2, || {
-        map::for_chunks(&mut y, map::CHUNK, |start, y| y.copy_from_slice(&x[start..][..y.len()]))
-    });
+    bench(group, "copy", 2, || for_chunks(&mut y, TASK, |start, y| y.copy_from_slice(&x[start..][..y.len()])));
+}
+
+/// Runs a kernel.
+fn run(kernel: &impl Kernel<f32>, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+    kernel.cpu(Inputs { tensors: inputs, indices: &[] }, Outputs { tensors: outputs, indices: &mut [] });
 }
 
 fn by_element(c: &mut Criterion) {
@@ -56,14 +64,15 @@ fn by_element(c: &mut Criterion) {
     group.sample_size(10);
     let (x, mut y) = (operand(0.5), operand(0.25));
     let nest = Nest::new(&[LEN], &[1], [&[1]]);
-    bench(group, "leaky ReLU", 2, || map::map1(&mut y, &nest, &x, |x| if x > 0.0 { x } else { 0.1 * x }));
-    bench(group, "leaky ReLU's gradient in place", 3, || {
-        map::update(&mut y, &nest, &x, |g, y| if y > 0.0 { g } else { 0.1 * g })
-    });
+    let relu = ByElement { nest, formula: LeakyRelu { slope: 0.1 } };
+    bench(group, "leaky ReLU", 2, || run(&relu, &[&x], &mut [&mut y]));
+    let gate = Update { nest, formula: LeakyGate { slope: 0.1 } };
+    bench(group, "leaky ReLU's gradient in place", 3, || run(&gate, &[&x], &mut [&mut y]));
     let (mut m, mut v) = (operand(0.0), operand(0.0));
-    let step = AdamStep { beta1: (0.5, 0.5), beta2: (0.999, 0.001), step_size: 1e-4, root_correction2: 0.1, eps: 1e-8 };
-    bench(group, "Adam", 7, || optim::adam(&mut y, &mut m, &mut v, &x, step));
-    bench(group, "RMSProp", 5, || optim::rms_prop(&mut y, &mut v, &x, 1e-4, 0.99, 1e-8));
+    let step = AdamStep { beta1: 0.5, rest1: 0.5, beta2: 0.999, rest2: 0.001, step_size: 1e-4, root: 0.1, eps: 1e-8 };
+    bench(group, "Adam", 7, || run(&UpdateAlike::<_, 4, 3>(step), &[&x], &mut [&mut y, &mut m, &mut v]));
+    let step = RmsPropStep { lr: 1e-4, alpha: 0.99, rest: 0.01, eps: 1e-8 };
+    bench(group, "RMSProp", 5, || run(&UpdateAlike::<_, 3, 2>(step), &[&x], &mut [&mut y, &mut v]));
 }
 
 fn batch_norm(c: &mut Criterion) {
@@ -111,11 +120,10 @@ fn matrices(c: &mut Criterion) {
     bench(group, "softmax of rows of 512 elements", 2, || softmax::softmax(&mut out, &w, short, false));
     let y = operand(1.0 / COLUMNS as f32);
     bench(group, "softmax's gradient", 3, || softmax::softmax_backward(&mut out, &y, &w, rows));
-    let add = |a: f32, b: f32| a + b;
-    let shape = [ROWS, COLUMNS];
-    bench(group, "sum of all", 1, || reduce::reduce(&mut u[..1], &[0, 0], &shape, &[COLUMNS, 1], &w, 0.0, add));
-    bench(group, "sum of columns", 1, || reduce::reduce(&mut v, &[0, 1], &shape, &[COLUMNS, 1], &w, 0.0, add));
-    bench(group, "sum of rows", 1, || reduce::reduce(&mut u, &[1, 0], &shape, &[COLUMNS, 1], &w, 0.0, add));
+    let sum = |strides: [usize; 2]| Reduction::new(&[ROWS, COLUMNS], &[COLUMNS, 1], &strides, 0.0, Sum);
+    bench(group, "sum of all", 1, || run(&sum([0, 0]), &[&w], &mut [&mut u[..1]]));
+    bench(group, "sum of columns", 1, || run(&sum([0, 1]), &[&w], &mut [&mut v]));
+    bench(group, "sum of rows", 1, || run(&sum([1, 0]), &[&w], &mut [&mut u]));
 }
 
 criterion_group!(benches, memory, by_element, batch_norm, matrices);

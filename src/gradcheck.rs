@@ -19,12 +19,12 @@
 //! An operation of one's own, with a rule that is right at first order, but hides its dependence on x from the second:
 //! ```
 //! use wengert::gradcheck::{gradcheck, gradgradcheck};
-//! use wengert::{Backward, Tensor, Var};
+//! use wengert::{Tensor, Var};
 //!
 //! fn square(x: &Var<f64>) -> Var<f64> {
-//!     let y = Tensor::from_array(&x.value().view().mapv(|x| x * x));
+//!     let y = x.value().map(|x| x * x);
 //!     let x_value = x.value().clone(); // should have been x.saved()
-//!     Var::record("square", &[x], y, move |grad: &Var<f64>, back: &mut Backward<f64>| {
+//!     Var::record("square", &[x], y, move |grad, back| {
 //!         back.give(0, |_| grad * Var::from(&x_value) * 2.0);
 //!     })
 //! }
@@ -40,7 +40,6 @@ mod report;
 
 pub use report::{Failure, Place, Problem, Report};
 
-use crate::kernels::nest::memory_order;
 use crate::{Rng, Shape, Tape, Tensor, Var};
 
 /// Checks the gradient of `f` at `inputs`: [`Check::first`] with its default tolerances.
@@ -174,7 +173,7 @@ impl Check {
             let kinks = self.kinks(phi, &point);
             for (x, shift) in point.iter_mut().zip(kinks.iter()) {
                 let jitter = random_like(rng, x);
-                *x = moved(x, &jitter.zip(shift, *x.shape(), |j, s| j * s), JITTER);
+                *x = moved(x, &jitter.zip(shift, |j, s| j * s), JITTER);
             }
             for (input, shift) in kinks.iter().enumerate() {
                 for (i, _) in shift.to_vec().iter().enumerate().filter(|(_, moved)| **moved != 0.0) {
@@ -216,7 +215,7 @@ impl Check {
             // Wider than the smallest step, because a direction moves several entries towards a kink at once.
             let rough = |i| phi.slope(point, &unit(point, input, i), self.step / 25.0, 1).is_none();
             let flags = (0..x.size()).map(|i| if rough(i) { 1.0 } else { 0.0 }).collect();
-            Tensor::from_vec(*x.shape(), flags).in_memory_order(order_of(x))
+            Tensor::from_vec(*x.shape(), flags).like(x)
         };
         let kinks: Vec<Tensor<f64>> = point.iter().enumerate().map(is_kink).collect();
         let found = kinks.iter().any(|flags| flags.sum() > 0.0);
@@ -244,7 +243,7 @@ impl Projection<'_> {
     /// φ, and Σ|rᵢ fᵢ|, to which its rounding error is proportional.
     fn at(&self, point: &[Tensor<f64>]) -> (f64, f64) {
         let y = (self.f)(&variables(&Tape::new(), point)).into_value();
-        let terms = y.zip(&self.r, *self.r.shape(), |y, r| y * r);
+        let terms = y.zip(&self.r, |y, r| y * r);
         (terms.sum(), terms.map(f64::abs).sum())
     }
 
@@ -296,7 +295,7 @@ fn variables(tape: &Tape<f64>, point: &[Tensor<f64>]) -> Vec<Var<f64>> {
 
 /// x + h·d in the memory order of x; x itself, view or not, for h = 0.
 fn moved(x: &Tensor<f64>, d: &Tensor<f64>, h: f64) -> Tensor<f64> {
-    x.map(|x| x).zip(d, *x.shape(), |x, d| x + h * d)
+    x.map(|x| x).zip(d, |x, d| x + h * d)
 }
 
 /// The direction that moves one entry, counted in row-major order, by 1.
@@ -306,18 +305,13 @@ fn unit(point: &[Tensor<f64>], input: usize, i: usize) -> Vec<Tensor<f64>> {
         if k == input {
             entries[i] = 1.0;
         }
-        Tensor::from_vec(*x.shape(), entries).in_memory_order(order_of(x))
+        Tensor::from_vec(*x.shape(), entries).like(x)
     };
     point.iter().enumerate().map(zeros).collect()
 }
 
-/// The axes of a tensor as they lie in memory, so that whatever moves it leaves its layout alone.
-fn order_of(x: &Tensor<f64>) -> Shape {
-    memory_order(x.shape(), x.strides()).into_iter().collect()
-}
-
 fn inner(a: &[Tensor<f64>], b: &[Tensor<f64>]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a.zip(b, *a.shape(), |a, b| a * b).sum()).sum()
+    a.iter().zip(b).map(|(a, b)| a.zip(b, |a, b| a * b).sum()).sum()
 }
 
 fn index_of(shape: &Shape, mut i: usize) -> Vec<usize> {
@@ -343,5 +337,5 @@ fn random_like(rng: &mut Rng, x: &Tensor<f64>) -> Tensor<f64> {
         sign * (0.5 + 0.5 * rng.unit())
     };
     let values = (0..x.size()).map(|_| draw()).collect();
-    Tensor::from_vec(*x.shape(), values).in_memory_order(order_of(x))
+    Tensor::from_vec(*x.shape(), values).like(x)
 }

@@ -22,10 +22,16 @@
 //! - [`ops`]: the operations, each with its rule; [`Var::record`] makes one of your own.
 //! - [`gradcheck`]: checks first and second derivatives, of our operations and of yours.
 //! - [`nn`], [`optim`]: parameters, layers, optimisers. [`Archive`] reads and writes safetensors files.
-//! - `kernels`: the loops over numbers. Hidden from the documentation; for tests and benches.
+//! - [`Kernel`], [`compute`], [`Function`]: how a computation becomes tensors; an operation of yours has the rank of ours.
+//! - `kernels`: the loops over numbers. Private, but for the tests and benches of this package.
 
 mod archive;
+pub mod compute;
 pub mod gradcheck;
+mod gradients;
+#[cfg(not(feature = "internals"))]
+mod kernels;
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod kernels;
 pub mod nn;
@@ -38,10 +44,12 @@ mod tensor;
 mod var;
 
 pub use archive::{Archive, StateError};
-pub use kernels::{Element, Level};
+pub use compute::{Kernel, compute};
+pub use gradients::Gradients;
+pub use kernels::{Element, Function, Level, Number, number};
 pub use rng::Rng;
-pub use shape::{MAX_RANK, Shape};
-pub use tape::{Backward, Gradients, Rule, Tape};
+pub use shape::{Axes, MAX_RANK, Shape, Strides};
+pub use tape::{Backward, Tape};
 pub use tensor::Tensor;
 pub use var::{Saved, Var};
 

@@ -1,23 +1,139 @@
-//! Shapes: the extents of a tensor's axes, stored inline.
+//! Shapes, strides and axes: short lists of whole numbers, stored inline so that making one allocates nothing.
 
 use std::fmt;
 
-pub use crate::kernels::nest::MAX_RANK;
+/// The largest number of axes that a tensor can have.
+pub const MAX_RANK: usize = 6;
 
-/// The extents of up to [`MAX_RANK`] axes (also used for strides), stored inline so that making one allocates nothing.
-///
-/// Functions that need a shape take `impl Into<Shape>`: an array, a slice or another shape.
-///
-/// ```
-/// use wengert::Shape;
-/// let shape = Shape::from([64, 3, 32, 32]);
-/// assert_eq!(shape.size(), 64 * 3 * 32 * 32);
-/// assert_eq!(shape[1], 3);
-/// ```
+/// At most [`MAX_RANK`] numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Shape {
-    dims: [usize; MAX_RANK],
-    rank: usize,
+struct List {
+    numbers: [usize; MAX_RANK],
+    len: usize,
+}
+
+impl FromIterator<usize> for List {
+    #[track_caller]
+    fn from_iter<I: IntoIterator<Item = usize>>(items: I) -> List {
+        let mut list = List::default();
+        for item in items {
+            assert!(list.len < MAX_RANK, "a tensor has at most {MAX_RANK} axes");
+            list.numbers[list.len] = item;
+            list.len += 1;
+        }
+        list
+    }
+}
+
+/// A list of one meaning, and what it can be made of.
+macro_rules! list {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+        pub struct $name(List);
+
+        impl std::ops::Deref for $name {
+            type Target = [usize];
+
+            #[inline]
+            fn deref(&self) -> &[usize] {
+                &self.0.numbers[..self.0.len]
+            }
+        }
+
+        impl std::ops::DerefMut for $name {
+            #[inline]
+            fn deref_mut(&mut self) -> &mut [usize] {
+                &mut self.0.numbers[..self.0.len]
+            }
+        }
+
+        impl FromIterator<usize> for $name {
+            /// # Panics
+            /// If there are more than [`MAX_RANK`] items.
+            #[track_caller]
+            fn from_iter<I: IntoIterator<Item = usize>>(items: I) -> $name {
+                $name(List::from_iter(items))
+            }
+        }
+
+        impl From<&[usize]> for $name {
+            #[track_caller]
+            fn from(numbers: &[usize]) -> $name {
+                $name::from_iter(numbers.iter().copied())
+            }
+        }
+
+        impl<const N: usize> From<[usize; N]> for $name {
+            #[track_caller]
+            fn from(numbers: [usize; N]) -> $name {
+                $name::from_iter(numbers)
+            }
+        }
+
+        impl<const N: usize> From<&[usize; N]> for $name {
+            #[track_caller]
+            fn from(numbers: &[usize; N]) -> $name {
+                numbers.as_slice().into()
+            }
+        }
+
+        impl From<&Vec<usize>> for $name {
+            #[track_caller]
+            fn from(numbers: &Vec<usize>) -> $name {
+                numbers.as_slice().into()
+            }
+        }
+
+        impl From<&$name> for $name {
+            fn from(list: &$name) -> $name {
+                *list
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                (**self).fmt(f)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "(")?;
+                for (i, number) in self.iter().enumerate() {
+                    write!(f, "{}{number}", if i > 0 { ", " } else { "" })?;
+                }
+                write!(f, ")")
+            }
+        }
+    };
+}
+
+list! {
+    /// The extents of up to [`MAX_RANK`] axes.
+    ///
+    /// Functions that need a shape take `impl Into<Shape>`: an array, a slice or another shape.
+    ///
+    /// ```
+    /// use wengert::Shape;
+    /// let shape = Shape::from([64, 3, 32, 32]);
+    /// assert_eq!(shape.size(), 64 * 3 * 32 * 32);
+    /// assert_eq!(shape[1], 3);
+    /// ```
+    Shape
+}
+
+list! {
+    /// How far apart the elements of a tensor lie in memory, along each axis, in elements; 0 along an axis that repeats
+    /// one element.
+    Strides
+}
+
+list! {
+    /// Some of a tensor's axes, by number, in an order that may matter.
+    ///
+    /// Functions that need axes take `impl Into<Axes>`: an array, a slice or other axes.
+    Axes
 }
 
 impl Shape {
@@ -35,20 +151,35 @@ impl Shape {
         }
     }
 
+    /// All axes, in order.
+    pub fn axes(&self) -> Axes {
+        (0..self.len()).collect()
+    }
+
+    /// The shape with the extent of one axis replaced.
+    ///
+    /// # Panics
+    /// If the axis is out of bounds.
+    #[track_caller]
+    pub fn with_extent(mut self, axis: usize, extent: usize) -> Shape {
+        self[axis] = extent;
+        self
+    }
+
     /// The strides of a row-major (C order) tensor of this shape.
-    pub fn row_major(&self) -> Shape {
+    pub fn row_major(&self) -> Strides {
         self.dense_in_order(0..self.len())
     }
 
     /// The strides of a channels-last tensor (N, C, H, W lying in memory as N, H, W, C); row-major unless of rank 4.
-    pub fn channels_last(&self) -> Shape {
+    pub fn channels_last(&self) -> Strides {
         if self.len() == 4 { self.dense_in_order([0, 2, 3, 1]) } else { self.row_major() }
     }
 
     /// Strides without gaps that run through the axes in the given order, slowest first.
-    pub(crate) fn dense_in_order(&self, order: impl IntoIterator<Item = usize>) -> Shape {
-        let order = order.into_iter().collect::<Shape>();
-        let mut strides = *self;
+    pub(crate) fn dense_in_order(&self, order: impl IntoIterator<Item = usize>) -> Strides {
+        let order: Axes = order.into_iter().collect();
+        let mut strides = Strides(self.0);
         let mut step = 1;
         for &axis in order.iter().rev() {
             strides[axis] = step;
@@ -59,10 +190,9 @@ impl Shape {
     }
 
     /// Whether these strides cover this shape without gaps or overlaps, in some order of the axes.
-    pub(crate) fn is_dense(&self, strides: &Shape) -> bool {
+    pub(crate) fn is_dense(&self, strides: &Strides) -> bool {
         let mut expected = 1;
-        let order = crate::kernels::nest::memory_order(self, strides).into_iter().collect::<Shape>();
-        order.iter().rev().filter(|&&axis| self[axis] != 1).all(|&axis| {
+        strides.order().iter().rev().filter(|&&axis| self[axis] != 1).all(|&axis| {
             let dense = strides[axis] == expected;
             expected = expected.saturating_mul(self[axis].max(1));
             dense
@@ -70,7 +200,7 @@ impl Shape {
     }
 
     /// Whether two stride vectors describe the same memory for this shape: axes of extent 1 do not count.
-    pub(crate) fn same_strides(&self, a: &Shape, b: &Shape) -> bool {
+    pub(crate) fn same_strides(&self, a: &Strides, b: &Strides) -> bool {
         self.iter().zip(a.iter().zip(b.iter())).all(|(&extent, (a, b))| extent <= 1 || a == b) || self.size() == 0
     }
 
@@ -96,83 +226,117 @@ impl Shape {
     }
 }
 
-impl std::ops::Deref for Shape {
-    type Target = [usize];
+impl Strides {
+    /// The axes as they lie in memory, the largest stride first; equal strides keep the order of the axes.
+    pub(crate) fn order(&self) -> Axes {
+        memory_order(self)
+    }
 
-    #[inline]
-    fn deref(&self) -> &[usize] {
-        &self.dims[..self.rank]
+    /// The strides of the same memory seen under another shape, in row-major order of the elements of `from`, if there
+    /// are any: axes that lie behind one another without a jump can be merged and cut anew, others cannot.
+    pub(crate) fn reshaped(&self, from: &Shape, to: &Shape) -> Option<Strides> {
+        if from.size() == 0 {
+            return Some(to.row_major());
+        }
+        let mut strides = to.row_major();
+        // Groups of axes with the same number of elements on both sides, from the last to the first.
+        let (mut old, mut new) = (from.len(), to.len());
+        while old > 0 {
+            let (mut old_size, mut new_size) = (from[old - 1], 1);
+            let (old_end, new_end) = (old, new);
+            old -= 1;
+            while new_size != old_size {
+                if new_size < old_size {
+                    new -= 1;
+                    new_size *= to[new];
+                } else {
+                    old -= 1;
+                    old_size *= from[old];
+                }
+            }
+            let own = (old..old_end).filter(|&axis| from[axis] != 1).collect::<Axes>();
+            let merge = own.windows(2).all(|pair| self[pair[0]] == self[pair[1]] * from[pair[1]]);
+            if !merge {
+                return None;
+            }
+            let mut step = own.last().map_or(1, |&axis| self[axis]);
+            for axis in (new..new_end).rev() {
+                strides[axis] = step;
+                step *= to[axis];
+            }
+        }
+        Some(strides)
     }
 }
 
-impl std::ops::DerefMut for Shape {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [usize] {
-        &mut self.dims[..self.rank]
+/// The axes of some strides from the largest to the smallest; equal strides keep the order of the axes.
+pub(crate) fn memory_order(strides: &[usize]) -> Axes {
+    let mut axes: Axes = (0..strides.len()).collect();
+    // Insertion sort: at most six axes, mostly in order already.
+    for i in 1..axes.len() {
+        let mut j = i;
+        while j > 0 && strides[axes[j - 1]] < strides[axes[j]] {
+            axes.swap(j - 1, j);
+            j -= 1;
+        }
     }
+    axes
 }
 
-impl FromIterator<usize> for Shape {
+/// Where the elements of a tensor without gaps lie: its shape, and its strides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    pub(crate) shape: Shape,
+    pub(crate) strides: Strides,
+}
+
+impl Layout {
+    /// Row-major memory (C order).
+    pub fn row_major(shape: impl Into<Shape>) -> Layout {
+        let shape = shape.into();
+        Layout { shape, strides: shape.row_major() }
+    }
+
+    /// Maps (N, C, H, W) lying in memory as N, H, W, C.
+    pub fn channels_last(shape: impl Into<Shape>) -> Layout {
+        let shape = shape.into();
+        Layout { shape, strides: shape.channels_last() }
+    }
+
+    /// Memory in which the axes vary in this order, slowest first.
+    ///
     /// # Panics
-    /// If there are more than [`MAX_RANK`] items.
+    /// If `order` does not name every axis once.
     #[track_caller]
-    fn from_iter<I: IntoIterator<Item = usize>>(items: I) -> Shape {
-        let mut shape = Shape::default();
-        for item in items {
-            assert!(shape.rank < MAX_RANK, "a tensor has at most {MAX_RANK} axes");
-            shape.dims[shape.rank] = item;
-            shape.rank += 1;
-        }
-        shape
+    pub fn in_order(shape: impl Into<Shape>, order: impl Into<Axes>) -> Layout {
+        let (shape, order) = (shape.into(), order.into());
+        let is_order = order.len() == shape.len() && (0..shape.len()).all(|axis| order.contains(&axis));
+        assert!(is_order, "layout: {order} is no order of the axes of {shape}");
+        Layout { shape, strides: shape.dense_in_order(order.iter().copied()) }
     }
 }
 
-impl From<&[usize]> for Shape {
-    #[track_caller]
-    fn from(dims: &[usize]) -> Shape {
-        Shape::from_iter(dims.iter().copied())
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<const N: usize> From<[usize; N]> for Shape {
-    #[track_caller]
-    fn from(dims: [usize; N]) -> Shape {
-        Shape::from_iter(dims)
-    }
-}
-
-impl<const N: usize> From<&[usize; N]> for Shape {
-    #[track_caller]
-    fn from(dims: &[usize; N]) -> Shape {
-        dims.as_slice().into()
-    }
-}
-
-impl From<&Vec<usize>> for Shape {
-    #[track_caller]
-    fn from(dims: &Vec<usize>) -> Shape {
-        dims.as_slice().into()
-    }
-}
-
-impl From<&Shape> for Shape {
-    fn from(shape: &Shape) -> Shape {
-        *shape
-    }
-}
-
-impl fmt::Debug for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "(")?;
-        for (i, extent) in self.iter().enumerate() {
-            write!(f, "{}{extent}", if i > 0 { ", " } else { "" })?;
-        }
-        write!(f, ")")
+    #[test]
+    fn reshape_finds_the_strides_of_a_view() {
+        let view = |from: &[usize], strides: &[usize], to: &[usize]| {
+            let found = Strides::from(strides).reshaped(&from.into(), &to.into());
+            found.map(|strides| strides.to_vec())
+        };
+        assert_eq!(view(&[2, 3, 4], &[12, 4, 1], &[6, 4]), Some(vec![4, 1]));
+        assert_eq!(view(&[2, 3, 4], &[12, 4, 1], &[2, 2, 6]), Some(vec![12, 6, 1]));
+        assert_eq!(view(&[3, 2], &[1, 3], &[6]), None, "a transposed matrix");
+        assert_eq!(view(&[5, 3, 2], &[6, 1, 3], &[5, 6]), None);
+        assert_eq!(view(&[5, 6, 2], &[1, 10, 5], &[5, 3, 4]), Some(vec![1, 20, 5]));
+        assert_eq!(view(&[2, 3, 4, 5], &[0, 0, 5, 1], &[6, 4, 5]), Some(vec![0, 5, 1]), "repeated axes");
+        assert_eq!(view(&[2, 3, 4, 5], &[20, 0, 5, 1], &[6, 4, 5]), None);
+        assert_eq!(view(&[4, 6], &[12, 1], &[2, 2, 6, 1]), Some(vec![24, 12, 1, 1]), "rows of a wider matrix");
+        assert_eq!(view(&[4, 6], &[12, 1], &[24]), None);
+        assert_eq!(view(&[1, 4, 1], &[7, 2, 9], &[2, 2]), Some(vec![4, 2]));
+        assert_eq!(view(&[], &[], &[1, 1]), Some(vec![1, 1]));
+        assert_eq!(view(&[0, 3], &[3, 1], &[3, 0]), Some(vec![1, 1]));
     }
 }

@@ -1,7 +1,7 @@
 //! The tape of reverse-mode differentiation, also called a Wengert list: the heart of the library.
 //!
 //! Every operation on a [`Var`] computes its value at once and appends a node to the [`Tape`]: which nodes its inputs
-//! came from, and its [`Rule`]. An operation's inputs always stand before it on the list, so one walk from the end to
+//! came from, and its rule. An operation's inputs always stand before it on the list, so one walk from the end to
 //! the beginning meets every node after all of its uses, and needs no sorting. The walk carries the gradient
 //! ḡ = ∂L/∂y of each node's output to its inputs, x̄ += (∂y/∂x)ᵀ ḡ, which is what a rule computes.
 //!
@@ -12,8 +12,10 @@
 //! This file contains no operation; those are in `ops`.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 
+use crate::gradients::Gradients;
 use crate::kernels::Element;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -40,30 +42,18 @@ struct List<T: Element> {
     consumed: bool,
 }
 
+#[derive(Clone)]
 struct Node<T: Element> {
     name: &'static str,
     /// This node's part of `List::inputs`.
     inputs: std::ops::Range<usize>,
     /// `None` for a variable that [`Tape::var`] made.
-    rule: Option<Rc<dyn Rule<T>>>,
+    rule: Option<Rc<Rule<T>>>,
     shape: Shape,
 }
 
-/// How an operation carries the gradient of its output back to its inputs.
-///
-/// A rule receives `grad` = ∂L/∂y, of the shape of the output y, and gives ∂L/∂xᵢ for every input through
-/// [`Backward::give`]. It must be written in differentiable operations on `Var`s if higher derivatives are to be right.
-/// Closures are rules; a type of one's own can be one as well.
-pub trait Rule<T: Element> {
-    /// Gives the gradient of each input, from that of the output. The rule owns the latter, but others may share its memory.
-    fn backward(&self, grad: Var<T>, back: &mut Backward<T>);
-}
-
-impl<T: Element, F: Fn(&Var<T>, &mut Backward<T>)> Rule<T> for F {
-    fn backward(&self, grad: Var<T>, back: &mut Backward<T>) {
-        self(&grad, back)
-    }
-}
+/// How an operation carries the gradient of its output back to its inputs; see [`Var::record`].
+type Rule<T> = dyn Fn(Var<T>, &mut Backward<'_, T>);
 
 impl<T: Element> Default for Tape<T> {
     fn default() -> Self {
@@ -108,12 +98,12 @@ impl<T: Element> Tape<T> {
         self.list.borrow().nodes.iter().map(|node| node.name).collect()
     }
 
-    fn is(&self, other: &Tape<T>) -> bool {
+    pub(crate) fn is(&self, other: &Tape<T>) -> bool {
         Rc::ptr_eq(&self.list, &other.list)
     }
 
     #[track_caller]
-    fn push(&self, name: &'static str, value: Tensor<T>, inputs: &[&Var<T>], rule: Option<Rc<dyn Rule<T>>>) -> Var<T> {
+    fn push(&self, name: &'static str, value: Tensor<T>, inputs: &[&Var<T>], rule: Option<Rc<Rule<T>>>) -> Var<T> {
         let mut list = self.list.borrow_mut();
         assert!(!list.consumed, "{name}: backward has consumed this tape; record on a new one, or use grad");
         let id = list.nodes.len() as u32;
@@ -129,17 +119,19 @@ impl<T: Element> Tape<T> {
 impl<T: Element> Var<T> {
     /// Records an operation: its name, its inputs, the value that it computed from them, and its rule.
     ///
-    /// This is all that an operation of one's own needs. If every input is a constant, so is the result, and the rule
-    /// is dropped.
+    /// This is all that an operation of one's own needs. The rule receives `grad` = ∂L/∂y, of the shape of the output y,
+    /// and gives ∂L/∂xᵢ for every input through [`Backward::give`]. It must be written in differentiable operations on
+    /// `Var`s if higher derivatives are to be right. If every input is a constant, so is the result, and the rule is
+    /// dropped.
     ///
     /// ```
-    /// use wengert::{Backward, Tape, Tensor, Var};
+    /// use wengert::{Tape, Tensor, Var};
     ///
     /// /// y = x³, with the rule x̄ = 3x²·ȳ.
     /// fn cube(x: &Var<f64>) -> Var<f64> {
-    ///     let y = Tensor::from_array(&x.value().view().mapv(|x| x * x * x));
+    ///     let y = x.value().map(|x| x * x * x);
     ///     let saved = x.saved();
-    ///     Var::record("cube", &[x], y, move |grad: &Var<f64>, back: &mut Backward<f64>| {
+    ///     Var::record("cube", &[x], y, move |grad, back| {
     ///         back.give(0, |back| {
     ///             let x = back.var(&saved);
     ///             grad * &x * &x * 3.0
@@ -158,7 +150,24 @@ impl<T: Element> Var<T> {
     /// # Panics
     /// If the inputs are of different tapes, or `backward` has consumed the tape.
     #[track_caller]
-    pub fn record(name: &'static str, inputs: &[&Var<T>], value: Tensor<T>, rule: impl Rule<T> + 'static) -> Var<T> {
+    pub fn record(
+        name: &'static str,
+        inputs: &[&Var<T>],
+        value: Tensor<T>,
+        rule: impl Fn(&Var<T>, &mut Backward<'_, T>) + 'static,
+    ) -> Var<T> {
+        Var::record_owning(name, inputs, value, move |grad, back| rule(&grad, back))
+    }
+
+    /// [`record`](Var::record) for a rule that has the gradient for itself, and may change it in place if nobody else
+    /// shares its memory.
+    #[track_caller]
+    pub(crate) fn record_owning(
+        name: &'static str,
+        inputs: &[&Var<T>],
+        value: Tensor<T>,
+        rule: impl Fn(Var<T>, &mut Backward<'_, T>) + 'static,
+    ) -> Var<T> {
         let mut tapes = inputs.iter().filter_map(|input| input.tape());
         match tapes.next() {
             None => value.into(),
@@ -184,21 +193,11 @@ impl<T: Element> Var<T> {
         drop(list);
         nodes.truncate(last as usize + 1);
         let is_leaf = nodes.iter().map(|node| node.rule.is_none()).collect();
-        let mut grads: Vec<Option<Var<T>>> = vec![None; nodes.len()];
-        grads[last as usize] = Some(seed);
+        let mut walk = Walk::from(last, seed, None, &|_| true);
         while let Some(node) = nodes.pop() {
-            let id = nodes.len();
-            if let Some(rule) = node.rule
-                && let Some(grad) = grads[id].take()
-            {
-                let (wanted, shape) = (&|_| true, &|id| nodes[id as usize].shape);
-                let inputs = &inputs[node.inputs];
-                let mut back =
-                    Backward { tape: None, id: id as u32, name: node.name, inputs, wanted, shape, grads: &mut grads };
-                rule.backward(grad, &mut back);
-            }
+            walk.visit(nodes.len() as u32, &node, &inputs[node.inputs.clone()], &|id| nodes[id as usize].shape, false);
         }
-        Gradients { tape: tape.clone(), is_leaf, grads }
+        Gradients::new(tape, is_leaf, walk.grads)
     }
 
     /// The gradients of this scalar with respect to `wrt`, as variables that can be differentiated again.
@@ -232,25 +231,20 @@ impl<T: Element> Var<T> {
             );
         }
         let leads = tape.leads_to(wrt, last);
-        let mut grads: Vec<Option<Var<T>>> = vec![None; last as usize + 1];
-        grads[last as usize] = Some(seed);
-        for id in (0..=last).rev().filter(|&id| leads[id as usize]) {
-            let node = {
+        let wanted = |id: u32| leads[id as usize];
+        let mut walk = Walk::from(last, seed, Some(tape), &wanted);
+        for id in (0..=last).rev().filter(|&id| wanted(id)) {
+            // Copied, because rules append to the list.
+            let (node, inputs) = {
                 let list = tape.list.borrow();
-                let node = &list.nodes[id as usize];
-                node.rule.clone().map(|rule| (rule, node.name, list.inputs[node.inputs.clone()].to_vec()))
+                let node = list.nodes[id as usize].clone();
+                let inputs = list.inputs[node.inputs.clone()].to_vec();
+                (node, inputs)
             };
             let asked = wrt.iter().any(|x| x.id() == Some(id));
-            let grad = if asked { grads[id as usize].clone() } else { grads[id as usize].take() };
-            if let (Some((rule, name, inputs)), Some(grad)) = (node, grad) {
-                let wanted = &|id: u32| leads[id as usize];
-                let shape = &|id: u32| tape.list.borrow().nodes[id as usize].shape;
-                let mut back =
-                    Backward { tape: Some(tape), id, name, inputs: &inputs, wanted, shape, grads: &mut grads };
-                rule.backward(grad, &mut back);
-            }
+            walk.visit(id, &node, &inputs, &|id| tape.list.borrow().nodes[id as usize].shape, asked);
         }
-        let of = |x: &&Var<T>| grads.get(x.id()? as usize)?.clone();
+        let of = |x: &&Var<T>| walk.grads.get(x.id()? as usize)?.clone();
         wrt.iter().map(|x| of(x).unwrap_or_else(|| Tensor::zeros(x.shape()).into())).collect()
     }
 
@@ -276,6 +270,32 @@ impl<T: Element> Tape<T> {
             leads[id] |= origins.any(|&input| leads[input as usize]);
         }
         leads
+    }
+}
+
+/// A walk from a loss towards the beginning of its tape: what has arrived where.
+struct Walk<'a, T: Element> {
+    /// `Some` if the walk records, for derivatives of higher order.
+    tape: Option<&'a Tape<T>>,
+    wanted: &'a dyn Fn(u32) -> bool,
+    grads: Vec<Option<Var<T>>>,
+}
+
+impl<'a, T: Element> Walk<'a, T> {
+    /// A walk that begins at node `last`, whose gradient is `seed`.
+    fn from(last: u32, seed: Var<T>, tape: Option<&'a Tape<T>>, wanted: &'a dyn Fn(u32) -> bool) -> Walk<'a, T> {
+        let mut grads = vec![None; last as usize + 1];
+        grads[last as usize] = Some(seed);
+        Walk { tape, wanted, grads }
+    }
+
+    /// Hands the gradient of a node to its rule, and keeps it only if told to.
+    fn visit(&mut self, id: u32, node: &Node<T>, inputs: &[Option<u32>], shape: &dyn Fn(u32) -> Shape, keep: bool) {
+        let Some(rule) = &node.rule else { return };
+        let slot = &mut self.grads[id as usize];
+        let Some(grad) = (if keep { slot.clone() } else { slot.take() }) else { return };
+        let &mut Walk { tape, wanted, ref mut grads } = self;
+        rule(grad, &mut Backward { tape, id, name: node.name, inputs, wanted, shape, grads });
     }
 }
 
@@ -347,35 +367,15 @@ impl<T: Element> Backward<'_, T> {
     }
 }
 
-/// The gradients that [`Var::backward`] found.
-pub struct Gradients<T: Element> {
-    tape: Tape<T>,
-    is_leaf: Vec<bool>,
-    grads: Vec<Option<Var<T>>>,
-}
-
-impl<T: Element> Gradients<T> {
-    /// The gradient with respect to a variable that [`Tape::var`] made, or `None` if the loss does not depend on it.
-    ///
-    /// # Panics
-    /// If `x` is not on the tape that was walked, or is the result of an operation: those gradients are freed on the
-    /// way; ask [`Var::grad`] for them.
-    #[track_caller]
-    pub fn get(&self, x: &Var<T>) -> Option<&Tensor<T>> {
-        let own = x.tape().is_some_and(|tape| tape.is(&self.tape));
-        assert!(own, "gradients: this variable is not on the tape of the loss");
-        let id = x.id()? as usize;
-        let is_leaf = self.is_leaf.get(id).copied().unwrap_or(true);
-        assert!(is_leaf, "gradients: backward keeps those of variables made by Tape::var; use grad for this one");
-        self.grads.get(id)?.as_ref().map(Var::value)
-    }
-
-    /// As [`get`](Gradients::get), but zeros if the loss does not depend on `x`.
-    ///
-    /// # Panics
-    /// As [`get`](Gradients::get).
-    #[track_caller]
-    pub fn wrt(&self, x: &Var<T>) -> Tensor<T> {
-        self.get(x).cloned().unwrap_or_else(|| Tensor::zeros(x.shape()))
+impl<T: Element> fmt::Display for Tape<T> {
+    /// One line for each node: its number, its name, the numbers of its inputs (`·` for a constant), its shape.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = self.list.borrow();
+        let number = |input: &Option<u32>| input.map_or("·".to_string(), |id| id.to_string());
+        for (id, node) in list.nodes.iter().enumerate() {
+            let inputs: Vec<_> = list.inputs[node.inputs.clone()].iter().map(number).collect();
+            writeln!(f, "{id:>4}  {:18} {:10} {}", node.name, inputs.join(" "), node.shape)?;
+        }
+        Ok(())
     }
 }

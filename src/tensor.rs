@@ -1,17 +1,18 @@
 //! Tensors: immutable n-dimensional arrays, cheap to clone.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
-use crate::kernels::{self, Buffer, Element, map, nest::Nest, nest::memory_order, reduce};
-use crate::shape::Shape;
+use crate::kernels::{self, Buffer, Element};
+use crate::shape::{Axes, Layout, Shape, Strides};
 
 /// An immutable n-dimensional array of `f32` or `f64`.
 ///
-/// Clones share the values, and so do views ([`permute`](Tensor::permute), [`broadcast_to`](Tensor::broadcast_to), and
-/// [`reshape`](Tensor::reshape) where strides allow it). The memory returns to a pool when the last clone goes.
+/// Clones share the values, and so do views: [`permute`](Tensor::permute), [`slice`](Tensor::slice),
+/// [`broadcast_to`](Tensor::broadcast_to), and [`reshape`](Tensor::reshape) where strides allow it. The memory returns to a pool when the last clone goes.
 /// Logical shapes are PyTorch's (N, C, H, W); strides say how the values lie in memory, which for the maps of a
 /// convolution net is channels-last.
 ///
@@ -24,20 +25,27 @@ use crate::shape::Shape;
 #[derive(Clone)]
 pub struct Tensor<T: Element = f32> {
     buffer: Arc<Buffer<T>>,
+    /// Where the first element lies in the buffer.
+    offset: usize,
     shape: Shape,
-    /// In elements, from the start of the buffer; 0 along broadcast axes.
-    strides: Shape,
+    /// In elements, from the offset on; 0 along broadcast axes.
+    strides: Strides,
 }
 
 impl<T: Element> Tensor<T> {
-    /// A tensor over a buffer that a kernel has written.
+    /// A tensor over a buffer that has been written.
     ///
     /// # Panics
     /// If the strides reach beyond the buffer.
-    pub(crate) fn from_buffer(buffer: Buffer<T>, shape: Shape, strides: Shape) -> Tensor<T> {
+    pub(crate) fn from_buffer(buffer: Buffer<T>, Layout { shape, strides }: Layout) -> Tensor<T> {
         let last = || shape.iter().zip(strides.iter()).map(|(n, s)| (n - 1) * s).sum::<usize>();
         assert!(shape.contains(&0) || last() < buffer.len(), "strides {strides} of {shape} leave the buffer");
-        Tensor { buffer: Arc::new(buffer), shape, strides }
+        Tensor { buffer: Arc::new(buffer), offset: 0, shape, strides }
+    }
+
+    /// A view of the same memory, whose first element lies `skip` elements after that of this tensor.
+    pub(crate) fn with_view(&self, shape: Shape, strides: Strides, skip: usize) -> Tensor<T> {
+        Tensor { buffer: self.buffer.clone(), offset: self.offset + skip, shape, strides }
     }
 
     /// A tensor from its elements in row-major order.
@@ -57,7 +65,7 @@ impl<T: Element> Tensor<T> {
     pub fn from_slice(shape: impl Into<Shape>, values: &[T]) -> Tensor<T> {
         let shape = shape.into();
         assert!(values.len() == shape.size(), "{} values for a tensor of shape {shape}", values.len());
-        Tensor::from_buffer(Buffer::copy_of(values), shape, shape.row_major())
+        Tensor::from_buffer(Buffer::copy_of(values), Layout::row_major(shape))
     }
 
     /// A copy of an `ndarray` array or view, in row-major memory.
@@ -69,14 +77,14 @@ impl<T: Element> Tensor<T> {
         let shape = Shape::from(array.shape());
         let mut buffer = Buffer::stale(shape.size());
         buffer.iter_mut().zip(array.iter()).for_each(|(y, &x)| *y = x);
-        Tensor::from_buffer(buffer, shape, shape.row_major())
+        Tensor::from_buffer(buffer, Layout::row_major(shape))
     }
 
     /// A tensor that has the same value everywhere.
     #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: f64) -> Tensor<T> {
         let shape = shape.into();
-        Tensor::from_buffer(Buffer::filled(shape.size(), T::of(value)), shape, shape.row_major())
+        Tensor::from_buffer(Buffer::filled(shape.size(), T::of(value)), Layout::row_major(shape))
     }
 
     /// A tensor of zeros.
@@ -102,7 +110,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The strides in elements; 0 along broadcast axes.
-    pub fn strides(&self) -> &Shape {
+    pub fn strides(&self) -> &Strides {
         &self.strides
     }
 
@@ -118,12 +126,18 @@ impl<T: Element> Tensor<T> {
 
     /// The memory from the first element on; what lies where, the strides say.
     pub fn data(&self) -> &[T] {
-        &self.buffer
+        &self.buffer[self.offset..]
+    }
+
+    /// The elements of a tensor without gaps, in memory order.
+    pub(crate) fn elements(&self) -> &[T] {
+        debug_assert!(self.shape.is_dense(&self.strides) || self.size() == 0, "gaps in {self:?}");
+        &self.data()[..self.size()]
     }
 
     /// An `ndarray` view of the tensor.
     pub fn view(&self) -> ArrayViewD<'_, T> {
-        kernels::view(&self.buffer, &self.shape, &self.strides)
+        kernels::view(self.data(), &self.shape, &self.strides)
     }
 
     /// A copy as an `ndarray` array.
@@ -133,7 +147,7 @@ impl<T: Element> Tensor<T> {
 
     /// The elements in row-major order.
     pub fn to_vec(&self) -> Vec<T> {
-        self.contiguous().buffer[..self.size()].to_vec()
+        self.contiguous().elements().to_vec()
     }
 
     /// The value of a tensor with one element.
@@ -143,7 +157,7 @@ impl<T: Element> Tensor<T> {
     #[track_caller]
     pub fn item(&self) -> T {
         assert!(self.size() == 1, "item: expected one element, found shape {}", self.shape);
-        self.buffer[0]
+        self.data()[0]
     }
 
     /// Whether the elements lie in memory in row-major order without gaps.
@@ -176,19 +190,15 @@ impl<T: Element> Tensor<T> {
     /// # Panics
     /// If `axes` is not a permutation of `0..rank`.
     #[track_caller]
-    pub fn in_memory_order(&self, axes: impl Into<Shape>) -> Tensor<T> {
+    pub fn in_memory_order(&self, axes: impl Into<Axes>) -> Tensor<T> {
         let axes = axes.into();
         self.check_permutation("in_memory_order", &axes);
         self.with_strides(self.shape.dense_in_order(axes.iter().copied()))
     }
 
-    fn with_strides(&self, strides: Shape) -> Tensor<T> {
-        if self.shape.same_strides(&self.strides, &strides) {
-            return Tensor { buffer: self.buffer.clone(), shape: self.shape, strides };
-        }
-        let mut out = Buffer::stale(self.size());
-        map::reorder(&mut out, &Nest::new(&self.shape, &strides, [&self.strides]), &self.buffer);
-        Tensor::from_buffer(out, self.shape, strides)
+    /// The same values in the memory order of `other`, which has the same shape; a copy only if they lie otherwise.
+    pub(crate) fn like(&self, other: &Tensor<T>) -> Tensor<T> {
+        self.with_strides(other.dense_strides())
     }
 
     /// The same elements in row-major order under another shape; a view if the memory allows it, else a copy.
@@ -199,8 +209,10 @@ impl<T: Element> Tensor<T> {
     pub fn reshape(&self, shape: impl Into<Shape>) -> Tensor<T> {
         let shape = shape.into();
         assert!(shape.size() == self.size(), "reshape: {} elements of {} cannot be {shape}", self.size(), self.shape);
-        let strides = shape.row_major();
-        Tensor { shape, strides, ..self.contiguous() }
+        match self.strides.reshaped(&self.shape, &shape) {
+            Some(strides) => self.with_view(shape, strides, 0),
+            None => self.contiguous().with_view(shape, shape.row_major(), 0),
+        }
     }
 
     /// A view with the axes in another order: axis i of the result is axis `axes[i]` of this tensor.
@@ -208,15 +220,35 @@ impl<T: Element> Tensor<T> {
     /// # Panics
     /// If `axes` is not a permutation of `0..rank`.
     #[track_caller]
-    pub fn permute(&self, axes: impl Into<Shape>) -> Tensor<T> {
+    pub fn permute(&self, axes: impl Into<Axes>) -> Tensor<T> {
         let axes = axes.into();
         self.check_permutation("permute", &axes);
-        let pick = |of: &Shape| axes.iter().map(|&a| of[a]).collect::<Shape>();
-        Tensor { shape: pick(&self.shape), strides: pick(&self.strides), buffer: self.buffer.clone() }
+        let shape = axes.iter().map(|&axis| self.shape[axis]).collect();
+        self.with_view(shape, axes.iter().map(|&axis| self.strides[axis]).collect(), 0)
+    }
+
+    /// A view of the elements with index in `range` along `axis`.
+    ///
+    /// ```
+    /// use wengert::Tensor;
+    /// let x = Tensor::from_vec([2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    /// assert_eq!(x.slice(1, 1..3).to_vec(), [2.0, 3.0, 5.0, 6.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// If the axis or the range is out of bounds.
+    #[track_caller]
+    pub fn slice(&self, axis: usize, range: Range<usize>) -> Tensor<T> {
+        let shape = self.shape;
+        let fits = axis < shape.len() && range.start <= range.end && range.end <= shape[axis];
+        assert!(fits, "slice: {range:?} along axis {axis} of shape {shape} is out of bounds");
+        let (part, skip) = (shape.with_extent(axis, range.len()), range.start * self.strides[axis]);
+        // Nothing has no first element.
+        if part.size() == 0 { Tensor::zeros(part) } else { self.with_view(part, self.strides, skip) }
     }
 
     #[track_caller]
-    fn check_permutation(&self, name: &str, axes: &Shape) {
+    fn check_permutation(&self, name: &str, axes: &Axes) {
         let is_permutation = axes.len() == self.rank() && (0..self.rank()).all(|axis| axes.contains(&axis));
         assert!(is_permutation, "{name}: {axes} is no permutation of the axes of {}", self.shape);
     }
@@ -234,10 +266,10 @@ impl<T: Element> Tensor<T> {
             // Not a view of memory that holds elements: kernels check that dense memory is as long as the shape says.
             return Tensor::zeros(shape);
         }
-        Tensor { shape, strides: self.broadcast_strides(&shape), buffer: self.buffer.clone() }
+        self.with_view(shape, self.broadcast_strides(&shape), 0)
     }
 
-    fn broadcast_strides(&self, shape: &Shape) -> Shape {
+    pub(crate) fn broadcast_strides(&self, shape: &Shape) -> Strides {
         let new_axes = shape.len() - self.rank();
         let stride = |axis: usize| match axis.checked_sub(new_axes) {
             Some(own) if self.shape[own] == shape[axis] => self.strides[own],
@@ -250,84 +282,35 @@ impl<T: Element> Tensor<T> {
     pub fn cast<U: Element>(&self) -> Tensor<U> {
         let dense = self.with_strides(self.dense_strides());
         let mut buffer = Buffer::stale(self.size());
-        buffer.iter_mut().zip(dense.buffer.iter()).for_each(|(y, x)| *y = U::of(x.f64()));
-        Tensor::from_buffer(buffer, self.shape, dense.strides)
+        buffer.iter_mut().zip(dense.elements()).for_each(|(y, x)| *y = U::of(x.f64()));
+        Tensor::from_buffer(buffer, Layout { shape: self.shape, strides: dense.strides })
     }
 
-    /// `f` of every element, in the memory order of this tensor.
-    pub(crate) fn map(&self, f: impl Fn(T) -> T + Sync + Copy) -> Tensor<T> {
-        let (strides, mut out) = (self.dense_strides(), Buffer::stale(self.size()));
-        map::map1(&mut out, &Nest::new(&self.shape, &strides, [&self.strides]), &self.buffer, f);
-        Tensor::from_buffer(out, self.shape, strides)
+    /// Whether nobody else holds this memory, which has no gaps.
+    pub(crate) fn is_own(&mut self) -> bool {
+        self.shape.is_dense(&self.strides) && Arc::get_mut(&mut self.buffer).is_some()
     }
 
-    /// `f(a, b)` of every pair of elements of two tensors that broadcast to `shape`.
-    ///
-    /// The result keeps the memory order that both operands have; mixed orders yield channels-last.
-    pub(crate) fn zip(&self, other: &Tensor<T>, shape: Shape, f: impl Fn(T, T) -> T + Sync + Copy) -> Tensor<T> {
-        let strides = self.joint_strides(other, &shape);
-        let inputs = [&*self.broadcast_strides(&shape), &*other.broadcast_strides(&shape)];
-        let mut out = Buffer::stale(shape.size());
-        map::map2(&mut out, &Nest::new(&shape, &strides, inputs), &self.buffer, &other.buffer, f);
-        Tensor::from_buffer(out, shape, strides)
-    }
-
-    /// Adds `other`, in place where nobody else holds this memory: gradients add up so.
-    pub(crate) fn add_assign(&mut self, other: &Tensor<T>) {
-        self.zip_assign(other, |a, b| a + b);
-    }
-
-    /// `f(a, b)` of every pair of elements, `other` being repeated to this shape; in place where nobody else holds this
-    /// memory.
-    pub(crate) fn zip_assign(&mut self, other: &Tensor<T>, f: impl Fn(T, T) -> T + Sync + Copy) {
-        let in_place = self.shape == other.shape && self.shape.is_dense(&self.strides);
-        match Arc::get_mut(&mut self.buffer).filter(|_| in_place) {
-            Some(out) => {
-                let nest = Nest::new(&self.shape, &self.strides, [&other.strides]);
-                map::update(&mut out[..self.shape.size()], &nest, &other.buffer, f);
-            }
-            None => *self = self.zip(other, self.shape, f),
-        }
+    /// Whether elements are repeated along an axis.
+    pub(crate) fn repeats(&self) -> bool {
+        self.shape.iter().zip(self.strides.iter()).any(|(&extent, &stride)| extent > 1 && stride == 0)
     }
 
     /// The elements for writing, in memory order: this tensor's own copy, dense in the order that it has.
     pub(crate) fn make_mut(&mut self) -> &mut [T] {
-        if !self.shape.is_dense(&self.strides) || Arc::get_mut(&mut self.buffer).is_none() {
-            *self = self.map(|x| x);
+        if !self.is_own() {
+            *self = self.copied(self.dense_strides());
         }
-        let size = self.size();
-        &mut Arc::get_mut(&mut self.buffer).expect("a fresh copy is not shared")[..size]
-    }
-
-    /// Reduces over `axes` (extent 1 in the result) by an associative, commutative `f`.
-    pub(crate) fn reduce(&self, axes: &[usize], init: T, f: impl Fn(T, T) -> T + Sync + Copy) -> Tensor<T> {
-        let mut shape = self.shape;
-        axes.iter().for_each(|&axis| shape[axis] = 1);
-        let strides = shape.dense_in_order(memory_order(&self.shape, &self.strides));
-        let mut loops = strides;
-        axes.iter().for_each(|&axis| loops[axis] = 0);
-        let mut out = Buffer::stale(shape.size());
-        reduce::reduce(&mut out, &loops, &self.shape, &self.strides, &self.buffer, init, f);
-        Tensor::from_buffer(out, shape, strides)
+        let (start, size) = (self.offset, self.size());
+        let buffer = Arc::get_mut(&mut self.buffer).expect("nobody else holds its own memory");
+        &mut buffer[start..start + size]
     }
 
     /// Dense strides in the memory order of this tensor.
-    fn dense_strides(&self) -> Shape {
+    pub(crate) fn dense_strides(&self) -> Strides {
         match self.shape.is_dense(&self.strides) {
             true => self.strides,
-            false => self.shape.dense_in_order(memory_order(&self.shape, &self.strides)),
-        }
-    }
-
-    /// Strides for the result of an operation on both: those of the operand that fills `shape` without gaps; where
-    /// both do but lie differently, or none does, channels-last.
-    fn joint_strides(&self, other: &Tensor<T>, shape: &Shape) -> Shape {
-        let fills = |t: &Tensor<T>| t.shape == *shape && t.shape.is_dense(&t.strides);
-        match (fills(self), fills(other)) {
-            (true, true) if !shape.same_strides(&self.strides, &other.strides) => shape.channels_last(),
-            (true, _) => self.strides,
-            (_, true) => other.strides,
-            _ => shape.channels_last(),
+            false => self.shape.dense_in_order(self.strides.order().iter().copied()),
         }
     }
 }

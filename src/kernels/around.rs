@@ -1,6 +1,6 @@
 //! A dense tensor seen around one axis: what lies outside it in memory, the axis, and what lies inside.
 
-use super::nest::memory_order;
+use crate::shape::memory_order;
 
 /// The memory of a dense tensor as (outer, extent, inner), `extent` being that of one axis.
 ///
@@ -18,7 +18,7 @@ pub struct Around {
 impl Around {
     /// The view around `axis` of a tensor of this shape whose strides have no gaps.
     pub fn new(shape: &[usize], strides: &[usize], axis: usize) -> Around {
-        let order: Vec<usize> = memory_order(shape, strides).into_iter().collect();
+        let order = memory_order(strides);
         let size = |axes: &[usize]| axes.iter().map(|&a| shape[a]).product();
         let at = order.iter().position(|&a| a == axis).expect("an axis of the shape");
         Around { outer: size(&order[..at]), extent: shape[axis], inner: size(&order[at + 1..]) }

@@ -7,7 +7,7 @@
 use std::sync::Mutex;
 
 use self::lines::Lines;
-use super::Element;
+use super::element::Plain;
 
 mod lines;
 
@@ -16,13 +16,13 @@ const KEEP: usize = 2 << 30;
 
 /// A fixed number of elements in memory of the pool, returned to the pool when dropped.
 #[derive(Debug)]
-pub struct Buffer<T: Element> {
+pub struct Buffer<T: Plain> {
     lines: Lines,
     len: usize,
     element: std::marker::PhantomData<T>,
 }
 
-impl<T: Element> Buffer<T> {
+impl<T: Plain> Buffer<T> {
     /// `len` elements of any value: whatever the last user left there. For outputs that are written whole.
     ///
     /// # Panics
@@ -34,7 +34,7 @@ impl<T: Element> Buffer<T> {
         let mut buffer = Buffer { lines, len, element: std::marker::PhantomData };
         if cfg!(debug_assertions) {
             // An output that a kernel forgot to write shows at once.
-            buffer.fill(T::nan());
+            buffer.fill(T::STALE);
         }
         buffer
     }
@@ -54,18 +54,18 @@ impl<T: Element> Buffer<T> {
     }
 }
 
-impl<T: Element> std::ops::Deref for Buffer<T> {
+impl<T: Plain> std::ops::Deref for Buffer<T> {
     type Target = [T];
 
     #[inline(always)]
     fn deref(&self) -> &[T] {
         // SAFETY: the lines hold at least `len` elements, are aligned to 64 bytes and always initialised
-        // (zeros from the system or an earlier user's values), and every bit pattern is a valid float.
+        // (zeros from the system or an earlier user's values), and every bit pattern is a valid value of a `Plain` type.
         unsafe { std::slice::from_raw_parts(self.lines.start().cast(), self.len) }
     }
 }
 
-impl<T: Element> std::ops::DerefMut for Buffer<T> {
+impl<T: Plain> std::ops::DerefMut for Buffer<T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`; the exclusive borrow of the lines goes over to the result.
@@ -73,7 +73,7 @@ impl<T: Element> std::ops::DerefMut for Buffer<T> {
     }
 }
 
-impl<T: Element> Drop for Buffer<T> {
+impl<T: Plain> Drop for Buffer<T> {
     fn drop(&mut self) {
         POOL.give(std::mem::take(&mut self.lines));
     }

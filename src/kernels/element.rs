@@ -4,12 +4,16 @@ use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{AddAssign, MulAssign, SubAssign};
 
+use super::function::{Number, private};
+
 /// A floating-point type that tensors can hold: `f32` or `f64`, nothing else.
 ///
 /// Everything above the kernels is written once, for any `Element`; only kernels specialise.
-/// Literals enter through [`Element::of`], so that one formula serves both types.
+/// Literals enter through [`Number::of`], so that one formula serves both types.
 pub trait Element:
-    num_traits::Float
+    Arithmetic
+    + Plain
+    + PartialOrd
     + AddAssign
     + SubAssign
     + MulAssign
@@ -17,26 +21,31 @@ pub trait Element:
     + Default
     + Debug
     + Display
-    + Send
-    + Sync
-    + private::Sealed
-    + 'static
+    + ndarray::LinalgScalar
 {
     /// `"f32"` or `"f64"`.
     const NAME: &'static str;
 
-    /// The nearest value to `x`.
-    fn of(x: f64) -> Self;
-
     /// This value as `f64` (exact for both types).
     fn f64(self) -> f64;
+    /// The distance from 1 to the next larger number.
+    fn epsilon() -> Self;
+    /// Not a number.
+    fn nan() -> Self;
+    /// ∞
+    fn infinity() -> Self;
+    /// Whether this is NaN.
+    fn is_nan(self) -> bool;
+    /// Whether this is neither infinite nor NaN.
+    fn is_finite(self) -> bool;
+}
 
-    /// eˣ of x ≤ 0, within two units of the last place, and NaN of NaN; in f32 0 below −87. Arithmetic alone in f32, so that a
-    /// loop of it is made of vectors; `FUSED` with multiply-adds, for levels that have them ([`super::Level::has_fma`]).
+/// What the kernels need of an [`Element`] besides.
+pub trait Arithmetic: Number {
+    /// eˣ of x ≤ 0, within two units of the last place, and NaN of NaN; in f32 0 below −87. Arithmetic alone in f32,
+    /// so that a loop of it is made of vectors; `FUSED` with multiply-adds, for levels that have them
+    /// ([`super::Level::has_fma`]).
     fn exp_of_negative<const FUSED: bool>(self) -> Self;
-
-    /// tanh x within four units of the last place, and NaN of NaN; in f32 by arithmetic alone, likewise.
-    fn tanh_by_exp(self) -> Self;
 
     /// `C ← A·B + beta·C` by `matrixmultiply`, on one thread.
     ///
@@ -58,29 +67,62 @@ pub trait Element:
     );
 }
 
+/// What a buffer can hold: numbers of which any bits are valid.
+///
+/// # Safety
+/// Every pattern of bits must be a valid value, without padding.
+pub unsafe trait Plain: Copy + Send + Sync + 'static {
+    /// What an output holds before it is written, in debug builds: easily told from a result.
+    const STALE: Self;
+}
+
+// SAFETY: all floats and whole numbers of the machine are valid whatever their bits.
+unsafe impl Plain for f32 {
+    const STALE: f32 = f32::NAN;
+}
+// SAFETY: as above.
+unsafe impl Plain for f64 {
+    const STALE: f64 = f64::NAN;
+}
+// SAFETY: as above.
+unsafe impl Plain for u32 {
+    const STALE: u32 = u32::MAX;
+}
+
 macro_rules! element {
     ($t:ident, $gemm:path, $exp:ident, $tanh:path) => {
         impl Element for $t {
             const NAME: &'static str = stringify!($t);
 
             #[inline(always)]
-            fn of(x: f64) -> Self {
-                x as $t
-            }
-
-            #[inline(always)]
             fn f64(self) -> f64 {
                 self as f64
             }
+            fn epsilon() -> Self {
+                $t::EPSILON
+            }
+            #[inline(always)]
+            fn nan() -> Self {
+                $t::NAN
+            }
+            #[inline(always)]
+            fn infinity() -> Self {
+                $t::INFINITY
+            }
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                $t::is_nan(self)
+            }
+            #[inline(always)]
+            fn is_finite(self) -> bool {
+                $t::is_finite(self)
+            }
+        }
 
+        impl Arithmetic for $t {
             #[inline(always)]
             fn exp_of_negative<const FUSED: bool>(self) -> Self {
                 $exp::<FUSED>(self)
-            }
-
-            #[inline(always)]
-            fn tanh_by_exp(self) -> Self {
-                $tanh(self)
             }
 
             unsafe fn gemm(
@@ -94,6 +136,69 @@ macro_rules! element {
             ) {
                 // SAFETY: the caller's promise is exactly what `matrixmultiply` asks for.
                 unsafe { $gemm(m, k, n, 1.0, a.0, a.1, a.2, b.0, b.1, b.2, beta, c.0, c.1, c.2) }
+            }
+        }
+
+        impl Number for $t {
+            #[inline(always)]
+            fn of(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn option(_index: usize, value: f64) -> Self {
+                value as $t
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                $t::abs(self)
+            }
+            #[inline(always)]
+            fn exp(self) -> Self {
+                $t::exp(self)
+            }
+            #[inline(always)]
+            fn ln(self) -> Self {
+                $t::ln(self)
+            }
+            #[inline(always)]
+            fn ln_1p(self) -> Self {
+                $t::ln_1p(self)
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                $t::sqrt(self)
+            }
+            #[inline(always)]
+            fn sin(self) -> Self {
+                $t::sin(self)
+            }
+            #[inline(always)]
+            fn cos(self) -> Self {
+                $t::cos(self)
+            }
+            #[inline(always)]
+            fn tanh(self) -> Self {
+                $tanh(self)
+            }
+            #[inline(always)]
+            fn powi(self, n: i32) -> Self {
+                $t::powi(self, n)
+            }
+            #[inline(always)]
+            fn powf(self, p: Self) -> Self {
+                $t::powf(self, p)
+            }
+            #[inline(always)]
+            fn if_above(self, bound: Self, then: Self, otherwise: Self) -> Self {
+                if self > bound { then } else { otherwise }
+            }
+            #[inline(always)]
+            fn if_at_most(self, bound: Self, then: Self, otherwise: Self) -> Self {
+                if self <= bound { then } else { otherwise }
+            }
+            #[inline(always)]
+            fn if_equal(self, other: Self, then: Self, otherwise: Self) -> Self {
+                if self == other { then } else { otherwise }
             }
         }
 
@@ -141,6 +246,9 @@ fn exp_of_negative<const FUSED: bool>(x: f32) -> f32 {
     if x < -87.0 { 0.0 } else { y }
 }
 
+/// tanh x within four units of the last place, and NaN of NaN, by arithmetic alone, so that a loop of it is made of
+/// vectors.
+///
 /// tanh |x| = −m / (2 + m) with m = e^(−2|x|) − 1 = 2ⁿ·(r + q·r²) + (2ⁿ − 1), which is exact to the last places near 0 too. From 10
 /// on it is 1.
 #[inline(always)]
@@ -149,11 +257,6 @@ fn tanh_by_exp(x: f32) -> f32 {
     let m = scale * (q * r * r + r) + (scale - 1.0);
     let y = (-m / (2.0 + m)).copysign(x);
     if x.is_nan() { x } else { y }
-}
-
-mod private {
-    /// Keeps [`super::Element`] to the two types that the kernels know.
-    pub trait Sealed {}
 }
 
 /// `slice` itself if `T` is `U`, else `None`: how a generic kernel hands over to an `f32` specialisation.
@@ -181,13 +284,13 @@ mod tests {
         let tiny = (0..100).map(|i| 1e-30 * 2f32.powi(i));
         for x in (0..=120_000).map(|i| i as f32 * 1e-4).chain(tiny).chain([1e30, f32::INFINITY]) {
             for x in [x, -x] {
-                let (got, want) = (x.tanh_by_exp(), (x as f64).tanh());
+                let (got, want) = (tanh_by_exp(x), (x as f64).tanh());
                 assert!((got as f64 - want).abs() <= 2.0 * f32::EPSILON as f64 * want.abs(), "{x}: {got}, not {want}");
                 assert_eq!(got.is_sign_negative(), x.is_sign_negative(), "{x}");
             }
         }
         for bits in [0x7fc0_0000, 0x7fc0_01ff, 0x7f80_0001, 0xffff_ffff] {
-            assert!(f32::from_bits(bits).tanh_by_exp().is_nan(), "{bits:#x}");
+            assert!(tanh_by_exp(f32::from_bits(bits)).is_nan(), "{bits:#x}");
         }
     }
 

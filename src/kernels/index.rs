@@ -1,13 +1,43 @@
 //! Rows picked by index, and rows added up by index.
 
-use super::{Element, around::Around, map};
+use super::kernel::{Inputs, Kernel, Outputs};
+use super::parallel::{TASK, for_chunks};
+use super::{Element, around::Around};
+
+/// `y[o, j, i] = x[o, indices[j], i]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Select {
+    /// x around the axis.
+    pub around: Around,
+}
+
+impl<T: Element> Kernel<T> for Select {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([x], [indices], [y]) = (inputs.tensors(), inputs.indices(), outputs.tensors());
+        select(y, x, self.around, indices);
+    }
+}
+
+/// `y[o, e, i] = Σ x[o, j, i]` over the j with `indices[j] = e`, in the order of j.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexAdd {
+    /// y around the axis.
+    pub around: Around,
+}
+
+impl<T: Element> Kernel<T> for IndexAdd {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([x], [indices], [y]) = (inputs.tensors(), inputs.indices(), outputs.tensors());
+        add(y, x, self.around, indices);
+    }
+}
 
 /// `out[o, j, i] = x[o, indices[j], i]`; `around` describes x.
-pub fn select<T: Element>(out: &mut [T], x: &[T], around: Around, indices: &[usize]) {
+fn select<T: Element>(out: &mut [T], x: &[T], around: Around, indices: &[u32]) {
     let Around { extent, inner, .. } = around;
     rows(out, inner, |row, y| {
         let (o, j) = (row / indices.len(), row % indices.len());
-        let from = (o * extent + indices[j]) * inner;
+        let from = (o * extent + indices[j] as usize) * inner;
         y.copy_from_slice(&x[from..from + inner]);
     });
 }
@@ -16,17 +46,17 @@ pub fn select<T: Element>(out: &mut [T], x: &[T], around: Around, indices: &[usi
 ///
 /// The indices are sorted by where they point first, so that every row of the output belongs to one task, and equal
 /// indices add up in the same order at any number of threads.
-pub fn add<T: Element>(out: &mut [T], x: &[T], around: Around, indices: &[usize]) {
+fn add<T: Element>(out: &mut [T], x: &[T], around: Around, indices: &[u32]) {
     let Around { extent, inner, .. } = around;
     // A counting sort: the sources of row e are `sources[starts[e]..starts[e + 1]]`.
     let mut starts = vec![0; extent + 1];
-    indices.iter().for_each(|&e| starts[e + 1] += 1);
+    indices.iter().for_each(|&e| starts[e as usize + 1] += 1);
     (0..extent).for_each(|e| starts[e + 1] += starts[e]);
     let mut next = starts.clone();
     let mut sources = vec![0; indices.len()];
     for (j, &e) in indices.iter().enumerate() {
-        sources[next[e]] = j;
-        next[e] += 1;
+        sources[next[e as usize]] = j;
+        next[e as usize] += 1;
     }
     rows(out, inner, |row, y| {
         let (o, e) = (row / extent, row % extent);
@@ -43,7 +73,7 @@ fn rows<T: Element>(out: &mut [T], inner: usize, f: impl Fn(usize, &mut [T]) + S
     if out.is_empty() {
         return;
     }
-    map::for_chunks(out, (map::CHUNK / inner).max(1) * inner, |start, part| {
+    for_chunks(out, (TASK / inner).max(1) * inner, |start, part| {
         part.chunks_exact_mut(inner).enumerate().for_each(|(i, row)| f(start / inner + i, row));
     });
 }

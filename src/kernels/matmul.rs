@@ -16,7 +16,7 @@ pub type Mat<'a, T> = (&'a [T], [usize; 2]);
 const PARTS: usize = 16;
 
 /// Multiply-adds that are worth a task of their own: 20 µs at 100 GFLOP/s, a few times what the hand-over costs.
-const TASK: usize = 1 << 20;
+pub(super) const TASK: usize = 1 << 20;
 
 /// No part is narrower than this many rows or columns, since every part reads the whole other operand again.
 const NARROWEST: usize = 64;

@@ -6,13 +6,19 @@
 
 pub mod around;
 pub mod buffer;
+#[allow(clippy::needless_range_loop, reason = "the index runs through several slices in step")]
+#[allow(clippy::redundant_locals, reason = "the copy of a function is for the sake of what it captured")]
+pub mod by_element;
 pub mod conv;
+pub mod copy;
 pub mod element;
 mod fetch;
+pub mod formulas;
+pub mod function;
 pub mod gemm;
 pub mod index;
+pub mod kernel;
 pub mod level;
-#[allow(clippy::redundant_locals, reason = "the copy of a function is for the sake of what it captured")]
 pub mod map;
 pub mod matmul;
 #[allow(clippy::needless_range_loop, reason = "the index runs through several small arrays in step")]
@@ -22,6 +28,7 @@ pub mod optim;
 #[allow(clippy::needless_range_loop, reason = "the index runs through two slices in step")]
 pub mod parallel;
 pub mod pool;
+pub mod product;
 pub mod reduce;
 mod shared;
 pub mod simd;
@@ -29,7 +36,9 @@ pub mod softmax;
 pub mod spectral;
 
 pub use buffer::Buffer;
-pub use element::Element;
+pub use element::{Element, Plain};
+pub use function::{Function, Number, number};
+pub use kernel::Kernel;
 pub use level::Level;
 
 use ndarray::{ArrayViewD, IxDyn, ShapeBuilder};

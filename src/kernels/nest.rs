@@ -1,7 +1,6 @@
 //! The loop nest of element-wise kernels: any strides, broadcasting included, in the order of the output's memory.
 
-/// The largest number of axes that a tensor can have.
-pub const MAX_RANK: usize = 6;
+use crate::shape::{MAX_RANK, memory_order};
 
 /// Loops over an output that is written from front to back, and the strides of `K` inputs along them.
 ///
@@ -18,7 +17,7 @@ impl<const K: usize> Nest<K> {
     /// A nest for a dense output of this shape and strides, and inputs of the same shape (stride 0 where broadcast).
     pub fn new(shape: &[usize], out: &[usize], inputs: [&[usize]; K]) -> Nest<K> {
         let mut nest = Nest { rank: 0, dims: [1; MAX_RANK], strides: [[0; MAX_RANK]; K] };
-        for axis in memory_order(shape, out).into_iter().filter(|&axis| shape[axis] != 1) {
+        for &axis in memory_order(out).iter().filter(|&&axis| shape[axis] != 1) {
             let last = nest.rank.wrapping_sub(1);
             let merges = nest.rank > 0 && (0..K).all(|k| nest.strides[k][last] == inputs[k][axis] * shape[axis]);
             let at = if merges { last } else { nest.rank };
@@ -112,18 +111,4 @@ impl<const K: usize> Nest<K> {
         }
         steps
     }
-}
-
-/// The axes from the largest stride to the smallest; equal strides keep the order of the axes.
-pub fn memory_order(shape: &[usize], strides: &[usize]) -> impl IntoIterator<Item = usize> + use<> {
-    let mut axes: [usize; MAX_RANK] = [0, 1, 2, 3, 4, 5];
-    // Insertion sort: at most six axes, mostly in order already.
-    for i in 1..shape.len() {
-        let mut j = i;
-        while j > 0 && strides[axes[j - 1]] < strides[axes[j]] {
-            axes.swap(j - 1, j);
-            j -= 1;
-        }
-    }
-    axes.into_iter().take(shape.len())
 }

@@ -3,21 +3,18 @@
 //! Sums over the rows are taken in two levels. A chunk of rows is summed in the tensor's own type; chunks are combined in
 //! `f64`, in a fixed order inside blocks whose number depends on the sizes alone.
 
-use rayon::prelude::*;
+use super::kernel::{Inputs, Kernel, Outputs};
+use super::parallel::{Partition, TASK, for_chunks};
+use super::{Element, Level, fetch};
 
-use super::{Element, Level, fetch, map};
-
-/// At most this many blocks, each a task.
-const BLOCKS: usize = 16;
-
-/// Rows in a chunk: few, so that little is lost by rounding in the tensor's own type.
-const CHUNK: usize = 64;
+/// Rows that are summed in the tensor's own type: few, so that little is lost by rounding.
+const ROWS: usize = 64;
 
 /// Columns that are worked on together: four vectors of AVX-512 in f32.
 const WIDE: usize = 64;
 
 /// Columns that are worked on together where fewer than [`WIDE`] are left: a vector of AVX-512 in f32.
-const LANES: usize = 16;
+const NARROW: usize = 16;
 
 /// Rows of more than [`WIDE`] columns in a band, which is brought to the cache in memory's order and then summed column by
 /// column, so that sums are seldom read and written.
@@ -47,13 +44,13 @@ fn fetch<T: Element>(band: &[T], channels: usize) {
 /// gradients two to six times as slow.
 macro_rules! by_lanes {
     ($columns:expr, |$at:ident, $lanes:ident| $body:expr) => {{
-        let (wide, whole) = ($columns / WIDE * WIDE, $columns / LANES * LANES);
+        let (wide, whole) = ($columns / WIDE * WIDE, $columns / NARROW * NARROW);
         for $at in (0..wide).step_by(WIDE) {
             const $lanes: usize = WIDE;
             $body
         }
-        for $at in (wide..whole).step_by(LANES) {
-            const $lanes: usize = LANES;
+        for $at in (wide..whole).step_by(NARROW) {
+            const $lanes: usize = NARROW;
             $body
         }
         for $at in whole..$columns {
@@ -93,7 +90,7 @@ pub struct Moments {
 /// (1979).
 pub fn moments<T: Element>(x: &[T], channels: usize) -> Moments {
     let start = || Running { n: 0.0, mean: vec![0.0; channels], m2: vec![0.0; channels] };
-    let parts = over_blocks(
+    let parts = over_ranges(
         x.len(),
         channels,
         #[inline(always)]
@@ -310,7 +307,7 @@ pub fn normalize<T: Element, const RELU: bool>(out: &mut [T], x: &[T], affine: &
 
 /// Σ x of each column, every element added in `f64`: where terms cancel, the sum is 0 and not what rounding leaves.
 pub fn sums<T: Element>(x: &[T], channels: usize) -> Vec<f64> {
-    let parts = over_blocks(
+    let parts = over_ranges(
         x.len(),
         channels,
         #[inline(always)]
@@ -343,7 +340,7 @@ fn take<T: Element>(all: &mut [f64], part: &mut [T]) {
 pub fn gradient_sums<T: Element, const RELU: bool>(x: &[T], g: &[T], affine: &Affine<T>) -> (Vec<f64>, Vec<f64>) {
     let channels = affine.mean.len();
     let start = || (vec![0.0; channels], vec![0.0; channels]);
-    let parts = over_blocks(
+    let parts = over_ranges(
         x.len(),
         channels,
         #[inline(always)]
@@ -386,7 +383,7 @@ pub fn input_gradient<T: Element, const RELU: bool>(
         #[inline(always)]
         |start, out| {
             // Rows of few columns together, so that the numbers of the columns stay in registers.
-            let together = if n > WIDE { n } else { CHUNK * n };
+            let together = if n > WIDE { n } else { ROWS * n };
             for (i, out) in out.chunks_mut(together).enumerate() {
                 let (x, g) = (&x[start + i * together..], &g[start + i * together..]);
                 by_lanes!(n, |at, L| affine.write_gradients::<RELU, L>(at, x, g, [a, b, c], out));
@@ -395,24 +392,18 @@ pub fn input_gradient<T: Element, const RELU: bool>(
     );
 }
 
-/// Runs `f(range of elements, chunk)` on fixed blocks of whole rows; the results are in the order of the blocks.
-fn over_blocks<R: Send>(len: usize, channels: usize, f: impl Fn(std::ops::Range<usize>, usize) -> R + Sync) -> Vec<R> {
+/// Runs `f(range of elements, elements of a chunk)` on fixed ranges of whole rows; the results are in their order.
+fn over_ranges<R: Send>(len: usize, channels: usize, f: impl Fn(std::ops::Range<usize>, usize) -> R + Sync) -> Vec<R> {
     if len == 0 {
         return Vec::new();
     }
     let level = Level::current();
-    let chunk = CHUNK * channels;
-    let block = (map::CHUNK / channels).max((len / channels).div_ceil(BLOCKS)).max(1) * channels;
-    let run = |i: usize| {
+    Partition::few(len / channels, TASK / channels).map(|rows| {
         level.vectorize(
             #[inline(always)]
-            || f(i * block..len.min((i + 1) * block), chunk),
+            || f(rows.start * channels..rows.end * channels, ROWS * channels),
         )
-    };
-    match len.div_ceil(block) {
-        1 => vec![run(0)],
-        blocks => (0..blocks).into_par_iter().map(run).collect(),
-    }
+    })
 }
 
 /// Runs `f(start, rows)` on fixed parts of the output, in parallel.
@@ -421,13 +412,119 @@ fn by_rows<T: Element>(out: &mut [T], channels: usize, f: impl Fn(usize, &mut [T
         return;
     }
     let level = Level::current();
-    let part = (map::CHUNK / channels).max(1) * channels;
-    map::for_chunks(out, part, |start, part| {
+    for_chunks(out, (TASK / channels).max(1) * channels, |start, part| {
         level.vectorize(
             #[inline(always)]
             || f(start, part),
         )
     });
+}
+
+/// The sum of each column of x, every element added in `f64`.
+#[derive(Clone, Copy, Debug)]
+pub struct ColumnSums {
+    /// The elements of x.
+    pub len: usize,
+}
+
+impl<T: Element> Kernel<T> for ColumnSums {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([x], [out]) = (inputs.tensors(), outputs.tensors());
+        store_all(out, &sums(&x[..self.len], out.len()));
+    }
+}
+
+/// The mean of each channel of x, its biased variance, and 1/√(variance + eps): computed in `f64`, rounded once.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchMoments {
+    /// The elements of x.
+    pub len: usize,
+    /// What is added to a variance before its root is taken.
+    pub eps: f64,
+}
+
+impl<T: Element> Kernel<T> for BatchMoments {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([x], [mean, var, inverse]) = (inputs.tensors(), outputs.tensors());
+        let moments = moments(&x[..self.len], mean.len());
+        store_all(mean, &moments.mean);
+        store_all(var, &moments.var);
+        inverse.iter_mut().zip(&moments.var).for_each(|(y, var)| *y = T::of((var + self.eps).sqrt().recip()));
+    }
+}
+
+fn store_all<T: Element>(out: &mut [T], values: &[f64]) {
+    out.iter_mut().zip(values).for_each(|(y, &x)| *y = T::of(x));
+}
+
+/// y = γ·(x − mean)·inverse + β, or max(y, 0), from x, mean, inverse, γ, β.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormalise {
+    /// C
+    pub channels: usize,
+    /// Whether a ReLU follows.
+    pub relu: bool,
+}
+
+impl<T: Element> Kernel<T> for BatchNormalise {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([x, statistics @ ..], [y]) = (inputs.tensors::<5>(), outputs.tensors());
+        let [mean, inverse, gamma, beta] = statistics.map(|of| &of[..self.channels]);
+        let scale = products(inverse, gamma);
+        let affine = Affine { mean, scale: &scale, shift: beta };
+        match self.relu {
+            false => normalize::<T, false>(y, x, &affine),
+            true => normalize::<T, true>(y, x, &affine),
+        }
+    }
+}
+
+/// The rule of batch normalisation in two walks over memory: γ̄, β̄, and x̄ if there is a third output, from x, the gradient
+/// g of y, mean, inverse = 1/√(σ² + eps), γ, β.
+///
+/// β̄ = Σ g, γ̄ = inverse·Σ g·(x − mean), and x̄ = a·g + b·(x − mean) + c for each channel with a = γ·inverse,
+/// b = −a·inverse·γ̄/n, c = −a·β̄/n, where n is the number of rows. With a ReLU behind y, g counts where y > 0.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormGradient {
+    /// The elements of x.
+    pub len: usize,
+    /// Whether a ReLU followed.
+    pub relu: bool,
+}
+
+impl<T: Element> Kernel<T> for BatchNormGradient {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        match self.relu {
+            false => self.run::<T, false>(inputs, outputs),
+            true => self.run::<T, true>(inputs, outputs),
+        }
+    }
+}
+
+impl BatchNormGradient {
+    fn run<T: Element, const RELU: bool>(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let [dgamma, dbeta, dx @ ..] = outputs.tensors else { panic!("a rule of batch norm without outputs") };
+        let ([x, g, statistics @ ..], channels) = (inputs.tensors::<6>(), dgamma.len());
+        let [mean, inverse, gamma, beta] = statistics.map(|of| &of[..channels]);
+        let (x, g, scale) = (&x[..self.len], &g[..self.len], products(inverse, gamma));
+        let affine = Affine { mean, scale: &scale, shift: beta };
+        let (sums, mut dots) = gradient_sums::<T, RELU>(x, g, &affine);
+        dots.iter_mut().zip(inverse).for_each(|(dot, inverse)| *dot *= inverse.f64());
+        store_all(dgamma, &dots);
+        store_all(dbeta, &sums);
+        if let [dx] = dx {
+            let n = x.len() as f64 / channels as f64;
+            let a = |i: usize| gamma[i].f64() * inverse[i].f64();
+            let each = |f: &dyn Fn(usize) -> f64| (0..channels).map(|i| T::of(f(i))).collect::<Vec<T>>();
+            let b = each(&|i| -a(i) * inverse[i].f64() * dots[i] / n);
+            let c = each(&|i| -a(i) * sums[i] / n);
+            input_gradient::<T, RELU>(dx, x, g, &affine, [&each(&a), &b, &c]);
+        }
+    }
+}
+
+fn products<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
+    a.iter().zip(b).map(|(&a, &b)| a * b).collect()
 }
 
 #[cfg(test)]
@@ -498,7 +595,7 @@ mod tests {
     #[test]
     fn variances_survive_outliers_and_drift() {
         for (channels, rows, outlier, drift) in
-            [3, 64, 145].into_iter().flat_map(|c| [(c, CHUNK, 1e3, 0.0), (c, 20 * CHUNK, 0.0, 1.0)])
+            [3, 64, 145].into_iter().flat_map(|c| [(c, ROWS, 1e3, 0.0), (c, 20 * ROWS, 0.0, 1.0)])
         {
             let mut x = noise::<f32>(rows * channels, 1);
             for (i, x) in x.iter_mut().enumerate() {
@@ -514,7 +611,7 @@ mod tests {
                     let var = column().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64;
                     assert!((got.mean[c] / mean - 1.0).abs() <= 1e-6, "{case}: {}, not {mean}", got.mean[c]);
                     // What 64 additions are off by at worst, times the n + 1 of `moments` where the first row is the outlier.
-                    let worst = (CHUNK * (CHUNK + 1)) as f64 * 0.5 * f32::EPSILON as f64;
+                    let worst = (ROWS * (ROWS + 1)) as f64 * 0.5 * f32::EPSILON as f64;
                     let tolerance = if outlier > 0.0 { worst } else { 2e-6 };
                     assert!((got.var[c] / var - 1.0).abs() <= tolerance, "{case}: {}, not {var}", got.var[c]);
                 }

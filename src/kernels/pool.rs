@@ -10,6 +10,7 @@
 
 use rayon::prelude::*;
 
+use super::kernel::{Inputs, Kernel, Outputs};
 use super::{Element, Level};
 
 /// The sizes of a pooling from x (N, H, W, C) to y (N, OH, OW, C). Pairs are (vertical, horizontal).
@@ -73,6 +74,90 @@ impl PoolShape {
                     }
                 }
             }
+        }
+    }
+}
+
+/// y and the indices of the maxima ← x; see [`max_pool2d`].
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPool(pub PoolShape);
+
+impl<T: Element> Kernel<T> for MaxPool {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([x], ([y], [indices])) = (inputs.tensors(), outputs.both());
+        max_pool2d(&self.0, &x[..self.0.batch * self.0.x_image()], y, indices);
+    }
+}
+
+/// y ← x at some indices; see [`gather`].
+#[derive(Clone, Copy, Debug)]
+pub struct Gather {
+    /// The number of images.
+    pub batch: usize,
+    /// The elements of x.
+    pub len: usize,
+}
+
+impl<T: Element> Kernel<T> for Gather {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([x], [indices], [y]) = (inputs.tensors(), inputs.indices(), outputs.tensors());
+        gather(self.batch, &x[..self.len], indices, y);
+    }
+}
+
+/// dx ← dy added up at some indices; see [`scatter_add`].
+#[derive(Clone, Copy, Debug)]
+pub struct ScatterAdd {
+    /// The number of images.
+    pub batch: usize,
+    /// The elements of dy.
+    pub len: usize,
+}
+
+impl<T: Element> Kernel<T> for ScatterAdd {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([dy], [indices], [dx]) = (inputs.tensors(), inputs.indices(), outputs.tensors());
+        scatter_add(self.batch, &dy[..self.len], indices, dx);
+    }
+}
+
+/// y ← the means of x, or, as the adjoint, dx ← dy spread; see [`avg_pool2d`] and [`avg_pool2d_input_grad`].
+#[derive(Clone, Copy, Debug)]
+pub struct AveragePool {
+    /// The sizes.
+    pub shape: PoolShape,
+    /// Whether this is the adjoint.
+    pub adjoint: bool,
+}
+
+impl<T: Element> Kernel<T> for AveragePool {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let (shape, [x], [out]) = (&self.shape, inputs.tensors(), outputs.tensors());
+        match self.adjoint {
+            false => avg_pool2d(shape, &x[..shape.batch * shape.x_image()], out),
+            true => avg_pool2d_input_grad(shape, &x[..shape.batch * shape.y_image()], out),
+        }
+    }
+}
+
+/// y ← the pixels of x repeated, or, as the adjoint, dx ← blocks of dy summed; see [`upsample_nearest`] and [`sum_blocks`].
+#[derive(Clone, Copy, Debug)]
+pub struct NearestUpsampling {
+    /// (N, H, W, C) of the smaller map.
+    pub size: [usize; 4],
+    /// (fh, fw)
+    pub factors: [usize; 2],
+    /// Whether this is the adjoint.
+    pub adjoint: bool,
+}
+
+impl<T: Element> Kernel<T> for NearestUpsampling {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let (&NearestUpsampling { size, factors, adjoint }, [x], [out]) = (self, inputs.tensors(), outputs.tensors());
+        let len: usize = size.iter().product();
+        match adjoint {
+            false => upsample_nearest(size, factors, &x[..len], out),
+            true => sum_blocks(size, factors, &x[..len * factors[0] * factors[1]], out),
         }
     }
 }

@@ -1,61 +1,84 @@
 //! Reductions over any set of axes: `y[kept] = f(f(init, x[..]), x[..]) …` in an order fixed by the shape.
 
-use rayon::prelude::*;
-
-use super::{Buffer, Element, Level, map::CHUNK, matmul::LONG, nest::Nest};
-
-/// A reduction is cut into at most this many blocks: enough for the threads of a desktop, few enough that adding up
-/// the partial results costs nothing.
-const BLOCKS: usize = 16;
+use super::by_element::Formula;
+use super::kernel::{Inputs, Kernel, Outputs};
+use super::nest::Nest;
+use super::parallel::{PARTS, Partition, TASK, for_chunks};
+use super::{Element, Level, matmul::LONG};
 
 /// Elements that are added up lane by lane before the lanes are: bounds the rounding error of long sums.
 const RUN: usize = 4096;
 
-/// Reduces `x` into `out` by `f`, which must be associative and commutative up to rounding, starting from `init`.
+/// The reduction of x over some axes by f, which must be associative and commutative up to rounding.
 ///
-/// `shape` and `x_strides` describe x; `out_strides` has stride 0 on the reduced axes, and on the kept ones the
-/// strides of a dense output in the same memory order as x. The order of the operations depends on these alone,
-/// never on the number of threads.
-pub fn reduce<T: Element>(
-    out: &mut [T],
-    out_strides: &[usize],
-    shape: &[usize],
-    x_strides: &[usize],
-    x: &[T],
-    init: T,
-    f: impl Fn(T, T) -> T + Sync + Copy,
-) {
-    let level = Level::current();
-    out.fill(init);
-    let total: usize = shape.iter().product();
-    if total == 0 {
-        return;
+/// x has any strides; y is fresh, without gaps, in the memory order that x has on the axes that are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Reduction<F> {
+    /// The loops over x, and the strides of x and of y along them: 0 for y on the axes that go.
+    nest: Nest<2>,
+    /// Whether x has elements.
+    any: bool,
+    /// What f begins with, and what is left of nothing.
+    init: f64,
+    formula: F,
+}
+
+impl<F> Reduction<F> {
+    /// The reduction of an x of this shape and strides. `out_strides` has stride 0 on the axes that are reduced, and on
+    /// the kept ones the strides of y.
+    pub fn new(shape: &[usize], x_strides: &[usize], out_strides: &[usize], init: f64, formula: F) -> Reduction<F> {
+        let nest = Nest::new(shape, x_strides, [x_strides, out_strides]);
+        Reduction { nest, any: !shape.contains(&0), init, formula }
     }
-    let nest = Nest::new(shape, x_strides, [x_strides, out_strides]);
-    let (rows, row) = nest.outer();
-    let rows_per_block = (CHUNK / row).max(rows.div_ceil(BLOCKS)).max(1);
-    let step = nest.outer_strides()[1];
-    let block = |i: usize, part: &mut [T], base: usize| {
-        let start = i * rows_per_block;
-        let n = rows_per_block.min(rows - start);
-        level.vectorize(
-            #[inline(always)]
-            || reduce_block(part, base, &nest, start * row..(start + n) * row, x, f),
-        );
-    };
-    if rows <= rows_per_block {
-        block(0, out, 0);
-    } else if step > 0 {
-        // The outermost axis is kept: each block owns a part of the output.
-        let parts = out.par_chunks_mut(rows_per_block * step).enumerate();
-        parts.for_each(|(i, part)| block(i, part, i * rows_per_block * step));
-    } else {
-        // The outermost axis is reduced: partial results, then their combination in order.
-        let blocks = rows.div_ceil(rows_per_block);
-        let mut partial = Buffer::filled(blocks * out.len(), init);
-        partial.par_chunks_mut(out.len()).enumerate().for_each(|(i, part)| block(i, part, 0));
-        for part in partial.chunks(out.len()) {
-            out.iter_mut().zip(part).for_each(|(y, &p)| *y = f(*y, p));
+}
+
+impl<T: Element, F: Formula<T, 2>> Kernel<T> for Reduction<F> {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([out], [x]) = (outputs.tensors(), inputs.tensors());
+        let (nest, formula, level) = (&self.nest, self.formula, Level::current());
+        out.fill(T::of(self.init));
+        if !self.any {
+            return;
+        }
+        let (rows, row) = nest.outer();
+        let rows_per_block = (TASK / row).max(rows.div_ceil(PARTS)).max(1);
+        let step = nest.outer_strides()[1];
+        let block = |rows: std::ops::Range<usize>, part: &mut [T], base: usize| {
+            level.vectorize(
+                #[inline(always)]
+                || {
+                    reduce_block(
+                        part,
+                        base,
+                        nest,
+                        rows.start * row..rows.end * row,
+                        x,
+                        #[inline(always)]
+                        |a, b| formula.at([a, b]),
+                    )
+                },
+            );
+        };
+        if step > 0 {
+            // The outermost axis is kept: each block owns a part of the output.
+            for_chunks(out, rows_per_block * step, |start, part| {
+                let first = start / step;
+                block(first..rows.min(first + rows_per_block), part, start)
+            });
+        } else {
+            // The outermost axis is reduced: partial results, then their combination in order.
+            let init = T::of(self.init);
+            let write = |rows: std::ops::Range<usize>, part: &mut [T]| {
+                part.fill(init);
+                block(rows, part, 0);
+            };
+            Partition::of(rows, rows_per_block).combine_into(
+                level,
+                out,
+                write,
+                #[inline(always)]
+                |a, b| formula.at([a, b]),
+            );
         }
     }
 }
@@ -163,6 +186,7 @@ pub(super) fn reduce_run<T: Element, const LANES: usize>(x: &[T], f: impl Fn(T, 
 
 #[cfg(test)]
 mod tests {
+    use super::super::by_element::Closure;
     use super::super::matmul::tests::{noise, same_bits_on_any_threads};
     use super::*;
 
@@ -188,7 +212,9 @@ mod tests {
                 let sum = || {
                     let mut out = vec![f32::NAN; a * c];
                     let (shape, strides) = ([a, b, c], [b * c, c, 1]);
-                    level.scope(|| reduce(&mut out, &[c, 0, 1], &shape, &strides, &x, 0.0, |x, y| x + y));
+                    let kernel = Reduction::new(&shape, &strides, &[c, 0, 1], 0.0, Closure(|a: f32, b: f32| a + b));
+                    let outputs = Outputs { tensors: &mut [&mut out], indices: &mut [] };
+                    level.scope(|| kernel.cpu(Inputs { tensors: &[&x], indices: &[] }, outputs));
                     out
                 };
                 let close = |(got, want): (&f32, &f32)| (got - want).abs() <= 1e-5;

@@ -3,9 +3,41 @@
 //! Rows are independent and each belongs to one task, so the bits do not depend on the threads. Where the axis is the
 //! memory's innermost a row is a slice; elsewhere `inner` rows lie side by side and are worked on together.
 
+use super::kernel::{Inputs, Kernel, Outputs};
 use super::matmul::dot;
+use super::parallel::{TASK, for_chunks};
 use super::reduce::reduce_run;
-use super::{Element, Level, around::Around, fetch, map};
+use super::{Element, Level, around::Around, fetch};
+
+/// y = exp(x − max − ln Σ exp(x − max)) along an axis, or the exponent of that if `log`.
+#[derive(Clone, Copy, Debug)]
+pub struct Softmax {
+    /// x and y around the axis.
+    pub around: Around,
+    /// Whether the logarithm is wanted.
+    pub log: bool,
+}
+
+impl<T: Element> Kernel<T> for Softmax {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([x], [y]) = (inputs.tensors(), outputs.tensors());
+        softmax(y, &x[..y.len()], self.around, self.log);
+    }
+}
+
+/// The gradient of x, y ⊙ (g − Σ y ⊙ g) along an axis, from the softmax y and its gradient g.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftmaxGradient {
+    /// y and g around the axis.
+    pub around: Around,
+}
+
+impl<T: Element> Kernel<T> for SoftmaxGradient {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([y, g], [out]) = (inputs.tensors(), outputs.tensors());
+        softmax_backward(out, &y[..out.len()], &g[..out.len()], self.around);
+    }
+}
 
 /// `out = exp(x − max − ln Σ exp(x − max))` along the axis, or the exponent of that if `log`.
 pub fn softmax<T: Element>(out: &mut [T], x: &[T], around: Around, log: bool) {
@@ -62,7 +94,7 @@ fn blocks<T: Element>(out: &mut [T], around: Around, f: impl Fn(usize, &mut [T])
         return;
     }
     let level = Level::current();
-    map::for_chunks(out, (map::CHUNK / block).max(1) * block, |start, part| {
+    for_chunks(out, (TASK / block).max(1) * block, |start, part| {
         level.vectorize(
             #[inline(always)]
             || {
@@ -77,18 +109,18 @@ fn blocks<T: Element>(out: &mut [T], around: Around, f: impl Fn(usize, &mut [T])
 /// Elements of a row whose sum is taken by itself, so that no addition follows on many others.
 const PIECE: usize = 1024;
 
-/// Elements of a row that are computed together. On one thread of a Zen 4, with 16 / 32 / 64 of them: rows of 512 elements
-/// 18 / 22 / 20 GB/s, of 8192 elements 17 / 18 / 18.
-const LANES: usize = 32;
+/// Elements of a row that are computed together. On one thread of a Zen 4, with 16 / 32 / 64 of them: rows of 512
+/// elements 18 / 22 / 20 GB/s, of 8192 elements 17 / 18 / 18.
+const TOGETHER: usize = 32;
 
-/// Lengths of rows that are fetched ahead: a row has to stay in the L2 cache until it is computed, and short ones the processor
-/// foresees by itself. One thread of a Zen 4, without / with it: 512 elements 19 / 17 GB/s; 8192 elements, in small pages and before step 30
-/// of notes/performance.md, 9.5 / 11.
+/// Lengths of rows that are fetched ahead: a row has to stay in the L2 cache until it is computed, and short ones the
+/// processor foresees by itself. One thread of a Zen 4, without / with it: 512 elements 19 / 17 GB/s, 8192 elements
+/// 9.5 / 11.
 const AHEAD: std::ops::RangeInclusive<usize> = 2048..=1 << 15;
 
 #[inline(always)]
 fn row<T: Element, const FUSED: bool>(y: &mut [T], x: &[T], log: bool) {
-    let max = reduce_run::<T, LANES>(
+    let max = reduce_run::<T, TOGETHER>(
         x,
         #[inline(always)]
         |max, x| if x > max { x } else { max },
@@ -111,27 +143,27 @@ fn row<T: Element, const FUSED: bool>(y: &mut [T], x: &[T], log: bool) {
 /// y = exp(x − max), and Σ y. Fetches what lies `ahead` elements further on.
 #[inline(always)]
 fn exponentials<T: Element, const FUSED: bool>(y: &mut [T], x: &[T], max: T, ahead: Option<usize>) -> T {
-    let (parts, rest) = y.as_chunks_mut::<LANES>();
-    let mut sums = [T::zero(); LANES];
+    let (parts, rest) = y.as_chunks_mut::<TOGETHER>();
+    let mut sums = [T::zero(); TOGETHER];
     for (k, y) in parts.iter_mut().enumerate() {
-        let part: &[T; LANES] = x[k * LANES..].first_chunk().expect("x as long as y");
+        let part: &[T; TOGETHER] = x[k * TOGETHER..].first_chunk().expect("x as long as y");
         if let Some(ahead) = ahead {
-            for line in (0..LANES).step_by(64 / size_of::<T>()) {
+            for line in (0..TOGETHER).step_by(64 / size_of::<T>()) {
                 fetch::ahead(part.as_ptr().wrapping_add(ahead + line));
             }
         }
-        for i in 0..LANES {
+        for i in 0..TOGETHER {
             let e = (part[i] - max).exp_of_negative::<FUSED>();
             y[i] = e;
             sums[i] += e;
         }
     }
-    let mut sum = reduce_run::<T, LANES>(
+    let mut sum = reduce_run::<T, TOGETHER>(
         &sums,
         #[inline(always)]
         |a, b| a + b,
     );
-    for (y, &x) in rest.iter_mut().zip(&x[parts.len() * LANES..]) {
+    for (y, &x) in rest.iter_mut().zip(&x[parts.len() * TOGETHER..]) {
         *y = (x - max).exp_of_negative::<FUSED>();
         sum += *y;
     }
@@ -140,7 +172,7 @@ fn exponentials<T: Element, const FUSED: bool>(y: &mut [T], x: &[T], max: T, ahe
 
 #[inline(always)]
 fn rows<T: Element, const FUSED: bool>(y: &mut [T], x: &[T], inner: usize, log: bool) {
-    let mut max = vec![T::neg_infinity(); inner];
+    let mut max = vec![T::of(f64::NEG_INFINITY); inner];
     for x in x.chunks_exact(inner) {
         max.iter_mut().zip(x).for_each(|(max, &x)| *max = if x > *max { x } else { *max });
     }
@@ -163,7 +195,7 @@ mod tests {
     use super::super::matmul::tests::{noise, same_bits_on_any_threads};
     use super::*;
 
-    /// Against f64, with rows on either side of [`LANES`] and of [`AHEAD`].
+    /// Against f64, with rows on either side of [`TOGETHER`] and of [`AHEAD`].
     #[test]
     fn rows_of_any_length_at_every_level() {
         let shapes = [31, 32, 33, 100, 2100].into_iter().flat_map(|n| [[20, n, 1], [2, n, 3]]);

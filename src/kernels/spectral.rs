@@ -4,13 +4,88 @@
 //! the weight is (outer, rows, inner) there, and its columns, in memory order, are (outer, inner). So a caller puts
 //! the short vectors into that order and nobody moves the weight.
 
-use rayon::prelude::*;
-
+use super::kernel::{Inputs, Kernel, Outputs};
 use super::matmul::{self, add_rows, dot};
-use super::{Buffer, Element, Level, around::Around, map};
+use super::parallel::{Partition, TASK, for_chunks};
+use super::{Element, Level, around::Around};
 
-/// At most this many partial results, each of a task.
-const BLOCKS: usize = 16;
+/// W·v, from W and v in the memory order of W.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// W around its output axis.
+    pub around: Around,
+}
+
+impl<T: Element> Kernel<T> for Times {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([w, v], [out]) = (inputs.tensors(), outputs.tensors());
+        times(out, &w[..self.around.size()], self.around, &v[..self.around.outer * self.around.inner]);
+    }
+}
+
+/// Wᵀ·u, in the memory order of W, from W and u.
+#[derive(Clone, Copy, Debug)]
+pub struct TransposedTimes {
+    /// W around its output axis.
+    pub around: Around,
+}
+
+impl<T: Element> Kernel<T> for TransposedTimes {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([w, u], [out]) = (inputs.tensors(), outputs.tensors());
+        transposed_times(out, &w[..self.around.size()], self.around, &u[..self.around.extent]);
+    }
+}
+
+/// x/max(‖x‖₂, eps), the norm being summed in `f64`.
+#[derive(Clone, Copy, Debug)]
+pub struct Normalise {
+    /// The least that x is divided by.
+    pub eps: f64,
+}
+
+impl<T: Element> Kernel<T> for Normalise {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([x], [out]) = (inputs.tensors(), outputs.tensors());
+        let x = &x[..out.len()];
+        let norm = x.iter().map(|x| x.f64() * x.f64()).sum::<f64>().sqrt();
+        let scale = T::of(1.0 / norm.max(self.eps));
+        out.iter_mut().zip(x).for_each(|(y, &x)| *y = x * scale);
+    }
+}
+
+/// ⟨a, b⟩ of two short vectors, summed in `f64`: a scalar.
+#[derive(Clone, Copy, Debug)]
+pub struct Dot {
+    /// Their length.
+    pub len: usize,
+}
+
+impl<T: Element> Kernel<T> for Dot {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([a, b], [out]) = (inputs.tensors(), outputs.tensors());
+        let products = a[..self.len].iter().zip(&b[..self.len]).map(|(a, b)| a.f64() * b.f64());
+        out[0] = T::of(products.sum());
+    }
+}
+
+/// The gradient of W through W̄ = W/σ, (G − ⟨G, W̄⟩·u vᵀ)/σ, from G, W̄, u, v in memory order, and σ: two walks over
+/// memory.
+#[derive(Clone, Copy, Debug)]
+pub struct SpectralGradient {
+    /// W̄ and G around the output axis.
+    pub around: Around,
+}
+
+impl<T: Element> Kernel<T> for SpectralGradient {
+    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
+        let ([grad, normed, u, v, sigma], [out]) = (inputs.tensors(), outputs.tensors());
+        let (around, len) = (self.around, self.around.size());
+        let lambda = T::of(inner_product(&grad[..len], &normed[..len]));
+        let v: Vec<T> = v[..around.outer * around.inner].iter().map(|&v| lambda * v).collect();
+        minus_outer(out, &grad[..len], around, &u[..around.extent], &v, T::one() / sigma[0]);
+    }
+}
 
 /// `out[o] = Σ W[a, o, b]·v[a, b]`: the product W·v; `around.extent` is the number of rows.
 ///
@@ -25,7 +100,7 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
     let level = Level::current();
     if outer == 1 {
         // In fours, as rows are multiplied.
-        map::for_chunks(out, map::CHUNK.div_ceil(inner).next_multiple_of(4), |start, part| {
+        for_chunks(out, TASK.div_ceil(inner).next_multiple_of(4), |start, part| {
             level.vectorize(
                 #[inline(always)]
                 || matmul::times(part, (&w[start * inner..], inner), v, false),
@@ -33,27 +108,23 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
         });
         return;
     }
-    // Every block of the outer loop adds to all rows: partial results, then their sum in order.
-    let each = (map::CHUNK / (rows * inner)).max(outer.div_ceil(BLOCKS)).next_multiple_of(4);
-    let blocks = outer.div_ceil(each);
-    let mut partial = Buffer::filled(blocks * rows, T::zero());
-    let block = |(i, y): (usize, &mut [T])| {
+    // Every range of the outer loop adds to all rows.
+    let partition = Partition::few(outer, TASK / (rows * inner)).in_units(4);
+    let write = |range: std::ops::Range<usize>, y: &mut [T]| {
         level.vectorize(
             #[inline(always)]
             || {
-                let (from, to) = (i * each, outer.min((i + 1) * each));
+                y.fill(T::zero());
                 if inner == 1 {
-                    return add_rows(y, (&w[from * rows..], rows), &v[from..to]);
+                    return add_rows(y, (&w[range.start * rows..], rows), &v[range]);
                 }
-                for a in from..to {
+                for a in range {
                     matmul::times(y, (&w[a * rows * inner..], inner), &v[a * inner..][..inner], true);
                 }
             },
         )
     };
-    partial.par_chunks_mut(rows).enumerate().for_each(block);
-    out.fill(T::zero());
-    partial.chunks(rows).for_each(|part| out.iter_mut().zip(part).for_each(|(y, &p)| *y += p));
+    partition.sum_into(level, out, write);
 }
 
 /// `out[a, b] = Σ W[a, o, b]·u[o]`: the product Wᵀ·u in memory order; `around.extent` is the number of rows.
@@ -75,7 +146,7 @@ pub fn transposed_times<T: Element>(out: &mut [T], w: &[T], around: Around, u: &
     }
     out.fill(T::zero());
     let level = Level::current();
-    map::for_chunks(out, map::CHUNK.div_ceil(rows * inner) * inner, |start, part| {
+    for_chunks(out, TASK.div_ceil(rows * inner) * inner, |start, part| {
         level.vectorize(
             #[inline(always)]
             || {
@@ -101,7 +172,7 @@ pub fn minus_outer<T: Element>(out: &mut [T], g: &[T], around: Around, u: &[T], 
     let level = Level::current();
     // Whole runs of memory with one u, or, where the rows lie innermost, with one v.
     let run = if inner == 1 { rows } else { inner };
-    map::for_chunks(out, (map::CHUNK / run).max(1) * run, |start, part| {
+    for_chunks(out, (TASK / run).max(1) * run, |start, part| {
         level.vectorize(
             #[inline(always)]
             || {
@@ -132,14 +203,14 @@ fn check<T>(around: Around, w: &[T], rows: &[T], columns: &[T]) {
     assert_eq!(lengths, expected, "spectral norm: lengths of a weight, its rows and its columns");
 }
 
-/// `Σ a·b`, in blocks fixed by the length, combined in `f64`.
+/// `Σ a·b`, in ranges fixed by the length, combined in `f64`.
 pub fn inner_product<T: Element>(a: &[T], b: &[T]) -> f64 {
     let level = Level::current();
-    let each = map::CHUNK.max(a.len().div_ceil(BLOCKS));
-    let block = |(a, b): (&[T], &[T])| {
+    let of_range = |range: std::ops::Range<usize>| {
         level.vectorize(
             #[inline(always)]
             || {
+                let (a, b) = (&a[range.clone()], &b[range]);
                 let mut sum = 0.0;
                 for (i, a) in a.chunks(1024).enumerate() {
                     sum += dot(a, &b[i * 1024..][..a.len()]).f64();
@@ -148,11 +219,7 @@ pub fn inner_product<T: Element>(a: &[T], b: &[T]) -> f64 {
             },
         )
     };
-    if a.len() <= each {
-        return block((a, b));
-    }
-    let parts: Vec<f64> = a.par_chunks(each).zip(b.par_chunks(each)).map(block).collect();
-    parts.into_iter().sum()
+    Partition::few(a.len(), TASK).map(of_range).into_iter().sum()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! How weights begin.
 
+use crate::compute::by_element;
+use crate::kernels::formulas::Affine;
 use crate::{Element, Rng, Shape, Tensor};
 
 /// The distribution that a layer's weight is drawn from.
@@ -49,10 +51,7 @@ impl Init {
             }
             (Init::PyTorch, Role::Embedding) => rng.normal(shape),
             (Init::PyTorch, Role::Gain) => Tensor::ones(shape),
-            (Init::Normal { mean, std }, _) => {
-                let (mean, std) = (T::of(mean), T::of(std));
-                rng.normal(shape).map(|x: T| mean + std * x)
-            }
+            (Init::Normal { mean, std }, _) => by_element(Affine { scale: std, shift: mean }, [&rng.normal(shape)]),
             (Init::GlorotUniform, _) => {
                 let bound = (6.0 / (fans.0 + fans.1).max(1) as f64).sqrt();
                 rng.uniform(shape, -bound, bound)

@@ -30,7 +30,6 @@ pub use conv::{Conv2d, ConvTranspose2d};
 pub use init::Init;
 pub use linear::{Embedding, Linear};
 pub use norm::{BatchNorm, LayerNorm};
-pub(crate) use params::like;
 pub use params::{BufferId, CounterId, ParamId, Params, Scope};
 pub use pass::{Mode, ParamGrads, Pass};
 pub use weight::WeightOptions;

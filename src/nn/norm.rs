@@ -2,6 +2,8 @@
 
 use super::init::Role;
 use super::{BufferId, CounterId, Init, Mode, ParamId, Pass, Scope};
+use crate::compute::by_element;
+use crate::kernels::optim::Average;
 use crate::ops::BatchStats;
 use crate::{Element, Rng, Shape, Tensor, Var};
 
@@ -112,9 +114,8 @@ impl BatchNorm {
         }
         let unbias = stats.count as f64 / (stats.count - 1) as f64;
         for (id, batch, scale) in [(self.mean, &stats.mean, 1.0), (self.var, &stats.var, unbias)] {
-            let (keep, scale) = (T::of(1.0 - MOMENTUM), T::of(MOMENTUM * scale));
-            let old = pass.buffer(id);
-            pass.set_buffer(id, old.zip(batch, *old.shape(), |old, new| keep * old + scale * new));
+            let average = Average { decay: 1.0 - MOMENTUM, rest: MOMENTUM * scale };
+            pass.set_buffer(id, by_element(average, [&pass.buffer(id), batch]));
         }
         pass.increment(self.batches);
     }

@@ -144,7 +144,7 @@ impl<T: Element> Params<T> {
         let Some(old) = self.get(name) else { panic!("Params::set: there is no tensor `{name}`") };
         let (expected, found) = (old.shape(), value.shape());
         assert!(expected == found, "Params::set: `{name}` has shape {expected}, found {found}");
-        let value = like(&value, &old);
+        let value = value.like(&old);
         match &mut self.entries[self.by_name[name]].slot {
             Slot::Parameter(place) => *place = value,
             Slot::Buffer(place) => *place.get_mut() = value,
@@ -171,7 +171,7 @@ impl<T: Element> Params<T> {
     pub fn restore(&mut self, archive: &Archive, prefix: &str) -> Result<(), StateError> {
         let names: Vec<String> = self.names().map(|name| format!("{prefix}{name}")).collect();
         archive.check_names(prefix, &names)?;
-        let read = |old: &Tensor<T>, name: &str| Ok(like(&archive.tensor(name, old.shape())?, old));
+        let read = |old: &Tensor<T>, name: &str| Ok(archive.tensor(name, old.shape())?.like(old));
         let slots = self.entries.iter().zip(&names).map(|(entry, name)| match &entry.slot {
             Slot::Parameter(old) => read(old, name).map(Slot::Parameter),
             Slot::Buffer(old) => read(&old.borrow(), name).map(|value| Slot::Buffer(RefCell::new(value))),
@@ -283,17 +283,6 @@ impl<T: Element> Params<T> {
             }
         }
     }
-}
-
-/// `x` in the memory order of `other`, which has the same shape.
-pub(crate) fn like<T: Element>(x: &Tensor<T>, other: &Tensor<T>) -> Tensor<T> {
-    let (shape, strides) = (other.shape(), other.strides());
-    // An axis of extent 1 may have the stride of another axis; it comes after that one, as where the strides were made
-    // from an order. So the strides of the result are those of `other`, and kernels that look at them do the same sums.
-    let keys: crate::Shape =
-        shape.iter().zip(strides.iter()).map(|(n, stride)| 2 * stride + usize::from(*n > 1)).collect();
-    let order = crate::kernels::nest::memory_order(shape, &keys);
-    x.in_memory_order(order.into_iter().collect::<crate::Shape>())
 }
 
 /// A part of a [`Params`] under a prefix, in which a layer makes its parameters and buffers.

@@ -3,7 +3,7 @@
 use super::init::Role;
 use super::{BufferId, Init, Mode, ParamId, Pass, Scope};
 use crate::ops::{normalised, power_iteration};
-use crate::{Element, Rng, Shape, Tensor, Var};
+use crate::{Axes, Element, Rng, Shape, Tensor, Var};
 
 /// The least norm that a vector of the power iteration is divided by (PyTorch's value).
 const EPS: f64 = 1e-12;
@@ -56,7 +56,7 @@ impl WeightOptions {
         self,
         scope: &mut Scope<'_, T>,
         role: Role,
-        (shape, order, out_axis): (Shape, Shape, usize),
+        (shape, order, out_axis): (Shape, Axes, usize),
         rng: &mut Rng,
     ) -> Weight {
         assert!(shape.iter().all(|&n| n > 0), "layer: a weight of shape {shape}: expected extents of at least 1");
@@ -65,7 +65,7 @@ impl WeightOptions {
             return Weight { id: scope.parameter("weight", value), shape, spectral: None };
         }
         let mut scope = scope.scope("parametrizations.weight");
-        let u = normalised(rng.normal([shape[out_axis]]), EPS);
+        let u = normalised(&rng.normal([shape[out_axis]]), EPS);
         let any = Tensor::zeros([shape.size() / shape[out_axis]]);
         let (_, v) = power_iteration(&value, out_axis, &u, &any, 1, EPS);
         let id = scope.parameter("original", value);

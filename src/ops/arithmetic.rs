@@ -1,88 +1,89 @@
 //! Sums, differences, products and quotients, with broadcasting by the rules of NumPy.
-//!
-//! An operand that was repeated to the shape of the result gets the sum of the gradients of its copies.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use crate::{Backward, Element, Shape, Var};
+use crate::compute::by_element;
+use crate::kernels::formulas::{Affine, Difference, Product, Quotient, Sum};
+use crate::{Element, Function, Var, function};
 
-/// The shape that two operands broadcast to.
+function!(pub Negative |x| -x);
+
+/// Both operands repeated to one shape. This is all that there is to broadcasting: operators see operands of one shape, and
+/// the rule of [`broadcast_to`](Var::broadcast_to) adds up the gradients of the copies.
 #[track_caller]
-fn joint_shape<T: Element>(name: &str, a: &Var<T>, b: &Var<T>) -> Shape {
-    let (a, b) = (a.shape(), b.shape());
+fn repeated<T: Element>(name: &str, a: &Var<T>, b: &Var<T>) -> (Var<T>, Var<T>) {
+    let (a_shape, b_shape) = (a.shape(), b.shape());
     // Not `unwrap_or_else`: a panic in a closure points here, not at the caller.
-    let Some(joint) = a.broadcast(b) else {
-        panic!("{name}: shapes {a} and {b} do not broadcast: expected equal extents, or 1, counting axes from the last")
+    let Some(shape) = a_shape.broadcast(b_shape) else {
+        panic!(
+            "{name}: shapes {a_shape} and {b_shape} do not broadcast: expected equal extents, or 1, counting axes from \
+             the last"
+        )
     };
-    joint
+    (a.broadcast_to(shape), b.broadcast_to(shape))
+}
+
+/// The value of a function of two operands of one shape.
+fn of<T: Element>(function: impl Function<2>, a: &Var<T>, b: &Var<T>) -> crate::Tensor<T> {
+    by_element(function, [a.value(), b.value()])
 }
 
 impl<T: Element> Var<T> {
     /// y = a + b; ā = ȳ, b̄ = ȳ.
     #[track_caller]
     fn sum_of(&self, other: &Var<T>) -> Var<T> {
-        let shape = joint_shape("add", self, other);
-        let value = self.value().zip(other.value(), shape, |a, b| a + b);
-        let (a_shape, b_shape) = (*self.shape(), *other.shape());
-        Var::record("add", &[self, other], value, move |grad: &Var<T>, back: &mut Backward<T>| {
-            back.give(0, |_| grad.sum_to(a_shape));
-            back.give(1, |_| grad.sum_to(b_shape));
+        let (a, b) = repeated("add", self, other);
+        Var::record("add", &[&a, &b], of(Sum, &a, &b), |grad, back| {
+            back.give(0, |_| grad.clone());
+            back.give(1, |_| grad.clone());
         })
     }
 
     /// y = a − b; ā = ȳ, b̄ = −ȳ.
     #[track_caller]
     fn difference(&self, other: &Var<T>) -> Var<T> {
-        let shape = joint_shape("sub", self, other);
-        let value = self.value().zip(other.value(), shape, |a, b| a - b);
-        let (a_shape, b_shape) = (*self.shape(), *other.shape());
-        Var::record("sub", &[self, other], value, move |grad: &Var<T>, back: &mut Backward<T>| {
-            back.give(0, |_| grad.sum_to(a_shape));
-            back.give(1, |_| -grad.sum_to(b_shape));
+        let (a, b) = repeated("sub", self, other);
+        Var::record("sub", &[&a, &b], of(Difference, &a, &b), |grad, back| {
+            back.give(0, |_| grad.clone());
+            back.give(1, |_| -grad);
         })
     }
 
     /// y = a ⊙ b; ā = ȳ ⊙ b, b̄ = ȳ ⊙ a.
     #[track_caller]
     fn product(&self, other: &Var<T>) -> Var<T> {
-        let shape = joint_shape("mul", self, other);
-        let value = self.value().zip(other.value(), shape, |a, b| a * b);
-        let (a_shape, b_shape) = (*self.shape(), *other.shape());
-        let (a, b) = (self.saved_for(other), other.saved_for(self));
-        Var::record("mul", &[self, other], value, move |grad: &Var<T>, back: &mut Backward<T>| {
-            back.give(0, |back| (grad * back.var(&b)).sum_to(a_shape));
-            back.give(1, |back| (grad * back.var(&a)).sum_to(b_shape));
+        let (a, b) = repeated("mul", self, other);
+        let (saved_a, saved_b) = (a.saved_for(&b), b.saved_for(&a));
+        Var::record("mul", &[&a, &b], of(Product, &a, &b), move |grad, back| {
+            back.give(0, |back| grad * back.var(&saved_b));
+            back.give(1, |back| grad * back.var(&saved_a));
         })
     }
 
     /// y = a / b; ā = ȳ / b, b̄ = −ȳ ⊙ y / b.
     #[track_caller]
     fn quotient(&self, other: &Var<T>) -> Var<T> {
-        let shape = joint_shape("div", self, other);
-        let value = self.value().zip(other.value(), shape, |a, b| a / b);
-        let (a_shape, b_shape) = (*self.shape(), *other.shape());
-        let (b, y) = (other.saved(), value.clone());
-        Var::record("div", &[self, other], value, move |grad: &Var<T>, back: &mut Backward<T>| {
-            back.give(0, |back| (grad / back.var(&b)).sum_to(a_shape));
-            back.give(1, |back| -(grad * back.output(&y) / back.var(&b)).sum_to(b_shape));
+        let (a, b) = repeated("div", self, other);
+        let (y, saved_b) = (of(Quotient, &a, &b), b.saved());
+        let saved_y = y.clone();
+        Var::record("div", &[&a, &b], y, move |grad, back| {
+            back.give(0, |back| grad / back.var(&saved_b));
+            back.give(1, |back| -(grad * back.output(&saved_y) / back.var(&saved_b)));
         })
     }
 
     /// y = −x; x̄ = −ȳ.
     #[track_caller]
     fn negative(&self) -> Var<T> {
-        let value = self.value().map(|x| -x);
-        Var::record("neg", &[self], value, |grad: &Var<T>, back: &mut Backward<T>| back.give(0, |_| -grad))
+        let value = by_element(Negative, [self.value()]);
+        Var::record("neg", &[self], value, |grad, back| back.give(0, |_| -grad))
     }
 
     /// y = scale·x + shift with two numbers; x̄ = scale·ȳ.
     #[track_caller]
     pub fn affine(&self, scale: f64, shift: f64) -> Var<T> {
-        let (a, b) = (T::of(scale), T::of(shift));
-        let value = self.value().map(move |x| a * x + b);
-        Var::record("affine", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
-            back.give(0, |_| grad.affine(scale, 0.0));
-        })
+        let value = by_element(Affine { scale, shift }, [self.value()]);
+        Var::record("affine", &[self], value, move |grad, back| back.give(0, |_| grad.affine(scale, 0.0)))
     }
 }
 

@@ -8,9 +8,11 @@
 //! Maps are (N, C, H, W), in memory channels-last. Weights are (K, C/groups, R, S), in memory R, S, C, K: both have
 //! the channels innermost, where the kernels vectorise. What lies otherwise is copied.
 
-use crate::kernels::conv::{self, ConvShape, Epilogue};
-use crate::kernels::{Buffer, norm};
-use crate::{Backward, Element, Rule, Saved, Shape, Tensor, Var};
+use crate::compute::{Kernel, Layout, compute};
+use crate::kernels::conv::ConvShape;
+use crate::kernels::conv::kernels::{Convolution, TransposedConvolution, WeightGradient};
+use crate::kernels::norm::ColumnSums;
+use crate::{Backward, Element, Shape, Tensor, Var};
 
 /// How a convolution's kernel moves over the map, per axis (height, width).
 ///
@@ -92,11 +94,14 @@ impl<T: Element> Var<T> {
         let shape = self.forward_geometry("conv2d_leaky_relu", weight, bias, options);
         let value = self.convolved(weight, bias, shape, slope);
         let (x, w, y) = (self.saved_for(weight), weight.saved_for(self), value.clone());
-        let rule = LeakyConvolution { x, w, y, slope, shape };
-        match bias {
-            None => Var::record("conv2d_leaky_relu", &[self, weight], value, rule),
-            Some(bias) => Var::record("conv2d_leaky_relu", &[self, weight, bias], value, rule),
-        }
+        let inputs: Vec<&Var<T>> = [self, weight].into_iter().chain(bias).collect();
+        // The rule has the gradient for itself, and changes it in place.
+        Var::record_owning("conv2d_leaky_relu", &inputs, value, move |grad, back| {
+            let grad = &grad.into_leaky_gradient(&y, slope, back);
+            back.give(0, |back| grad.convolve_transposed(&back.var(&w), None, shape));
+            back.give(1, |back| back.var(&x).correlate(grad, shape));
+            give_bias(grad, back);
+        })
     }
 
     /// The sizes of a convolution of this map, checked.
@@ -191,80 +196,61 @@ impl<T: Element> Var<T> {
     fn convolve(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape) -> Var<T> {
         let value = self.convolved(weight, bias, shape, 1.0);
         let (x, w) = (self.saved_for(weight), weight.saved_for(self));
-        let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
+        let inputs: Vec<&Var<T>> = [self, weight].into_iter().chain(bias).collect();
+        Var::record("conv2d", &inputs, value, move |grad, back| {
             back.give(0, |back| grad.convolve_transposed(&back.var(&w), None, shape));
             back.give(1, |back| back.var(&x).correlate(grad, shape));
             give_bias(grad, back);
-        };
-        match bias {
-            None => Var::record("conv2d", &[self, weight], value, rule),
-            Some(bias) => Var::record("conv2d", &[self, weight, bias], value, rule),
-        }
+        })
     }
 
     /// The value of w ∗ x + b, with what is not above 0 times `slope`.
     fn convolved(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape, slope: f64) -> Tensor<T> {
-        let y_shape = Shape::from([shape.batch, shape.out_channels, shape.output[0], shape.output[1]]);
-        by_kernel(y_shape, y_shape.channels_last(), |out| {
-            let bias = bias.map(|b| b.value().contiguous());
-            let epilogue = Epilogue { bias: bias.as_ref().map(|b| b.data()), slope: T::of(slope) };
-            conv::conv2d(&shape, maps(self).data(), weights(weight).data(), epilogue, out)
-        })
+        let y_shape = [shape.batch, shape.out_channels, shape.output[0], shape.output[1]];
+        map_of(&Convolution { shape, slope }, self, weight, bias, y_shape)
     }
 
     /// y = convᵀ(x, w) + b; x̄ = w ∗ ȳ, w̄ = corr(ȳ, x), b̄ = Σ ȳ over images and pixels.
     #[track_caller]
     fn convolve_transposed(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape) -> Var<T> {
-        let y_shape = Shape::from([shape.batch, shape.in_channels, shape.input[0], shape.input[1]]);
-        let value = by_kernel(y_shape, y_shape.channels_last(), |out| {
-            let bias = bias.map(|b| b.value().contiguous());
-            let bias = bias.as_ref().map(|b| b.data());
-            conv::conv2d_input_grad(&shape, maps(self).data(), weights(weight).data(), bias, out)
-        });
+        let y_shape = [shape.batch, shape.in_channels, shape.input[0], shape.input[1]];
+        let value = map_of(&TransposedConvolution(shape), self, weight, bias, y_shape);
         let (x, w) = (self.saved_for(weight), weight.saved_for(self));
-        let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
+        let inputs: Vec<&Var<T>> = [self, weight].into_iter().chain(bias).collect();
+        Var::record("conv_transpose2d", &inputs, value, move |grad, back| {
             back.give(0, |back| grad.convolve(&back.var(&w), None, shape));
             back.give(1, |back| grad.correlate(&back.var(&x), shape));
             give_bias(grad, back);
-        };
-        match bias {
-            None => Var::record("conv_transpose2d", &[self, weight], value, rule),
-            Some(bias) => Var::record("conv_transpose2d", &[self, weight, bias], value, rule),
-        }
+        })
     }
 
     /// w = corr(x, y); x̄ = convᵀ(y, w̄), ȳ = w̄ ∗ x.
     #[track_caller]
     fn correlate(&self, other: &Var<T>, shape: ConvShape) -> Var<T> {
         let [r, s] = shape.kernel;
-        let w_shape = Shape::from([shape.out_channels, shape.in_channels / shape.groups, r, s]);
-        let value = by_kernel(w_shape, w_shape.dense_in_order(WEIGHT_ORDER), |out| {
-            conv::conv2d_weight_grad(&shape, maps(self).data(), maps(other).data(), out)
-        });
+        let w_shape = [shape.out_channels, shape.in_channels / shape.groups, r, s];
+        let layout = Layout::in_order(w_shape, WEIGHT_ORDER);
+        let [value] = compute(&WeightGradient(shape), &[&maps(self), &maps(other)], [layout]);
         let (x, y) = (self.saved_for(other), other.saved_for(self));
-        Var::record("conv2d_weight_grad", &[self, other], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("conv2d_weight_grad", &[self, other], value, move |grad, back| {
             back.give(0, |back| back.var(&y).convolve_transposed(grad, None, shape));
             back.give(1, |back| back.var(&x).convolve(grad, None, shape));
         })
     }
 }
 
-/// The rule of [`Var::conv2d_leaky_relu`], which has the gradient for itself and changes it in place.
-struct LeakyConvolution<T: Element> {
-    x: Saved<T>,
-    w: Saved<T>,
-    y: Tensor<T>,
-    slope: f64,
-    shape: ConvShape,
-}
-
-impl<T: Element> Rule<T> for LeakyConvolution<T> {
-    fn backward(&self, grad: Var<T>, back: &mut Backward<T>) {
-        let grad = &grad.into_leaky_gradient(&self.y, self.slope, back);
-        back.give(0, |back| grad.convolve_transposed(&back.var(&self.w), None, self.shape));
-        back.give(1, |back| back.var(&self.x).correlate(grad, self.shape));
-        give_bias(grad, back);
-    }
+/// The map that a kernel makes of a map, a weight, and a bias if there is one.
+fn map_of<T: Element>(
+    kernel: &impl Kernel<T>,
+    x: &Var<T>,
+    weight: &Var<T>,
+    bias: Option<&Var<T>>,
+    shape: [usize; 4],
+) -> Tensor<T> {
+    let (x, weight, bias) = (maps(x), weights(weight), bias.map(|bias| bias.value().contiguous()));
+    let inputs: Vec<&Tensor<T>> = [&x, &weight].into_iter().chain(&bias).collect();
+    let [y] = compute(kernel, &inputs, [Layout::channels_last(shape)]);
+    y
 }
 
 /// The gradient of a bias, if there is one: input 2, with one value per channel.
@@ -281,19 +267,10 @@ fn give_bias<T: Element>(grad: &Var<T>, back: &mut Backward<T>) {
         if records {
             return grad.sum_axes([0, 2, 3], false);
         }
-        let (maps, channels) = (maps(grad), grad.shape()[1]);
-        let sums = norm::sums(maps.data(), channels);
-        by_kernel([channels].into(), [1].into(), |out| {
-            out.iter_mut().zip(&sums).for_each(|(y, &sum)| *y = T::of(sum));
-        })
-        .into()
+        let layout = Layout::row_major([grad.shape()[1]]);
+        let [sums] = compute(&ColumnSums { len: grad.value().size() }, &[&maps(grad)], [layout]);
+        sums.into()
     });
-}
-
-fn by_kernel<T: Element>(shape: Shape, strides: Shape, kernel: impl FnOnce(&mut [T])) -> Tensor<T> {
-    let mut out = Buffer::stale(shape.size());
-    kernel(&mut out);
-    Tensor::from_buffer(out, shape, strides)
 }
 
 fn maps<T: Element>(x: &Var<T>) -> Tensor<T> {

@@ -2,11 +2,10 @@
 //!
 //! Each is the other's rule, so every order of derivative is there.
 
-use std::rc::Rc;
-
-use crate::kernels::nest::memory_order;
-use crate::kernels::{Buffer, around::Around, index};
-use crate::{Backward, Element, Shape, Tensor, Var};
+use crate::compute::{Indices, Layout, compute_indexed};
+use crate::kernels::around::Around;
+use crate::kernels::index::{IndexAdd, Select};
+use crate::{Element, Shape, Tensor, Var};
 
 impl<T: Element> Var<T> {
     /// The elements at `indices` along `axis`, in that order, any of them any number of times:
@@ -31,7 +30,7 @@ impl<T: Element> Var<T> {
         let shape = self.shape();
         check_axis("index_select", shape, axis);
         check_indices("index_select", shape, axis, indices, shape[axis]);
-        self.pick(axis, indices.into())
+        self.pick(axis, Indices::new(indices))
     }
 
     /// The adjoint of [`index_select`](Var::index_select): zeros of extent `extent` along `axis`, to which the element
@@ -51,25 +50,28 @@ impl<T: Element> Var<T> {
             shape[axis]
         );
         check_indices("index_add", shape, axis, indices, extent);
-        self.scatter(axis, indices.into(), extent)
+        self.scatter(axis, Indices::new(indices), extent)
     }
 
     /// [`Var::index_select`], checked.
     #[track_caller]
-    fn pick(&self, axis: usize, indices: Rc<[usize]>) -> Var<T> {
+    fn pick(&self, axis: usize, indices: Indices) -> Var<T> {
         let (x, around) = around(self.value(), axis);
-        let value = like(&x, axis, indices.len(), |out| index::select(out, x.data(), around, &indices));
-        Var::record("index_select", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        let layout = Layout::in_order(x.shape().with_extent(axis, indices.len()), x.strides().order());
+        let ([value], []) = compute_indexed(&Select { around }, (&[&x], &[&indices]), ([layout], []));
+        Var::record("index_select", &[self], value, move |grad, back| {
             back.give(0, |_| grad.scatter(axis, indices.clone(), around.extent));
         })
     }
 
     /// [`Var::index_add`], checked.
     #[track_caller]
-    fn scatter(&self, axis: usize, indices: Rc<[usize]>, extent: usize) -> Var<T> {
+    fn scatter(&self, axis: usize, indices: Indices, extent: usize) -> Var<T> {
         let (x, around) = around(self.value(), axis);
-        let value = like(&x, axis, extent, |out| index::add(out, x.data(), around.with_extent(extent), &indices));
-        Var::record("index_add", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        let layout = Layout::in_order(x.shape().with_extent(axis, extent), x.strides().order());
+        let kernel = IndexAdd { around: around.with_extent(extent) };
+        let ([value], []) = compute_indexed(&kernel, (&[&x], &[&indices]), ([layout], []));
+        Var::record("index_add", &[self], value, move |grad, back| {
             back.give(0, |_| grad.pick(axis, indices.clone()));
         })
     }
@@ -92,21 +94,7 @@ fn check_indices(name: &str, shape: &Shape, axis: usize, indices: &[usize], exte
 
 /// `x` without gaps in its own memory order (copied only if it has some), seen around `axis`.
 pub(super) fn around<T: Element>(x: &Tensor<T>, axis: usize) -> (Tensor<T>, Around) {
-    let x = x.in_memory_order(order(x));
+    let x = x.like(x);
     let around = Around::new(x.shape(), x.strides(), axis);
     (x, around)
-}
-
-/// The axes of `x` as they lie in memory, slowest first.
-pub(super) fn order<T: Element>(x: &Tensor<T>) -> Shape {
-    memory_order(x.shape(), x.strides()).into_iter().collect()
-}
-
-/// A tensor that `write` fills, like the dense `x` but of extent `extent` along `axis`, in the same memory order.
-fn like<T: Element>(x: &Tensor<T>, axis: usize, extent: usize, write: impl FnOnce(&mut [T])) -> Tensor<T> {
-    let mut shape = *x.shape();
-    shape[axis] = extent;
-    let mut out = Buffer::stale(shape.size());
-    write(&mut out);
-    Tensor::from_buffer(out, shape, shape.dense_in_order(order(x).iter().copied()))
 }

@@ -1,11 +1,15 @@
 //! Products of matrices, and of batches of them.
 
-use crate::kernels::{Buffer, matmul};
-use crate::{Backward, Element, Shape, Tensor, Var};
+use crate::compute::{Layout, compute};
+use crate::kernels::nest::Nest;
+use crate::kernels::product::MatrixProduct;
+use crate::{Element, Shape, Tensor, Var};
 
 impl<T: Element> Var<T> {
     /// The product of matrices (m, k)·(k, n) → (m, n), or of batches (…, m, k)·(…, k, n) → (…, m, n), whose leading
-    /// axes broadcast. ā = ȳ·bᵀ, b̄ = aᵀ·ȳ.
+    /// axes broadcast. ā = ȳ·bᵀ, b̄ = aᵀ·ȳ, each summed over the products that share a matrix.
+    ///
+    /// Operands are read where they lie: neither a transpose nor a matrix that a batch shares is copied.
     ///
     /// # Panics
     /// If a rank is below 2, the inner extents differ, or the leading axes do not broadcast.
@@ -19,48 +23,35 @@ impl<T: Element> Var<T> {
         let Some(joint) = joint else {
             panic!("matmul: shapes {a} and {b}: expected (…, m, k) and (…, k, n), leading axes that broadcast")
         };
-        let (m, n) = (a[a.len() - 2], b[b.len() - 1]);
-        if joint.is_empty() {
-            return self.matrix_product(other);
-        }
-        let product = self.as_batch(&joint).matrix_product(&other.as_batch(&joint));
-        product.reshape(joint.iter().copied().chain([m, n]).collect::<Shape>())
+        let full = |matrix: &Shape| joint.iter().chain(&matrix[matrix.len() - 2..]).copied().collect::<Shape>();
+        self.broadcast_to(full(&a)).matrix_product(&other.broadcast_to(full(&b)))
     }
 
-    /// (…, rows, columns), its leading axes repeated to `batch`, as (B, rows, columns).
-    #[track_caller]
-    fn as_batch(&self, batch: &Shape) -> Var<T> {
-        let matrix = &self.shape()[self.shape().len() - 2..];
-        let full: Shape = batch.iter().chain(matrix).copied().collect();
-        self.broadcast_to(full).reshape([batch.size(), matrix[0], matrix[1]])
-    }
-
-    /// (m, k)·(k, n), or (B, m, k)·(B, k, n).
+    /// (…, m, k)·(…, k, n) with the same leading axes.
     #[track_caller]
     fn matrix_product(&self, other: &Var<T>) -> Var<T> {
         let value = product(self.value(), other.value());
         let (a, b) = (self.saved_for(other), other.saved_for(self));
-        Var::record("matmul", &[self, other], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("matmul", &[self, other], value, move |grad, back| {
             back.give(0, |back| grad.matrix_product(&back.var(&b).t()));
             back.give(1, |back| back.var(&a).t().matrix_product(grad));
         })
     }
 }
 
-/// The product by the kernels, which take any strides: a transpose is not copied.
+/// The product by the kernel, which takes any strides.
 fn product<T: Element>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
-    let rank = a.rank();
-    let [m, k] = [a.shape()[rank - 2], a.shape()[rank - 1]];
-    let n = b.shape()[rank - 1];
-    let matrix = |x: &Tensor<T>| [x.strides()[rank - 2], x.strides()[rank - 1]];
-    let (a_matrix, b_matrix) = ((a.data(), matrix(a)), (b.data(), matrix(b)));
-    let shape = if rank == 2 { Shape::from([m, n]) } else { [a.shape()[0], m, n].into() };
-    let mut out = Buffer::stale(shape.size());
-    if rank == 2 {
-        matmul::matmul([m, k, n], a_matrix, b_matrix, false, &mut out);
-    } else {
-        let (a_step, b_step) = (a.strides()[0], b.strides()[0]);
-        matmul::batched_matmul(shape[0], [m, k, n], (a_matrix, a_step), (b_matrix, b_step), false, &mut out);
-    }
-    Tensor::from_buffer(out, shape, shape.row_major())
+    let leading = a.rank() - 2;
+    let [m, k, n] = [a.shape()[leading], a.shape()[leading + 1], b.shape()[leading + 1]];
+    let batch = Shape::from(&a.shape()[..leading]);
+    let kernel = MatrixProduct {
+        count: batch.size(),
+        batch: Nest::new(&batch, &batch.row_major(), [&a.strides()[..leading], &b.strides()[..leading]]),
+        size: [m, k, n],
+        a: [a.strides()[leading], a.strides()[leading + 1]],
+        b: [b.strides()[leading], b.strides()[leading + 1]],
+    };
+    let shape: Shape = batch.iter().copied().chain([m, n]).collect();
+    let [y] = compute(&kernel, &[a, b], [Layout::row_major(shape)]);
+    y
 }

@@ -15,6 +15,8 @@ pub mod loss;
 mod matmul;
 mod norm;
 mod pool;
+#[cfg(test)]
+mod printed;
 mod reduction;
 mod shape;
 mod softmax;

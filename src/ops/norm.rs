@@ -1,9 +1,15 @@
 //! Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167) and layer normalisation (Ba, Kiros and Hinton 2016,
 //! arXiv:1607.06450).
 
-use super::elementwise::Gate;
-use crate::kernels::{Buffer, norm};
-use crate::{Backward, Element, Rule, Shape, Tensor, Var};
+use super::elementwise::ReluGate;
+use crate::compute::{Layout, by_element, compute};
+use crate::kernels::norm::{BatchMoments, BatchNormGradient, BatchNormalise};
+use crate::{Axes, Element, Shape, Tensor, Var, function, number};
+
+function!(
+    /// 1/√(variance + eps)
+    pub InverseRoot { eps } |var| number::<X>(1.0) / (var + eps).sqrt()
+);
 
 /// What a batch says about its channels: the state that the caller may fold into running statistics.
 #[derive(Clone, Debug)]
@@ -33,8 +39,7 @@ impl<T: Element> Var<T> {
     /// nothing about a variance, and its y would be β whatever x is.
     #[track_caller]
     pub fn batch_norm_train(&self, gamma: &Var<T>, beta: &Var<T>, eps: f64) -> (Var<T>, BatchStats<T>) {
-        let (value, stats, rule) = self.normalise_batch::<false>("batch_norm_train", gamma, beta, eps);
-        (Var::record("batch_norm_train", &[self, gamma, beta], value, rule), stats)
+        self.normalise_batch(false, "batch_norm_train", gamma, beta, eps)
     }
 
     /// [`batch_norm_train`](Var::batch_norm_train), then [`relu`](Var::relu), without passes over memory for the latter:
@@ -44,19 +49,19 @@ impl<T: Element> Var<T> {
     /// As [`batch_norm_train`](Var::batch_norm_train).
     #[track_caller]
     pub fn batch_norm_relu_train(&self, gamma: &Var<T>, beta: &Var<T>, eps: f64) -> (Var<T>, BatchStats<T>) {
-        let (value, stats, rule) = self.normalise_batch::<true>("batch_norm_relu_train", gamma, beta, eps);
-        (Var::record("batch_norm_relu_train", &[self, gamma, beta], value, rule), stats)
+        self.normalise_batch(true, "batch_norm_relu_train", gamma, beta, eps)
     }
 
-    /// Value, statistics and rule of batch normalisation in training, with or without the ReLU.
+    /// Batch normalisation in training, with or without the ReLU.
     #[track_caller]
-    fn normalise_batch<const RELU: bool>(
+    fn normalise_batch(
         &self,
-        name: &str,
+        relu: bool,
+        name: &'static str,
         gamma: &Var<T>,
         beta: &Var<T>,
         eps: f64,
-    ) -> (Tensor<T>, BatchStats<T>, impl Rule<T> + use<T, RELU>) {
+    ) -> (Var<T>, BatchStats<T>) {
         let channels = check_channels(name, self, &[("gamma", gamma.value()), ("beta", beta.value())]);
         let shape = *self.shape();
         let count: usize = shape[0] * shape[2..].iter().product::<usize>();
@@ -65,32 +70,27 @@ impl<T: Element> Var<T> {
             "{name}: {count} value(s) per channel in shape {shape}: expected more than 1, to have a variance"
         );
         let x = channels_innermost(self.value());
-        let moments = norm::moments(elements(&x), channels);
-        let mean = vector(&moments.mean);
-        let inverse = vector(&moments.var.iter().map(|var| (var + eps).sqrt().recip()).collect::<Vec<_>>());
-        let affine = Affine::new(&mean, &inverse, gamma.value(), beta.value());
-        let value = affine.apply::<RELU>(&x);
-        let stats = BatchStats { mean, var: vector(&moments.var), count };
+        let moments = BatchMoments { len: x.size(), eps };
+        let [mean, var, inverse] = compute(&moments, &[&x], [Layout::row_major([channels]); 3]);
+        let affine = [&mean, &inverse, &gamma.value().contiguous(), &beta.value().contiguous()].map(Tensor::clone);
+        let value = normalised(&x, &affine, relu);
+        let stats = BatchStats { mean, var, count };
 
-        let (x, gamma_saved) = (Var { value: x, ..self.clone() }.saved(), gamma.saved());
-        let y = RELU.then(|| value.clone());
-        let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
-            let (x, gamma) = (back.var(&x), back.var(&gamma_saved));
-            let [dx, dgamma, dbeta] = match (back.records(), &y) {
-                (true, None) => differentiable_rule(&x, &gamma, grad, eps, |i| back.needs(i)),
-                (true, Some(y)) => {
-                    let grad = &grad.gate(y, Gate::Positive { slope: 0.0 });
-                    differentiable_rule(&x, &gamma, grad, eps, |i| back.needs(i))
-                }
-                (false, _) => {
-                    affine.fused_rule::<RELU>(x.value(), gamma.value(), grad.value(), &inverse, back.needs(0))
-                }
+        let (saved_x, saved_gamma) = (Var { value: x, ..self.clone() }.saved(), gamma.saved());
+        let y = relu.then(|| value.clone());
+        let y = Var::record(name, &[self, gamma, beta], value, move |grad, back| {
+            let x = back.var(&saved_x);
+            let [dx, dgamma, dbeta] = if back.records() {
+                let grad = y.as_ref().map_or_else(|| grad.clone(), |y| grad.gate(y, ReluGate));
+                differentiable_rule(&x, &back.var(&saved_gamma), &grad, eps, |i| back.needs(i))
+            } else {
+                fused_rule(x.value(), &affine, grad.value(), relu, back.needs(0))
             };
             for (i, gradient) in [dx, dgamma, dbeta].into_iter().enumerate() {
                 back.give(i, |_| gradient.expect("a gradient that is needed was computed"));
             }
-        };
-        (value, stats, rule)
+        });
+        (y, stats)
     }
 
     /// Batch normalisation in evaluation: y = γ ⊙ x̂ + β, x̂ = (x − m)/√(s + eps), with the running mean m and the
@@ -118,20 +118,19 @@ impl<T: Element> Var<T> {
         ];
         check_channels("batch_norm_eval", self, &vectors);
         let rank = self.shape().len();
-        let (mean, eps) = (running_mean.contiguous(), T::of(eps));
-        let inverse = running_var.map(|var| (var + eps).sqrt().recip()).contiguous();
-        let x = channels_innermost(self.value());
-        let value = Affine::new(&mean, &inverse, gamma.value(), beta.value()).apply::<false>(&x);
+        let mean = running_mean.contiguous();
+        let inverse = by_element(InverseRoot { eps }, [running_var]).contiguous();
+        let affine = [&mean, &inverse, &gamma.value().contiguous(), &beta.value().contiguous()].map(Tensor::clone);
+        let value = normalised(&channels_innermost(self.value()), &affine, false);
 
         let (x, gamma_saved) = (self.saved_for(gamma), gamma.saved());
-        let rule = move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("batch_norm_eval", &[self, gamma, beta], value, move |grad, back| {
             let constant = |of: &Tensor<T>| per_channel(&of.into(), rank);
             let sum = |of: Var<T>| of.sum_axes(all_but_channels(rank), false);
             back.give(0, |back| grad * (per_channel(&back.var(&gamma_saved), rank) * constant(&inverse)));
             back.give(1, |back| sum(grad * ((back.var(&x) - constant(&mean)) * constant(&inverse))));
             back.give(2, |_| sum(grad.clone()));
-        };
-        Var::record("batch_norm_eval", &[self, gamma, beta], value, rule)
+        })
     }
 
     /// Layer normalisation over the last `axes` axes: y = γ ⊙ (x − μ)/√(σ² + eps) + β with the mean μ and the biased
@@ -153,7 +152,7 @@ impl<T: Element> Var<T> {
                 "layer_norm: {name} of shape {found} for x of shape {shape}: expected {expected}"
             );
         }
-        let over: Shape = (rank - axes..rank).collect();
+        let over: Axes = (rank - axes..rank).collect();
         let deviation = self - self.mean_axes(over, true);
         let inverse = (deviation.powi(2).mean_axes(over, true) + eps).sqrt().powi(-1);
         deviation * inverse * gamma + beta
@@ -178,24 +177,12 @@ fn check_channels<T: Element>(name: &str, x: &Var<T>, vectors: &[(&str, &Tensor<
 
 /// x with the channels innermost in memory: channels-last for maps, row-major for (N, C); a copy only if it is not.
 fn channels_innermost<T: Element>(x: &Tensor<T>) -> Tensor<T> {
-    x.in_memory_order(all_but_channels(x.rank()).iter().copied().chain([1]).collect::<Shape>())
+    x.in_memory_order(all_but_channels(x.rank()).iter().copied().chain([1]).collect::<Axes>())
 }
 
 /// Every axis but 1.
-fn all_but_channels(rank: usize) -> Shape {
+fn all_but_channels(rank: usize) -> Axes {
     (0..rank).filter(|&axis| axis != 1).collect()
-}
-
-/// The elements of a dense tensor in memory order.
-fn elements<T: Element>(x: &Tensor<T>) -> &[T] {
-    &x.data()[..x.size()]
-}
-
-fn vector<T: Element>(values: &[f64]) -> Tensor<T> {
-    let mut out = Buffer::stale(values.len());
-    out.iter_mut().zip(values).for_each(|(y, &x)| *y = T::of(x));
-    let shape = Shape::from([values.len()]);
-    Tensor::from_buffer(out, shape, shape.row_major())
 }
 
 /// A vector (C) as (C, 1, …), so that it is repeated along all axes but 1 of a tensor of this rank.
@@ -205,61 +192,34 @@ fn per_channel<T: Element>(vector: &Var<T>, rank: usize) -> Var<T> {
     vector.reshape([channels].into_iter().chain((2..rank).map(|_| 1)).collect::<Shape>())
 }
 
-/// y = (x − mean)·scale + shift for each channel.
-struct Affine<T: Element> {
-    mean: Tensor<T>,
-    scale: Tensor<T>,
-    shift: Tensor<T>,
+/// y = γ ⊙ (x − mean)·inverse + β, or max(y, 0), of x that has its channels innermost; `affine` is mean, inverse, γ, β.
+fn normalised<T: Element>(x: &Tensor<T>, affine: &[Tensor<T>; 4], relu: bool) -> Tensor<T> {
+    let kernel = BatchNormalise { channels: affine[0].size(), relu };
+    let [mean, inverse, gamma, beta] = affine;
+    let layout = Layout { shape: *x.shape(), strides: *x.strides() };
+    let [y] = compute(&kernel, &[x, mean, inverse, gamma, beta], [layout]);
+    y
 }
 
-impl<T: Element> Affine<T> {
-    /// (x − mean)·inverse·γ + β.
-    fn new(mean: &Tensor<T>, inverse: &Tensor<T>, gamma: &Tensor<T>, beta: &Tensor<T>) -> Self {
-        let scale = inverse.zip(gamma, *inverse.shape(), |a, b| a * b);
-        Affine { mean: mean.contiguous(), scale: scale.contiguous(), shift: beta.contiguous() }
+/// The rule of batch normalisation by its fused kernel: x̄ if it is needed, γ̄, β̄.
+fn fused_rule<T: Element>(
+    x: &Tensor<T>,
+    affine: &[Tensor<T>; 4],
+    grad: &Tensor<T>,
+    relu: bool,
+    needs_x: bool,
+) -> [Option<Var<T>>; 3] {
+    let [mean, inverse, gamma, beta] = affine;
+    let inputs = [x, &channels_innermost(grad), mean, inverse, gamma, beta];
+    let kernel = BatchNormGradient { len: x.size(), relu };
+    let per_channel = Layout::row_major(mean.shape());
+    if !needs_x {
+        let [dgamma, dbeta] = compute(&kernel, &inputs, [per_channel; 2]);
+        return [None, Some(dgamma.into()), Some(dbeta.into())];
     }
-
-    fn of_channels(&self) -> norm::Affine<'_, T> {
-        norm::Affine { mean: elements(&self.mean), scale: elements(&self.scale), shift: elements(&self.shift) }
-    }
-
-    /// y, or max(y, 0), of x that has its channels innermost.
-    fn apply<const RELU: bool>(&self, x: &Tensor<T>) -> Tensor<T> {
-        let mut out = Buffer::stale(x.size());
-        norm::normalize::<T, RELU>(&mut out, elements(x), &self.of_channels());
-        Tensor::from_buffer(out, *x.shape(), *x.strides())
-    }
-
-    /// The rule of batch normalisation in two passes over memory: the sums, then x̄ = a·ȳ + b·(x − μ) + c with
-    /// a = γ/√(σ² + eps), b = −a·γ̄/(n·√(σ² + eps)), c = −a·β̄/n for each channel. With the ReLU, ȳ counts where y > 0.
-    fn fused_rule<const RELU: bool>(
-        &self,
-        x: &Tensor<T>,
-        gamma: &Tensor<T>,
-        grad: &Tensor<T>,
-        inverse: &Tensor<T>,
-        needs_x: bool,
-    ) -> [Option<Var<T>>; 3] {
-        let grad = channels_innermost(grad);
-        let affine = self.of_channels();
-        let (sum, dot) = norm::gradient_sums::<T, RELU>(elements(x), elements(&grad), &affine);
-        let inverse: Vec<f64> = elements(inverse).iter().map(|x| x.f64()).collect();
-        let dgamma: Vec<f64> = dot.iter().zip(&inverse).map(|(dot, inverse)| dot * inverse).collect();
-        let dx = needs_x.then(|| {
-            let n = x.size() as f64 / sum.len() as f64;
-            let gamma = gamma.contiguous();
-            let a: Vec<f64> =
-                elements(&gamma).iter().zip(&inverse).map(|(gamma, inverse)| gamma.f64() * inverse).collect();
-            let each = |f: &dyn Fn(usize) -> f64| (0..a.len()).map(|i| T::of(f(i))).collect::<Vec<T>>();
-            let b = each(&|i| -a[i] * inverse[i] * dgamma[i] / n);
-            let c = each(&|i| -a[i] * sum[i] / n);
-            let a = each(&|i| a[i]);
-            let mut out = Buffer::stale(x.size());
-            norm::input_gradient::<T, RELU>(&mut out, elements(x), elements(&grad), &affine, [&a, &b, &c]);
-            Tensor::from_buffer(out, *x.shape(), *x.strides()).into()
-        });
-        [dx, Some(vector(&dgamma).into()), Some(vector(&sum).into())]
-    }
+    let layout = Layout { shape: *x.shape(), strides: *x.strides() };
+    let [dgamma, dbeta, dx] = compute(&kernel, &inputs, [per_channel, per_channel, layout]);
+    [Some(dx.into()), Some(dgamma.into()), Some(dbeta.into())]
 }
 
 /// The rule of batch normalisation in differentiable operations, for the derivatives of higher order.

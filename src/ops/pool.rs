@@ -1,11 +1,9 @@
 //! Pooling and nearest-neighbour upsampling of maps (N, C, H, W): linear maps, or locally linear ones, with their
 //! adjoints.
 
-use std::sync::Arc;
-
-use crate::kernels::Buffer;
-use crate::kernels::pool::{self, PoolShape};
-use crate::{Backward, Element, Shape, Tensor, Var};
+use crate::compute::{Indices, Kernel, Layout, compute, compute_indexed};
+use crate::kernels::pool::{AveragePool, Gather, MaxPool, NearestUpsampling, PoolShape, ScatterAdd};
+use crate::{Element, Shape, Tensor, Var};
 
 impl<T: Element> Var<T> {
     /// The largest value of each window, (N, C, OH, OW) with OH = ⌊(H + 2·padding − kernel)/stride⌋ + 1, and likewise OW.
@@ -16,12 +14,11 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn max_pool2d(&self, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Var<T> {
         let shape = geometry("max_pool2d", self.shape(), kernel, stride, padding);
-        let mut indices = vec![0; shape.batch * shape.y_image()];
-        let mut out = Buffer::stale(indices.len());
-        pool::max_pool2d(&shape, maps(self).data(), &mut out, &mut indices);
-        let value = map_of(out, [shape.batch, shape.channels, shape.output[0], shape.output[1]]);
-        let (indices, x_shape) = (Arc::new(indices), *self.shape());
-        Var::record("max_pool2d", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        let layout = Layout::channels_last([shape.batch, shape.channels, shape.output[0], shape.output[1]]);
+        let outputs = ([layout], [shape.batch * shape.y_image()]);
+        let ([value], [indices]) = compute_indexed(&MaxPool(shape), (&[&maps(self)], &[]), outputs);
+        let x_shape = *self.shape();
+        Var::record("max_pool2d", &[self], value, move |grad, back| {
             back.give(0, |_| grad.scatter_maps(indices.clone(), x_shape));
         })
     }
@@ -29,12 +26,11 @@ impl<T: Element> Var<T> {
     /// The values at `indices`, which count within each image's memory (H, W, C): y is (N, C, OH, OW), its shape given.
     /// The adjoint of [`scatter_maps`](Var::scatter_maps).
     #[track_caller]
-    fn gather_maps(&self, indices: Arc<Vec<u32>>, y_shape: Shape) -> Var<T> {
-        let mut out = Buffer::stale(y_shape.size());
-        pool::gather(y_shape[0], maps(self).data(), &indices, &mut out);
-        let value = map_of(out, y_shape);
+    fn gather_maps(&self, indices: Indices, y_shape: Shape) -> Var<T> {
+        let kernel = Gather { batch: y_shape[0], len: self.value().size() };
+        let value = by_indices(&kernel, self, &indices, y_shape);
         let x_shape = *self.shape();
-        Var::record("gather_maps", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("gather_maps", &[self], value, move |grad, back| {
             back.give(0, |_| grad.scatter_maps(indices.clone(), x_shape));
         })
     }
@@ -42,12 +38,11 @@ impl<T: Element> Var<T> {
     /// Each value added at its index, which counts within each image's memory (H, W, C): y is (N, C, H, W), its shape
     /// given. The adjoint of [`gather_maps`](Var::gather_maps).
     #[track_caller]
-    fn scatter_maps(&self, indices: Arc<Vec<u32>>, y_shape: Shape) -> Var<T> {
-        let mut out = Buffer::stale(y_shape.size());
-        pool::scatter_add(y_shape[0], maps(self).data(), &indices, &mut out);
-        let value = map_of(out, y_shape);
+    fn scatter_maps(&self, indices: Indices, y_shape: Shape) -> Var<T> {
+        let kernel = ScatterAdd { batch: y_shape[0], len: self.value().size() };
+        let value = by_indices(&kernel, self, &indices, y_shape);
         let x_shape = *self.shape();
-        Var::record("scatter_maps", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("scatter_maps", &[self], value, move |grad, back| {
             back.give(0, |_| grad.gather_maps(indices.clone(), x_shape));
         })
     }
@@ -66,10 +61,9 @@ impl<T: Element> Var<T> {
     /// The mean of each window.
     #[track_caller]
     fn average(&self, shape: PoolShape) -> Var<T> {
-        let mut out = Buffer::stale(shape.batch * shape.y_image());
-        pool::avg_pool2d(&shape, maps(self).data(), &mut out);
-        let value = map_of(out, [shape.batch, shape.channels, shape.output[0], shape.output[1]]);
-        Var::record("avg_pool2d", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        let y_shape = [shape.batch, shape.channels, shape.output[0], shape.output[1]];
+        let value = by_kernel(&AveragePool { shape, adjoint: false }, self, y_shape);
+        Var::record("avg_pool2d", &[self], value, move |grad, back| {
             back.give(0, |_| grad.spread(shape));
         })
     }
@@ -77,10 +71,9 @@ impl<T: Element> Var<T> {
     /// The adjoint of [`average`](Var::average).
     #[track_caller]
     fn spread(&self, shape: PoolShape) -> Var<T> {
-        let mut out = Buffer::stale(shape.batch * shape.x_image());
-        pool::avg_pool2d_input_grad(&shape, maps(self).data(), &mut out);
-        let value = map_of(out, [shape.batch, shape.channels, shape.input[0], shape.input[1]]);
-        Var::record("avg_pool2d_adjoint", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        let x_shape = [shape.batch, shape.channels, shape.input[0], shape.input[1]];
+        let value = by_kernel(&AveragePool { shape, adjoint: true }, self, x_shape);
+        Var::record("avg_pool2d_adjoint", &[self], value, move |grad, back| {
             back.give(0, |_| grad.average(shape));
         })
     }
@@ -98,10 +91,9 @@ impl<T: Element> Var<T> {
             "upsample_nearest: shape {shape} by {factors:?}: expected (N, C, H, W) and factors of at least 1"
         );
         let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
-        let mut out = Buffer::stale(shape.size() * factors[0] * factors[1]);
-        pool::upsample_nearest([n, h, w, c], factors, maps(self).data(), &mut out);
-        let value = map_of(out, [n, c, h * factors[0], w * factors[1]]);
-        Var::record("upsample_nearest", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        let kernel = NearestUpsampling { size: [n, h, w, c], factors, adjoint: false };
+        let value = by_kernel(&kernel, self, [n, c, h * factors[0], w * factors[1]]);
+        Var::record("upsample_nearest", &[self], value, move |grad, back| {
             back.give(0, |_| grad.sum_blocks(factors));
         })
     }
@@ -120,9 +112,8 @@ impl<T: Element> Var<T> {
             "sum_blocks: shape {shape} by {factors:?}: expected (N, C, H, W) and factors that divide H and W"
         );
         let [n, c, h, w] = [shape[0], shape[1], shape[2] / factors[0], shape[3] / factors[1]];
-        let mut out = Buffer::stale(n * c * h * w);
-        pool::sum_blocks([n, h, w, c], factors, maps(self).data(), &mut out);
-        Var::record("sum_blocks", &[self], map_of(out, [n, c, h, w]), move |grad: &Var<T>, back: &mut Backward<T>| {
+        let value = by_kernel(&NearestUpsampling { size: [n, h, w, c], factors, adjoint: true }, self, [n, c, h, w]);
+        Var::record("sum_blocks", &[self], value, move |grad, back| {
             back.give(0, |_| grad.upsample_nearest(factors));
         })
     }
@@ -132,9 +123,15 @@ fn maps<T: Element>(x: &Var<T>) -> Tensor<T> {
     x.value().channels_last()
 }
 
-fn map_of<T: Element>(out: Buffer<T>, shape: impl Into<Shape>) -> Tensor<T> {
-    let shape = shape.into();
-    Tensor::from_buffer(out, shape, shape.channels_last())
+fn by_kernel<T: Element>(kernel: &impl Kernel<T>, x: &Var<T>, y_shape: [usize; 4]) -> Tensor<T> {
+    let [y] = compute(kernel, &[&maps(x)], [Layout::channels_last(y_shape)]);
+    y
+}
+
+fn by_indices<T: Element>(kernel: &impl Kernel<T>, x: &Var<T>, indices: &Indices, y_shape: Shape) -> Tensor<T> {
+    let inputs: (&[&Tensor<T>], _) = (&[&maps(x)], &[indices][..]);
+    let ([y], []) = compute_indexed(kernel, inputs, ([Layout::channels_last(y_shape)], []));
+    y
 }
 
 #[track_caller]

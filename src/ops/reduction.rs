@@ -2,11 +2,18 @@
 //!
 //! The sum of nothing is 0, its mean NaN, and its maximum a panic.
 
-use crate::{Backward, Element, Shape, Tensor, Var};
+use crate::compute::by_element;
+use crate::kernels::formulas::{Larger, Quotient, Sum};
+use crate::{Axes, Element, Shape, Tensor, Var, function, number};
+
+function!(
+    /// 1 where both are equal, else 0.
+    pub IsEqual |a, b| a.if_equal(b, number(1.0), number(0.0))
+);
 
 /// Checks that `axes` are axes of `shape`, each named once, and returns them.
 #[track_caller]
-pub(super) fn check_axes(name: &str, shape: &Shape, axes: impl Into<Shape>) -> Shape {
+pub(super) fn check_axes(name: &str, shape: &Shape, axes: impl Into<Axes>) -> Axes {
     let axes = axes.into();
     for (i, axis) in axes.iter().enumerate() {
         assert!(*axis < shape.len(), "{name}: axis {axis} of shape {shape}: expected an axis below {}", shape.len());
@@ -16,7 +23,7 @@ pub(super) fn check_axes(name: &str, shape: &Shape, axes: impl Into<Shape>) -> S
 }
 
 /// The shape without `axes`.
-pub(super) fn without(shape: &Shape, axes: &Shape) -> Shape {
+pub(super) fn without(shape: &Shape, axes: &Axes) -> Shape {
     shape.iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, &extent)| extent).collect()
 }
 
@@ -24,8 +31,7 @@ impl<T: Element> Var<T> {
     /// The sum of all elements, of shape (); x̄ is ȳ, repeated.
     #[track_caller]
     pub fn sum(&self) -> Var<T> {
-        let all: Shape = (0..self.shape().len()).collect();
-        self.sum_axes(all, false)
+        self.sum_axes(self.shape().axes(), false)
     }
 
     /// The sum over `axes`, which stay with extent 1 if `keepdim`, else go; x̄ is ȳ, repeated along them.
@@ -33,12 +39,12 @@ impl<T: Element> Var<T> {
     /// # Panics
     /// If one of `axes` is out of range or named twice.
     #[track_caller]
-    pub fn sum_axes(&self, axes: impl Into<Shape>, keepdim: bool) -> Var<T> {
+    pub fn sum_axes(&self, axes: impl Into<Axes>, keepdim: bool) -> Var<T> {
         let axes = check_axes("sum", self.shape(), axes);
-        let (shape, kept) = (*self.shape(), self.value().reduce(&axes, T::zero(), |a, b| a + b));
+        let (shape, kept) = (*self.shape(), self.value().reduce(&axes, 0.0, Sum));
         let kept_shape = *kept.shape();
         let value = if keepdim { kept } else { kept.reshape(without(&shape, &axes)) };
-        Var::record("sum", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("sum", &[self], value, move |grad, back| {
             back.give(0, |_| grad.reshape(kept_shape).broadcast_to(shape));
         })
     }
@@ -56,11 +62,10 @@ impl<T: Element> Var<T> {
         }
         assert!(to.broadcast(&from) == Some(from), "sum_to: shape {to} does not broadcast to {from}");
         let new_axes = from.len() - to.len();
-        let axes: Shape =
-            (0..from.len()).filter(|&axis| axis < new_axes || to[axis - new_axes] != from[axis]).collect();
-        let value = self.value().reduce(&axes, T::zero(), |a, b| a + b);
+        let axes: Axes = (0..from.len()).filter(|&axis| axis < new_axes || to[axis - new_axes] != from[axis]).collect();
+        let value = self.value().reduce(&axes, 0.0, Sum);
         let value = if new_axes > 0 { value.reshape(to) } else { value };
-        Var::record("sum_to", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("sum_to", &[self], value, move |grad, back| {
             back.give(0, |_| grad.broadcast_to(from));
         })
     }
@@ -76,7 +81,7 @@ impl<T: Element> Var<T> {
     /// # Panics
     /// If one of `axes` is out of range or named twice.
     #[track_caller]
-    pub fn mean_axes(&self, axes: impl Into<Shape>, keepdim: bool) -> Var<T> {
+    pub fn mean_axes(&self, axes: impl Into<Axes>, keepdim: bool) -> Var<T> {
         let axes = check_axes("mean", self.shape(), axes);
         let n: usize = axes.iter().map(|&axis| self.shape()[axis]).product();
         // Not `sum / n`: with n = 0 that would multiply by 1/0 and give NaN all the same, but by accident.
@@ -91,7 +96,7 @@ impl<T: Element> Var<T> {
     /// # Panics
     /// If one of `axes` is out of range or named twice.
     #[track_caller]
-    pub fn var_axes(&self, axes: impl Into<Shape>, keepdim: bool, correction: usize) -> Var<T> {
+    pub fn var_axes(&self, axes: impl Into<Axes>, keepdim: bool, correction: usize) -> Var<T> {
         let axes = check_axes("var", self.shape(), axes);
         let n: usize = axes.iter().map(|&axis| self.shape()[axis]).product();
         let deviation = self - self.mean_axes(axes, true);
@@ -104,21 +109,20 @@ impl<T: Element> Var<T> {
     /// # Panics
     /// If one of `axes` is out of range, named twice, or holds nothing: nothing has no maximum.
     #[track_caller]
-    pub fn max_axes(&self, axes: impl Into<Shape>, keepdim: bool) -> Var<T> {
+    pub fn max_axes(&self, axes: impl Into<Axes>, keepdim: bool) -> Var<T> {
         let axes = check_axes("max", self.shape(), axes);
         let shape = *self.shape();
         let empty = axes.iter().any(|&axis| shape[axis] == 0);
         assert!(!empty, "max: over axes {axes} of shape {shape}: expected at least one element");
-        let larger = |a: T, b: T| if a > b || a.is_nan() { a } else { b };
-        let kept = self.value().reduce(&axes, T::neg_infinity(), larger);
+        let kept = self.value().reduce(&axes, f64::NEG_INFINITY, Larger);
         let kept_shape = *kept.shape();
         let x = self.value().clone();
         let value = if keepdim { kept.clone() } else { kept.reshape(without(&shape, &axes)) };
-        Var::record("max", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("max", &[self], value, move |grad, back| {
             back.give(0, |_| {
-                let is_max = x.zip(&kept, shape, |x, max| if x == max { T::one() } else { T::zero() });
-                let ties = is_max.reduce(&axes, T::zero(), |a, b| a + b);
-                let share: Var<T> = is_max.zip(&ties, shape, |m, n| m / n).into();
+                let is_max = by_element(IsEqual, [&x, &kept]);
+                let ties = is_max.reduce(&axes, 0.0, Sum);
+                let share: Var<T> = by_element(Quotient, [&is_max, &ties]).into();
                 grad.reshape(kept_shape) * share
             });
         })
@@ -130,15 +134,13 @@ impl<T: Element> Var<T> {
     /// If there are none: nothing has no maximum.
     #[track_caller]
     pub fn max(&self) -> Var<T> {
-        let all: Shape = (0..self.shape().len()).collect();
-        self.max_axes(all, false)
+        self.max_axes(self.shape().axes(), false)
     }
 }
 
 impl<T: Element> Tensor<T> {
     /// The sum of all elements.
     pub fn sum(&self) -> T {
-        let all: Shape = (0..self.rank()).collect();
-        self.reduce(&all, T::zero(), |a, b| a + b).item()
+        self.reduce(&self.shape().axes(), 0.0, Sum).item()
     }
 }

@@ -5,8 +5,9 @@
 
 use std::ops::Range;
 
-use crate::kernels::Buffer;
-use crate::{Backward, Element, Shape, Tensor, Var};
+use crate::compute::{Layout, compute};
+use crate::kernels::copy::{Concat, Piece};
+use crate::{Axes, Element, Shape, Tensor, Var};
 
 impl<T: Element> Var<T> {
     /// The same elements in row-major order under another shape; x̄ is ȳ under the shape of x.
@@ -17,7 +18,7 @@ impl<T: Element> Var<T> {
     pub fn reshape(&self, shape: impl Into<Shape>) -> Var<T> {
         let from = *self.shape();
         let value = self.value().reshape(shape);
-        Var::record("reshape", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("reshape", &[self], value, move |grad, back| {
             back.give(0, |_| grad.reshape(from));
         })
     }
@@ -38,10 +39,10 @@ impl<T: Element> Var<T> {
     /// # Panics
     /// If `axes` is not a permutation of all axes.
     #[track_caller]
-    pub fn permute(&self, axes: impl Into<Shape>) -> Var<T> {
+    pub fn permute(&self, axes: impl Into<Axes>) -> Var<T> {
         let axes = axes.into();
         let value = self.value().permute(axes);
-        Var::record("permute", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("permute", &[self], value, move |grad, back| {
             let mut inverse = axes;
             axes.iter().enumerate().for_each(|(i, &axis)| inverse[axis] = i);
             back.give(0, |_| grad.permute(inverse));
@@ -56,7 +57,7 @@ impl<T: Element> Var<T> {
     pub fn t(&self) -> Var<T> {
         let rank = self.shape().len();
         assert!(rank >= 2, "t: expected a matrix or a batch of them, found shape {}", self.shape());
-        let mut axes: Shape = (0..rank).collect();
+        let mut axes = self.shape().axes();
         axes.swap(rank - 2, rank - 1);
         self.permute(axes)
     }
@@ -72,23 +73,21 @@ impl<T: Element> Var<T> {
             return self.clone();
         }
         let value = self.value().broadcast_to(to);
-        Var::record("broadcast_to", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("broadcast_to", &[self], value, move |grad, back| {
             back.give(0, |_| grad.sum_to(from));
         })
     }
 
-    /// The elements with index in `range` along `axis`, copied; x̄ is ȳ among zeros.
+    /// The elements with index in `range` along `axis`, a view; x̄ is ȳ among zeros.
     ///
     /// # Panics
     /// If the axis or the range is out of bounds.
     #[track_caller]
     pub fn slice(&self, axis: usize, range: Range<usize>) -> Var<T> {
-        let shape = *self.shape();
-        let fits = axis < shape.len() && range.start <= range.end && range.end <= shape[axis];
-        assert!(fits, "slice: {range:?} along axis {axis} of shape {shape} is out of bounds");
-        let (before, after) = (range.start, shape[axis] - range.end);
-        let value = copy_window(self.value(), axis, range.start, range.len(), 0);
-        Var::record("slice", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        let (before, end) = (range.start, range.end);
+        let value = self.value().slice(axis, range);
+        let after = self.shape()[axis] - end;
+        Var::record("slice", &[self], value, move |grad, back| {
             back.give(0, |_| grad.pad(axis, before, after));
         })
     }
@@ -102,8 +101,9 @@ impl<T: Element> Var<T> {
         let shape = *self.shape();
         assert!(axis < shape.len(), "pad: axis {axis} of shape {shape}: expected an axis below {}", shape.len());
         let extent = shape[axis];
-        let value = copy_window(self.value(), axis, 0, before + extent + after, before);
-        Var::record("pad", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        let pieces = vec![Piece::Zeros(before), Piece::Input(extent), Piece::Zeros(after)];
+        let value = put_together(&[self.value()], pieces, axis, shape.with_extent(axis, before + extent + after));
+        Var::record("pad", &[self], value, move |grad, back| {
             back.give(0, |_| grad.slice(axis, before..before + extent));
         })
     }
@@ -125,8 +125,10 @@ impl<T: Element> Var<T> {
             panic!("concat: shapes {shapes} along axis {axis}: expected equal extents along the other axes");
         }
         shape[axis] = shapes.iter().map(|s| s[axis]).sum();
-        let value = concat(parts, axis, shape);
-        Var::record("concat", parts, value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        let pieces = shapes.iter().map(|s| Piece::Input(s[axis])).collect();
+        let values: Vec<&Tensor<T>> = parts.iter().map(|part| part.value()).collect();
+        let value = put_together(&values, pieces, axis, shape);
+        Var::record("concat", parts, value, move |grad, back| {
             let mut start = 0;
             for (i, part) in shapes.iter().enumerate() {
                 let end = start + part[axis];
@@ -137,56 +139,13 @@ impl<T: Element> Var<T> {
     }
 }
 
-/// The memory order for a copy of part of `x`: that of x, the outermost axis being `shape`'s.
-fn like<T: Element>(x: &Tensor<T>, shape: Shape) -> Shape {
-    if x.is_channels_last() && !x.is_contiguous() { shape.channels_last() } else { shape.row_major() }
-}
-
-/// `len` elements along `axis`: those of x from `start`, put after `before` zeros and followed by zeros.
-fn copy_window<T: Element>(x: &Tensor<T>, axis: usize, start: usize, len: usize, before: usize) -> Tensor<T> {
-    let mut shape = *x.shape();
-    let copied = (x.shape()[axis] - start).min(len - before);
-    shape[axis] = len;
-    let strides = like(x, shape);
-    let whole = copied == len;
-    let mut out = if whole { Buffer::stale(shape.size()) } else { Buffer::filled(shape.size(), T::zero()) };
-    write_part(&mut out, &shape, &strides, axis, before, x, start, copied);
-    Tensor::from_buffer(out, shape, strides)
-}
-
-fn concat<T: Element>(parts: &[&Var<T>], axis: usize, shape: Shape) -> Tensor<T> {
-    let strides = like(parts[0].value(), shape);
-    let mut out = Buffer::stale(shape.size());
-    let mut at = 0;
-    for part in parts {
-        let extent = part.shape()[axis];
-        write_part(&mut out, &shape, &strides, axis, at, part.value(), 0, extent);
-        at += extent;
-    }
-    Tensor::from_buffer(out, shape, strides)
-}
-
-/// Copies the elements `from..from + n` of x along `axis` to `to..to + n` of the output.
-#[allow(clippy::too_many_arguments, reason = "two windows of an axis and what they are windows of")]
-fn write_part<T: Element>(
-    out: &mut [T],
-    shape: &Shape,
-    strides: &Shape,
-    axis: usize,
-    to: usize,
-    x: &Tensor<T>,
-    from: usize,
-    n: usize,
-) {
-    let mut window = *shape;
-    window[axis] = n;
-    if window.size() == 0 {
-        return;
-    }
-    let mut source = ndarray::ArrayViewD::from(x.view());
-    source.slice_axis_inplace(ndarray::Axis(axis), (from..from + n).into());
-    let layout = ndarray::ShapeBuilder::strides(ndarray::IxDyn(shape), ndarray::IxDyn(strides));
-    let mut target = ndarray::ArrayViewMutD::from_shape(layout, out).expect("dense strides of the output");
-    target.slice_axis_inplace(ndarray::Axis(axis), (to..to + n).into());
-    target.assign(&source);
+/// The pieces one after another along `axis`, in the memory order of the first input; `shape` is that of an input but for
+/// the extent along the axis.
+fn put_together<T: Element>(parts: &[&Tensor<T>], pieces: Vec<Piece>, axis: usize, shape: Shape) -> Tensor<T> {
+    let order = parts[0].strides().order();
+    let parts: Vec<Tensor<T>> = parts.iter().map(|part| part.in_memory_order(order)).collect();
+    let layout = Layout::in_order(shape, order);
+    let inner = order.iter().skip_while(|&&other| other != axis).skip(1).map(|&other| shape[other]).product();
+    let [y] = compute(&Concat { pieces, inner }, &parts.iter().collect::<Vec<_>>(), [layout]);
+    y
 }

@@ -5,8 +5,17 @@
 
 use super::index::{around, check_axis};
 use super::reduction::{check_axes, without};
-use crate::kernels::{Buffer, softmax};
-use crate::{Backward, Element, Shape, Tensor, Var};
+use crate::compute::{Layout, by_element, compute};
+use crate::kernels::formulas::{Larger, Sum};
+use crate::kernels::softmax::{Softmax, SoftmaxGradient};
+use crate::{Axes, Element, Tensor, Var, function, number};
+
+function!(
+    /// x, and 0 if it is infinite.
+    pub FiniteOrZero |x| x.abs().if_equal(number(f64::INFINITY), number(0.0), x)
+);
+function!(pub ExpOfDifference |x, max| (x - max).exp());
+function!(pub LnPlus |sum, max| sum.ln() + max);
 
 impl<T: Element> Var<T> {
     /// yᵢ = exp xᵢ / Σⱼ exp xⱼ along `axis`; x̄ = y ⊙ (ȳ − Σ y ⊙ ȳ).
@@ -20,7 +29,7 @@ impl<T: Element> Var<T> {
         check_axis("softmax", self.shape(), axis);
         let value = self.along(axis, false);
         let y = value.clone();
-        Var::record("softmax", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("softmax", &[self], value, move |grad, back| {
             let records = back.records();
             back.give(0, |back| {
                 if !records {
@@ -44,7 +53,7 @@ impl<T: Element> Var<T> {
         check_axis("log_softmax", self.shape(), axis);
         let value = self.along(axis, true);
         let y = value.clone();
-        Var::record("log_softmax", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("log_softmax", &[self], value, move |grad, back| {
             back.give(0, |back| grad - back.output(&y).exp() * grad.sum_axes([axis], true));
         })
     }
@@ -56,18 +65,18 @@ impl<T: Element> Var<T> {
     /// # Panics
     /// If one of `axes` is out of range or named twice.
     #[track_caller]
-    pub fn logsumexp(&self, axes: impl Into<Shape>, keepdim: bool) -> Var<T> {
+    pub fn logsumexp(&self, axes: impl Into<Axes>, keepdim: bool) -> Var<T> {
         let axes = check_axes("logsumexp", self.shape(), axes);
         let (shape, x) = (*self.shape(), self.value());
-        let max = x.reduce(&axes, T::neg_infinity(), |a, b| if a > b || a.is_nan() { a } else { b });
+        let max = x.reduce(&axes, f64::NEG_INFINITY, Larger);
         // An infinite maximum would give ∞ − ∞; without one to subtract the sums are 0 and ∞, as they should be.
-        let max = max.map(|m| if m.is_infinite() { T::zero() } else { m });
-        let sum = x.zip(&max, shape, |x, m| (x - m).exp()).reduce(&axes, T::zero(), |a, b| a + b);
-        let kept = sum.zip(&max, *max.shape(), |s, m| s.ln() + m);
+        let max = by_element(FiniteOrZero, [&max]);
+        let sum = by_element(ExpOfDifference, [x, &max]).reduce(&axes, 0.0, Sum);
+        let kept = by_element(LnPlus, [&sum, &max]);
         let kept_shape = *kept.shape();
         let value = if keepdim { kept } else { kept.reshape(without(&shape, &axes)) };
         let (x, y) = (self.saved(), value.clone());
-        Var::record("logsumexp", &[self], value, move |grad: &Var<T>, back: &mut Backward<T>| {
+        Var::record("logsumexp", &[self], value, move |grad, back| {
             back.give(0, |back| {
                 let y = back.output(&y).reshape(kept_shape);
                 grad.reshape(kept_shape) * (back.var(&x) - y).exp()
@@ -78,17 +87,15 @@ impl<T: Element> Var<T> {
     /// The value of softmax or log_softmax.
     fn along(&self, axis: usize, log: bool) -> Tensor<T> {
         let (x, around) = around(self.value(), axis);
-        let mut out = Buffer::stale(x.size());
-        softmax::softmax(&mut out, &x.data()[..x.size()], around, log);
-        Tensor::from_buffer(out, *x.shape(), *x.strides())
+        let [y] = compute(&Softmax { around, log }, &[&x], [Layout { shape: *x.shape(), strides: *x.strides() }]);
+        y
     }
 }
 
 /// The fused form of the rule of softmax; `y` is dense, for the kernel has made it.
 fn softmax_backward<T: Element>(y: &Tensor<T>, grad: &Tensor<T>, axis: usize) -> Tensor<T> {
     let (y, around) = around(y, axis);
-    let grad = grad.in_memory_order(super::index::order(&y));
-    let mut out = Buffer::stale(y.size());
-    softmax::softmax_backward(&mut out, y.data(), grad.data(), around);
-    Tensor::from_buffer(out, *y.shape(), *y.strides())
+    let layout = Layout { shape: *y.shape(), strides: *y.strides() };
+    let [x] = compute(&SoftmaxGradient { around }, &[&y, &grad.like(&y)], [layout]);
+    x
 }

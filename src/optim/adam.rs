@@ -1,6 +1,7 @@
 //! Adam.
 
-use super::{Optimizer, check, kernels, moments::Moments};
+use super::{Optimizer, check, moments::Moments};
+use crate::kernels::optim::AdamStep;
 use crate::nn::{ParamGrads, Params};
 use crate::{Archive, Element, StateError};
 
@@ -52,16 +53,10 @@ impl<T: Element> Optimizer<T> for Adam<T> {
     #[track_caller]
     fn step(&mut self, params: &mut Params<T>, gradients: &ParamGrads<T>) {
         let &mut Adam { lr, betas: (beta1, beta2), eps, .. } = self;
-        self.moments.step(params, gradients, |t, p, [m, v], g| {
+        self.moments.step(params, gradients, |t| {
             let correction = |beta: f64| 1.0 - beta.powf(t as f64);
-            let step = kernels::AdamStep {
-                beta1: (T::of(beta1), T::of(1.0 - beta1)),
-                beta2: (T::of(beta2), T::of(1.0 - beta2)),
-                step_size: T::of(lr / correction(beta1)),
-                root_correction2: T::of(correction(beta2).sqrt()),
-                eps: T::of(eps),
-            };
-            kernels::adam(p, m, v, g, step);
+            let (step_size, root) = (lr / correction(beta1), correction(beta2).sqrt());
+            AdamStep { beta1, rest1: 1.0 - beta1, beta2, rest2: 1.0 - beta2, step_size, root, eps }
         });
     }
 

@@ -1,8 +1,10 @@
 //! Exponential moving averages of parameters.
 
-use super::{check, kernels};
+use super::check;
 use crate::Element;
-use crate::nn::{Params, like};
+use crate::compute::update_alike;
+use crate::kernels::optim::Average;
+use crate::nn::Params;
 
 /// A moving average of a network's parameters, which samples better than the last ones:
 /// ā ← decay·ā + (1 − decay)·p after every step.
@@ -45,10 +47,9 @@ impl<T: Element> Ema<T> {
         let same = params.structure() == self.average.structure() && params.len() == self.average.len();
         assert!(same, "Ema::update: these are the parameters of another network");
         let averages = self.average.parameters_mut();
-        for ((_, _, average), (_, _, value)) in averages.zip(params.parameters()) {
-            let size = average.make_mut().len();
-            let value = like(value, average);
-            kernels::average(average.make_mut(), &value.data()[..size], T::of(self.decay));
+        let average = Average { decay: self.decay, rest: 1.0 - self.decay };
+        for ((_, _, mean), (_, _, value)) in averages.zip(params.parameters()) {
+            update_alike(average, [mean], &[value]);
         }
         self.average.copy_buffers(params);
     }

@@ -33,7 +33,8 @@ pub use ema::Ema;
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
 
-use crate::kernels::optim as kernels;
+use crate::compute::update_alike;
+use crate::kernels::optim::Clamp;
 use crate::nn::{ParamGrads, Params};
 use crate::{Archive, Element, StateError};
 
@@ -77,7 +78,7 @@ pub trait Optimizer<T: Element> {
 #[track_caller]
 pub fn clip_weights<T: Element>(params: &mut Params<T>, c: f64) {
     assert!(c >= 0.0, "clip_weights: expected a bound of at least 0, found {c}");
-    params.parameters_mut().for_each(|(_, _, p)| kernels::clip(p.make_mut(), T::of(c)));
+    params.parameters_mut().for_each(|(_, _, p)| update_alike(Clamp { low: -c, high: c }, [p], &[]));
 }
 
 /// Checks a setting of an optimiser.

@@ -1,7 +1,8 @@
 //! What optimisers remember of each parameter.
 
-use crate::nn::{ParamGrads, Params, like};
-use crate::{Archive, Element, StateError, Tensor};
+use crate::compute::update_alike;
+use crate::nn::{ParamGrads, Params};
+use crate::{Archive, Element, Function, StateError, Tensor};
 
 /// `N` running averages and a step count for each parameter that has been trained.
 #[derive(Clone)]
@@ -25,17 +26,17 @@ impl<T: Element, const N: usize> Moments<T, N> {
         Moments { names, structure: None, slots: Vec::new() }
     }
 
-    /// Calls `update(t, parameter, averages, gradient)` for every parameter that has a gradient, t = 1, 2, … being the
-    /// number of its steps, this one included. All slices are in the memory order of the parameter.
+    /// Applies a function of (parameter, averages…, gradient) with the results (parameter, averages…) to every parameter
+    /// that has a gradient: `function(t)`, t = 1, 2, … being the number of the parameter's steps, this one included.
     ///
     /// # Panics
     /// If the gradients, or earlier steps, are of another network: averages of one must not move the other.
     #[track_caller]
-    pub(super) fn step(
+    pub(super) fn step<F: Function<IN, OUT>, const IN: usize, const OUT: usize>(
         &mut self,
         params: &mut Params<T>,
         gradients: &ParamGrads<T>,
-        mut update: impl FnMut(u64, &mut [T], [&mut [T]; N], &[T]),
+        function: impl Fn(u64) -> F,
     ) {
         gradients.check(params);
         let own = *self.structure.get_or_insert(params.structure()) == params.structure();
@@ -43,18 +44,14 @@ impl<T: Element, const N: usize> Moments<T, N> {
         self.slots.resize(params.len(), None);
         for (index, _, parameter) in params.parameters_mut() {
             let Some(gradient) = gradients.by_index(index) else { continue };
-            let values = parameter.make_mut().len();
-            let gradient = like(gradient, parameter);
             let slot = self.slots[index].get_or_insert_with(|| Slot {
                 step: 0,
                 averages: std::array::from_fn(|_| Tensor::zeros(parameter.shape())),
             });
             slot.step += 1;
-            for average in &mut slot.averages {
-                *average = like(average, parameter);
-            }
-            let averages = slot.averages.each_mut().map(Tensor::make_mut);
-            update(slot.step, parameter.make_mut(), averages, &gradient.data()[..values]);
+            let mut updated = [parameter].into_iter().chain(&mut slot.averages);
+            let updated: [&mut Tensor<T>; OUT] = std::array::from_fn(|_| updated.next().expect("OUT = N + 1"));
+            update_alike(function(slot.step), updated, &[gradient]);
         }
     }
 

@@ -1,6 +1,7 @@
 //! RMSProp.
 
-use super::{Optimizer, check, kernels, moments::Moments};
+use super::{Optimizer, check, moments::Moments};
+use crate::kernels::optim::RmsPropStep;
 use crate::nn::{ParamGrads, Params};
 use crate::{Archive, Element, StateError};
 
@@ -49,8 +50,8 @@ impl<T: Element> RmsProp<T> {
 impl<T: Element> Optimizer<T> for RmsProp<T> {
     #[track_caller]
     fn step(&mut self, params: &mut Params<T>, gradients: &ParamGrads<T>) {
-        let [lr, alpha, eps] = [self.lr, self.alpha, self.eps].map(T::of);
-        self.moments.step(params, gradients, |_, p, [s], g| kernels::rms_prop(p, s, g, lr, alpha, eps));
+        let &mut RmsProp { lr, alpha, eps, .. } = self;
+        self.moments.step(params, gradients, |_| RmsPropStep { lr, alpha, rest: 1.0 - alpha, eps });
     }
 
     fn lr(&self) -> f64 {

@@ -1,6 +1,7 @@
 //! Gradient descent.
 
-use super::{Optimizer, check, kernels, moments::Moments};
+use super::{Optimizer, check, moments::Moments};
+use crate::kernels::optim::{MomentumStep, SgdStep};
 use crate::nn::{ParamGrads, Params};
 use crate::{Archive, Element, StateError};
 
@@ -42,13 +43,10 @@ impl<T: Element> Sgd<T> {
 impl<T: Element> Optimizer<T> for Sgd<T> {
     #[track_caller]
     fn step(&mut self, params: &mut Params<T>, gradients: &ParamGrads<T>) {
-        let lr = T::of(self.lr);
+        let lr = self.lr;
         match &mut self.rule {
-            Rule::Plain(moments) => moments.step(params, gradients, |_, p, [], g| kernels::sgd(p, g, lr)),
-            Rule::Momentum(mu, moments) => {
-                let mu = T::of(*mu);
-                moments.step(params, gradients, |_, p, [b], g| kernels::momentum(p, b, g, lr, mu));
-            }
+            Rule::Plain(moments) => moments.step(params, gradients, |_| SgdStep { lr }),
+            &mut Rule::Momentum(mu, ref mut moments) => moments.step(params, gradients, |_| MomentumStep { lr, mu }),
         }
     }
 

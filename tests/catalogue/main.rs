@@ -177,7 +177,7 @@ fn every_number_of_threads_gives_the_same_bits() {
 #[test]
 fn every_memory_layout_gives_the_same() {
     fn reversed<T: Element>(x: &Tensor<T>) -> Tensor<T> {
-        x.in_memory_order((0..x.rank()).rev().collect::<wengert::Shape>())
+        x.in_memory_order((0..x.rank()).rev().collect::<wengert::Axes>())
     }
     fn channels_last<T: Element>(x: &Tensor<T>) -> Tensor<T> {
         if x.rank() == 4 { x.channels_last() } else { x.clone() }

@@ -1,7 +1,7 @@
 //! The checker itself: it passes what is right, and deliberately wrong rules prove that it bites.
 
 use wengert::gradcheck::{Check, Failure, Problem, gradcheck, gradgradcheck};
-use wengert::{Backward, Tensor, Var};
+use wengert::{Tensor, Var};
 
 fn tensor(shape: &[usize], values: &[f64]) -> Tensor<f64> {
     Tensor::from_slice(shape, values)
@@ -15,7 +15,7 @@ fn sample() -> Tensor<f64> {
 fn sine(x: &Var<f64>, rule: impl Fn(&Var<f64>, &Var<f64>) -> Var<f64> + 'static) -> Var<f64> {
     let y = Tensor::from_array(&x.value().view().mapv(f64::sin));
     let saved = x.saved();
-    Var::record("sine", &[x], y, move |grad: &Var<f64>, back: &mut Backward<f64>| {
+    Var::record("sine", &[x], y, move |grad, back| {
         back.give(0, |back| rule(grad, &back.var(&saved)));
     })
 }
@@ -60,7 +60,7 @@ fn an_error_of_one_entry_is_found_and_told() {
     let product = |x: &[Var<f64>]| {
         let y = x[0].detach() * x[1].detach();
         let saved = [x[0].saved(), x[1].saved()];
-        Var::record("product", &[&x[0], &x[1]], y.into_value(), move |grad: &Var<f64>, back: &mut Backward<f64>| {
+        Var::record("product", &[&x[0], &x[1]], y.into_value(), move |grad, back| {
             let off = tensor(&[2, 3], &[1.0, 1.0, 1.0, 1.0, 1.001, 1.0]);
             back.give(0, |back| grad * back.var(&saved[1]));
             back.give(1, |back| grad * back.var(&saved[0]) * Var::from(&off));
@@ -110,7 +110,7 @@ fn a_gradient_that_overwrites_is_caught() {
     let overwritten = |x: &[Var<f64>]| {
         let x = &x[0];
         let (y, saved) = (x.detach() + x.detach().powi(2), x.saved());
-        Var::record("overwritten", &[x, x], y.into_value(), move |grad: &Var<f64>, back: &mut Backward<f64>| {
+        Var::record("overwritten", &[x, x], y.into_value(), move |grad, back| {
             back.give(1, |back| grad * back.var(&saved) * 2.0);
         })
     };
@@ -124,7 +124,7 @@ fn a_wrong_rule_of_a_broadcast_is_caught() {
     let repeat = |reduce: fn(&Var<f64>) -> Var<f64>| {
         move |x: &[Var<f64>]| {
             let y = x[0].value().broadcast_to([4, 3]);
-            Var::record("repeat", &[&x[0]], y, move |grad: &Var<f64>, back: &mut Backward<f64>| {
+            Var::record("repeat", &[&x[0]], y, move |grad, back| {
                 back.give(0, |_| reduce(grad));
             })
         }
@@ -139,7 +139,7 @@ fn a_wrong_rule_of_a_broadcast_is_caught() {
 fn a_rule_that_is_wrong_in_one_walk_is_caught() {
     let fused = |x: &[Var<f64>]| {
         let (x, y) = (&x[0], x[0].value().clone());
-        Var::record("fused", &[x], y, move |grad: &Var<f64>, back: &mut Backward<f64>| {
+        Var::record("fused", &[x], y, move |grad, back| {
             let factor = if back.records() { 1.0 } else { 1.01 };
             back.give(0, |_| grad * factor);
         })
@@ -170,7 +170,7 @@ fn kinks_are_stepped_around_and_reported() {
 fn a_wrong_rule_beside_a_kink_is_caught() {
     let leaky = |x: &[Var<f64>]| {
         let (x, y) = (&x[0], x[0].detach().relu().into_value());
-        Var::record("step", &[x], y, move |grad: &Var<f64>, back: &mut Backward<f64>| {
+        Var::record("step", &[x], y, move |grad, back| {
             back.give(0, |_| grad * 1.0);
         })
     };

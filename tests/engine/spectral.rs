@@ -4,7 +4,7 @@
 use crate::support::{assert_close, assert_panics, check_gradients, noise, same_at_any_thread_count};
 use ndarray::{Array2, Axis};
 use wengert::ops::power_iteration;
-use wengert::{Shape, Tape, Tensor, Var};
+use wengert::{Axes, Shape, Tape, Tensor, Var};
 
 const EPS: f64 = 1e-12;
 
@@ -35,7 +35,7 @@ fn weights() -> Vec<(Tensor<f64>, usize)> {
 /// The weight as (d_out, rest), rest in logical order.
 fn matrix(w: &Tensor<f64>, out_axis: usize) -> Array2<f64> {
     let others = (0..w.rank()).filter(|&axis| axis != out_axis);
-    let order: Shape = [out_axis].into_iter().chain(others).collect();
+    let order: Axes = [out_axis].into_iter().chain(others).collect();
     let rows = w.shape()[out_axis];
     let values = w.permute(order).to_vec();
     Array2::from_shape_vec((rows, values.len() / rows), values).unwrap()
@@ -46,7 +46,7 @@ fn weight(m: &Array2<f64>, like: &Tensor<f64>, out_axis: usize) -> Tensor<f64> {
     let others: Vec<usize> = (0..like.rank()).filter(|&axis| axis != out_axis).collect();
     let order: Vec<usize> = [out_axis].into_iter().chain(others).collect();
     let shape: Shape = order.iter().map(|&axis| like.shape()[axis]).collect();
-    let inverse: Shape = (0..like.rank()).map(|axis| order.iter().position(|&a| a == axis).unwrap()).collect();
+    let inverse: Axes = (0..like.rank()).map(|axis| order.iter().position(|&a| a == axis).unwrap()).collect();
     Tensor::from_array(m).reshape(shape).permute(inverse)
 }
 

@@ -37,7 +37,7 @@ impl Layout {
             4 if name == "x" && self.channels_last => tensor.channels_last(),
             4 if name != "x" && self.hwio => tensor.in_memory_order([2, 3, 1, 0]),
             0 | 4 => tensor,
-            _ if self.channels_last => tensor.in_memory_order((0..rank).rev().collect::<Shape>()),
+            _ if self.channels_last => tensor.in_memory_order((0..rank).rev().collect::<wengert::Axes>()),
             _ => tensor,
         }
     }

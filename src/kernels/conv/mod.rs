@@ -15,6 +15,7 @@
 
 pub mod direct;
 pub mod gemm;
+pub mod kernels;
 pub mod naive;
 pub mod thin;
 pub mod winograd;

@@ -1,0 +1,261 @@
+//! From kernels to tensors: the one place where the memory of a result is made and a kernel writes it.
+//!
+//! A kernel is a value with sizes and options; see [`Kernel`]. [`compute`] runs it into fresh tensors, [`update`] on
+//! tensors that it changes, [`by_element`] applies a [`Function`] to every element.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use crate::kernels::by_element::{ByElement, Closure, Formula, Update, UpdateAlike};
+use crate::kernels::copy::Reorder;
+use crate::kernels::formulas::Sum;
+use crate::kernels::nest::Nest;
+use crate::kernels::reduce::Reduction;
+use crate::kernels::{Buffer, Element, Function};
+use crate::shape::{Axes, Shape, Strides};
+use crate::tensor::Tensor;
+
+pub use crate::kernels::kernel::{Inputs, Kernel, Outputs};
+pub use crate::shape::Layout;
+
+/// Whole numbers that a kernel reads or writes: which rows to pick, where the maxima of a pooling lie. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Indices(Arc<Buffer<u32>>);
+
+impl Indices {
+    /// Indices from a list.
+    ///
+    /// # Panics
+    /// If one does not fit 32 bits.
+    #[track_caller]
+    pub fn new(list: &[usize]) -> Indices {
+        let mut buffer = Buffer::stale(list.len());
+        for (place, &index) in buffer.iter_mut().zip(list) {
+            let Ok(index) = u32::try_from(index) else { panic!("indices: {index} is not below 2³²") };
+            *place = index;
+        }
+        Indices(Arc::new(buffer))
+    }
+}
+
+impl std::ops::Deref for Indices {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        &self.0
+    }
+}
+
+/// Runs a kernel into fresh tensors of these layouts. What the kernel expects of its inputs, their layouts included, is
+/// the caller's business.
+pub fn compute<T: Element, const M: usize>(
+    kernel: &impl Kernel<T>,
+    inputs: &[&Tensor<T>],
+    outputs: [Layout; M],
+) -> [Tensor<T>; M] {
+    compute_indexed(kernel, (inputs, &[]), (outputs, [])).0
+}
+
+/// [`compute`] for kernels that read indices, or write lists of them, of these lengths.
+pub fn compute_indexed<T: Element, const M: usize, const I: usize>(
+    kernel: &impl Kernel<T>,
+    (inputs, indices): (&[&Tensor<T>], &[&Indices]),
+    (outputs, new_indices): ([Layout; M], [usize; I]),
+) -> ([Tensor<T>; M], [Indices; I]) {
+    let mut buffers = outputs.map(|layout| Buffer::stale(layout.shape.size()));
+    let mut lists = new_indices.map(Buffer::stale);
+    let mut tensors = buffers.each_mut().map(|buffer| &mut **buffer);
+    let mut new_indices = lists.each_mut().map(|list| &mut **list);
+    let outputs_of = Outputs { tensors: &mut tensors, indices: &mut new_indices };
+    with_slices(inputs, |tensors| match indices {
+        [] => kernel.cpu(Inputs { tensors, indices: &[] }, outputs_of),
+        _ => {
+            let indices: Vec<&[u32]> = indices.iter().map(|&list| &**list).collect();
+            kernel.cpu(Inputs { tensors, indices: &indices }, outputs_of)
+        }
+    });
+    let mut layouts = outputs.into_iter();
+    let tensors = buffers.map(|buffer| {
+        let layout = layouts.next().expect("a layout for each output");
+        Tensor::from_buffer(buffer, layout)
+    });
+    (tensors, lists.map(|list| Indices(Arc::new(list))))
+}
+
+/// Runs a kernel on tensors that it changes, in place where nobody else holds their memory. They are without gaps, in the
+/// order of memory that they have.
+pub fn update<T: Element, const M: usize>(
+    kernel: &impl Kernel<T>,
+    updated: [&mut Tensor<T>; M],
+    inputs: &[&Tensor<T>],
+) {
+    let mut tensors = updated.map(Tensor::make_mut);
+    with_slices(inputs, |inputs| {
+        kernel.cpu(Inputs { tensors: inputs, indices: &[] }, Outputs { tensors: &mut tensors, indices: &mut [] })
+    });
+}
+
+/// Calls `f` with the memory of some tensors. Without an allocation for the few that nearly every kernel has.
+fn with_slices<T: Element, R>(tensors: &[&Tensor<T>], f: impl FnOnce(&[&[T]]) -> R) -> R {
+    const FEW: usize = 6;
+    if tensors.len() <= FEW {
+        let mut slices: [&[T]; FEW] = [&[]; FEW];
+        for (slice, tensor) in slices.iter_mut().zip(tensors) {
+            *slice = tensor.data();
+        }
+        return f(&slices[..tensors.len()]);
+    }
+    f(&tensors.iter().map(|tensor| tensor.data()).collect::<Vec<_>>())
+}
+
+/// A function of the elements at the same place of some tensors, which are repeated to one shape by the rules of NumPy.
+///
+/// The result keeps the memory order of the tensors that have its shape; where they differ, it is channels-last.
+///
+/// # Panics
+/// If the shapes do not broadcast to one.
+#[track_caller]
+pub fn by_element<T: Element, const N: usize>(function: impl Function<N>, inputs: [&Tensor<T>; N]) -> Tensor<T> {
+    let mut shape = Shape::default();
+    for input in inputs {
+        let Some(joint) = shape.broadcast(input.shape()) else {
+            let shapes = inputs.map(|input| input.shape().to_string()).join(" and ");
+            panic!("by_element: shapes {shapes} do not broadcast: expected equal extents, or 1, from the last axis on");
+        };
+        shape = joint;
+    }
+    inputs_by_element(function, inputs, shape)
+}
+
+/// [`by_element`] of tensors that broadcast to `shape`.
+pub(crate) fn inputs_by_element<T: Element, const N: usize>(
+    formula: impl Formula<T, N>,
+    inputs: [&Tensor<T>; N],
+    shape: Shape,
+) -> Tensor<T> {
+    let strides = joint_strides(inputs, &shape);
+    let repeated = inputs.map(|input| input.broadcast_strides(&shape));
+    let nest = Nest::new(&shape, &strides, repeated.each_ref().map(|strides| &**strides));
+    let [y] = compute(&ByElement { nest, formula }, &inputs, [Layout { shape, strides }]);
+    y
+}
+
+/// Strides for the result of an operation on several tensors: dense, in the order of those that have the shape and repeat
+/// nothing; where these differ, or there are none, channels-last.
+fn joint_strides<T: Element, const N: usize>(inputs: [&Tensor<T>; N], shape: &Shape) -> Strides {
+    let mut found: Option<Strides> = None;
+    for input in inputs {
+        if input.shape() != shape || input.repeats() {
+            continue;
+        }
+        let own = input.dense_strides();
+        match found {
+            None => found = Some(own),
+            Some(other) if shape.same_strides(&own, &other) => {}
+            Some(_) => return shape.channels_last(),
+        }
+    }
+    found.unwrap_or_else(|| shape.channels_last())
+}
+
+/// y ← f(y, x) by elements, x being repeated to the shape of y; in place where nobody else holds the memory of y.
+pub(crate) fn update_by_element<T: Element>(formula: impl Formula<T, 2>, y: &mut Tensor<T>, x: &Tensor<T>) {
+    if !y.is_own() || y.shape() != x.shape() {
+        *y = inputs_by_element(formula, [y, x], *y.shape());
+        return;
+    }
+    let nest = Nest::new(y.shape(), y.strides(), [x.strides()]);
+    update(&Update { nest, formula }, [y], &[x]);
+}
+
+/// Several results by elements, in place: `updated` and `inputs` have one shape, and the inputs are brought to the memory
+/// order of the updated ones. The step of an optimiser.
+pub(crate) fn update_alike<T: Element, F: Function<N, M>, const N: usize, const M: usize>(
+    function: F,
+    mut updated: [&mut Tensor<T>; M],
+    inputs: &[&Tensor<T>],
+) {
+    let (first, others) = updated.split_first_mut().expect("something to update");
+    if !first.shape().is_dense(first.strides()) {
+        **first = first.with_strides(first.dense_strides());
+    }
+    for other in others {
+        **other = other.like(first);
+    }
+    let inputs: Vec<Tensor<T>> = inputs.iter().map(|input| input.like(first)).collect();
+    update(&UpdateAlike::<F, N, M>(function), updated, &inputs.iter().collect::<Vec<_>>());
+}
+
+thread_local! {
+    static COPIES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How often this thread has copied a tensor to another memory order.
+pub fn copies() -> u64 {
+    COPIES.get()
+}
+
+impl<T: Element> Tensor<T> {
+    /// The same values with these strides, which are dense; a copy only if they lie otherwise.
+    pub(crate) fn with_strides(&self, strides: Strides) -> Tensor<T> {
+        let shape = *self.shape();
+        if shape.same_strides(self.strides(), &strides) {
+            return self.with_view(shape, strides, 0);
+        }
+        COPIES.set(COPIES.get() + 1);
+        self.copied(strides)
+    }
+
+    /// A copy with these strides, which are dense.
+    pub(crate) fn copied(&self, strides: Strides) -> Tensor<T> {
+        let shape = *self.shape();
+        let nest = Nest::new(&shape, &strides, [self.strides()]);
+        let [y] = compute(&Reorder { nest }, &[self], [Layout { shape, strides }]);
+        y
+    }
+
+    /// `f` of every element, in the memory order of this tensor. A closure runs on the processor only; a [`Function`] by
+    /// [`by_element`] anywhere.
+    ///
+    /// ```
+    /// use wengert::Tensor;
+    /// let x = Tensor::<f64>::from_vec([2], vec![1.0, 4.0]);
+    /// assert_eq!(x.map(f64::sqrt).to_vec(), [1.0, 2.0]);
+    /// ```
+    pub fn map(&self, f: impl Fn(T) -> T + Sync + Copy) -> Tensor<T> {
+        inputs_by_element(Closure(f), [self], *self.shape())
+    }
+
+    /// `f(a, b)` of every pair of elements of two tensors, repeated to one shape by the rules of NumPy. A closure runs on
+    /// the processor only; a [`Function`] by [`by_element`] anywhere.
+    ///
+    /// The result keeps the memory order that both operands have; mixed orders yield channels-last.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast to one.
+    #[track_caller]
+    pub fn zip(&self, other: &Tensor<T>, f: impl Fn(T, T) -> T + Sync + Copy) -> Tensor<T> {
+        let (a, b) = (self.shape(), other.shape());
+        let Some(shape) = a.broadcast(b) else {
+            panic!("zip: shapes {a} and {b} do not broadcast: expected equal extents, or 1, from the last axis on")
+        };
+        inputs_by_element(Closure(f), [self, other], shape)
+    }
+
+    /// Reduces over `axes` (extent 1 in the result) by an associative, commutative function.
+    pub(crate) fn reduce(&self, axes: &Axes, init: f64, function: impl Function<2>) -> Tensor<T> {
+        let mut shape = *self.shape();
+        axes.iter().for_each(|&axis| shape[axis] = 1);
+        let strides = shape.dense_in_order(self.strides().order().iter().copied());
+        let mut loops = strides;
+        axes.iter().for_each(|&axis| loops[axis] = 0);
+        let kernel = Reduction::new(self.shape(), self.strides(), &loops, init, function);
+        let [y] = compute(&kernel, &[self], [Layout { shape, strides }]);
+        y
+    }
+
+    /// Adds `other`, in place where nobody else holds this memory: gradients add up so.
+    pub(crate) fn add_assign(&mut self, other: &Tensor<T>) {
+        update_by_element(Sum, self, other);
+    }
+}

@@ -1,0 +1,296 @@
+//! Formulas that are applied to every element: written once, compiled for `f32` and `f64`, printed as OpenCL C.
+
+use std::cell::RefCell;
+use std::fmt::{self, Write};
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// What a [`Function`] is written over: `f32`, `f64`, and the expressions of the printer.
+///
+/// There are no comparisons that give a truth value, because the printer has no values to compare: a formula chooses
+/// between two results, both computed.
+pub trait Number:
+    Copy
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + private::Sealed
+{
+    /// The nearest number to `x`; in formulas, [`number`].
+    fn of(x: f64) -> Self;
+    /// Option number `index` of a function, whose value is `value`.
+    fn option(index: usize, value: f64) -> Self;
+    /// |x|
+    fn abs(self) -> Self;
+    /// eˣ
+    fn exp(self) -> Self;
+    /// The natural logarithm, NaN below 0.
+    fn ln(self) -> Self;
+    /// ln(1 + x), exact near 0 too.
+    fn ln_1p(self) -> Self;
+    /// √x, NaN below 0.
+    fn sqrt(self) -> Self;
+    /// sin x, x in radians.
+    fn sin(self) -> Self;
+    /// cos x, x in radians.
+    fn cos(self) -> Self;
+    /// tanh x
+    fn tanh(self) -> Self;
+    /// xⁿ for a whole number n.
+    fn powi(self, n: i32) -> Self;
+    /// xᵖ, NaN for x < 0 unless p is whole.
+    fn powf(self, p: Self) -> Self;
+    /// `then` where x > `bound`, else (and where either is NaN) `otherwise`.
+    fn if_above(self, bound: Self, then: Self, otherwise: Self) -> Self;
+    /// `then` where x ≤ `bound`, else (and where either is NaN) `otherwise`.
+    fn if_at_most(self, bound: Self, then: Self, otherwise: Self) -> Self;
+    /// `then` where x = `other`, else (and where either is NaN) `otherwise`.
+    fn if_equal(self, other: Self, then: Self, otherwise: Self) -> Self;
+
+    /// `then` where x > 0, else (and where x is NaN) `otherwise`.
+    #[inline(always)]
+    fn if_positive(self, then: Self, otherwise: Self) -> Self {
+        self.if_above(Self::of(0.0), then, otherwise)
+    }
+
+    /// `then` where x is NaN, else `otherwise`.
+    #[inline(always)]
+    fn if_nan(self, then: Self, otherwise: Self) -> Self {
+        self.if_equal(self, otherwise, then)
+    }
+}
+
+/// A constant in a formula.
+#[inline(always)]
+pub fn number<X: Number>(x: f64) -> X {
+    X::of(x)
+}
+
+/// A formula of `N` numbers with `M` results, applied to every element of tensors: a value without fields, or with its
+/// options as fields. [`function!`](crate::function) makes one.
+///
+/// ```
+/// use wengert::{Function, Number, Tensor, compute::by_element, function};
+///
+/// function!(Leaky { slope } |x| x.if_positive(x, slope * x));
+///
+/// let x = Tensor::<f32>::from_vec([3], vec![-1.0, 0.0, 2.0]);
+/// assert_eq!(by_element(Leaky { slope: 0.5 }, [&x]).to_vec(), [-0.5, 0.0, 2.0]);
+/// assert!(Leaky { slope: 0.5 }.source().contains("x0 > (real)0.0 ? x0 : t0"));
+/// ```
+pub trait Function<const N: usize, const M: usize = 1>: Copy + Send + Sync + 'static {
+    /// The values of the options, in the order in which the formula numbers them.
+    fn options(&self) -> Vec<f64> {
+        Vec::new()
+    }
+
+    /// The formula; `#[inline(always)]`, so that loops of it become vectors.
+    fn apply<X: Number>(&self, x: [X; N]) -> [X; M];
+
+    /// The formula as a function of OpenCL C over a type `real`: the inputs, then the options, then where the results
+    /// go.
+    fn source(&self) -> String {
+        print(self)
+    }
+}
+
+/// Defines a [`Function`]: its name, the names of its options (numbers, `f64` fields of the value), its inputs, and the
+/// formula. Several results are named after an arrow, and are the variables of these names at the end of the body.
+///
+/// ```
+/// use wengert::{Function, Number, function, number};
+///
+/// function!(Softplus |x| x.if_positive(x, number(0.0)) + (-x.abs()).exp().ln_1p());
+/// function!(
+///     /// Momentum: b ← μb + g, p ← p − lr·b.
+///     Momentum { lr, mu } |p, b, g| -> [p, b] {
+///         let b = mu * b + g;
+///         let p = p - lr * b;
+///     }
+/// );
+///
+/// assert_eq!(Softplus.apply([0.0]), [2f64.ln()]);
+/// assert_eq!(Momentum { lr: 0.5, mu: 0.0 }.apply([1.0, 3.0, 2.0]), [0.0, 2.0]);
+/// ```
+#[macro_export]
+macro_rules! function {
+    ($(#[$doc:meta])* $public:vis $name:ident $({ $($option:ident),+ $(,)? })? |$($x:ident),+| -> [$($y:ident),+] {
+        $($body:tt)*
+    }) => {
+        $crate::function!(@value [$(#[$doc])*] [$public] $name $({ $($option),+ })?);
+
+        impl $crate::Function<{ [$(stringify!($x)),+].len() }, { [$(stringify!($y)),+].len() }> for $name {
+            $($crate::function!(@options $($option),+);)?
+
+            #[inline(always)]
+            fn apply<X: $crate::Number>(
+                &self,
+                [$($x),+]: [X; { [$(stringify!($x)),+].len() }],
+            ) -> [X; { [$(stringify!($y)),+].len() }] {
+                $($crate::function!(@bind self, X, 0, $($option),+);)?
+                $($body)*
+                [$($y),+]
+            }
+        }
+    };
+    ($(#[$doc:meta])* $public:vis $name:ident $({ $($option:ident),+ $(,)? })? |$($x:ident),+| $body:expr) => {
+        $crate::function!(
+            $(#[$doc])*
+            $public $name $({ $($option),+ })? |$($x),+| -> [y] {
+                let y = $body;
+            }
+        );
+    };
+    (@value [$(#[$doc:meta])*] [$public:vis] $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        $public struct $name;
+    };
+    (@value [$(#[$doc:meta])*] [$public:vis] $name:ident { $($option:ident),+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        $public struct $name {
+            $(#[allow(missing_docs, reason = "the formula tells")] $public $option: f64),+
+        }
+    };
+    (@options $($option:ident),+) => {
+        fn options(&self) -> Vec<f64> {
+            vec![$(self.$option),+]
+        }
+    };
+    (@bind $self:ident, $X:ident, $index:expr, $option:ident $(, $rest:ident)*) => {
+        let $option = $X::option($index, $self.$option);
+        $crate::function!(@bind $self, $X, $index + 1, $($rest),*);
+    };
+    (@bind $self:ident, $X:ident, $index:expr,) => {};
+}
+
+/// An expression that the printer writes.
+#[derive(Clone, Copy)]
+enum Expression {
+    Input(usize),
+    Option(usize),
+    Literal(f64),
+    /// The result of a line of the source.
+    Line(usize),
+}
+
+thread_local! {
+    /// The right-hand sides of the source that [`print`] is writing.
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+fn line(text: String) -> Expression {
+    LINES.with_borrow_mut(|lines| {
+        lines.push(text);
+        Expression::Line(lines.len() - 1)
+    })
+}
+
+/// See [`Function::source`].
+fn print<F: Function<N, M>, const N: usize, const M: usize>(function: &F) -> String {
+    LINES.take();
+    let results = function.apply(std::array::from_fn(Expression::Input));
+    let name = std::any::type_name::<F>().rsplit("::").next().unwrap_or_default();
+    let inputs = (0..N).map(|i| format!("real x{i}"));
+    let options = (0..function.options().len()).map(|i| format!("real c{i}"));
+    let outputs = (0..M).map(|i| format!("real *y{i}"));
+    let parameters: Vec<String> = inputs.chain(options).chain(outputs).collect();
+    let mut source = format!("void {name}({}) {{\n", parameters.join(", "));
+    for (i, text) in LINES.take().iter().enumerate() {
+        let _ = writeln!(source, "    real t{i} = {text};");
+    }
+    for (i, result) in results.iter().enumerate() {
+        let _ = writeln!(source, "    *y{i} = {result};");
+    }
+    source + "}\n"
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expression::Input(i) => write!(f, "x{i}"),
+            Expression::Option(i) => write!(f, "c{i}"),
+            Expression::Line(i) => write!(f, "t{i}"),
+            Expression::Literal(x) if x.is_nan() => write!(f, "NAN"),
+            Expression::Literal(x) if x.is_infinite() => write!(f, "{}INFINITY", if *x < 0.0 { "-" } else { "" }),
+            Expression::Literal(x) => write!(f, "(real){x:?}"),
+        }
+    }
+}
+
+macro_rules! infix {
+    ($($trait:ident $method:ident $sign:literal),+) => {
+        $(impl $trait for Expression {
+            type Output = Expression;
+            fn $method(self, other: Expression) -> Expression {
+                line(format!(concat!("{} ", $sign, " {}"), self, other))
+            }
+        })+
+    };
+}
+
+infix!(Add add "+", Sub sub "-", Mul mul "*", Div div "/");
+
+impl Neg for Expression {
+    type Output = Expression;
+    fn neg(self) -> Expression {
+        line(format!("-{self}"))
+    }
+}
+
+impl Number for Expression {
+    fn of(x: f64) -> Self {
+        Expression::Literal(x)
+    }
+    fn option(index: usize, _value: f64) -> Self {
+        Expression::Option(index)
+    }
+    fn abs(self) -> Self {
+        line(format!("fabs({self})"))
+    }
+    fn exp(self) -> Self {
+        line(format!("exp({self})"))
+    }
+    fn ln(self) -> Self {
+        line(format!("log({self})"))
+    }
+    fn ln_1p(self) -> Self {
+        line(format!("log1p({self})"))
+    }
+    fn sqrt(self) -> Self {
+        line(format!("sqrt({self})"))
+    }
+    fn sin(self) -> Self {
+        line(format!("sin({self})"))
+    }
+    fn cos(self) -> Self {
+        line(format!("cos({self})"))
+    }
+    fn tanh(self) -> Self {
+        line(format!("tanh({self})"))
+    }
+    fn powi(self, n: i32) -> Self {
+        line(format!("pown({self}, {n})"))
+    }
+    fn powf(self, p: Self) -> Self {
+        line(format!("pow({self}, {p})"))
+    }
+    fn if_above(self, bound: Self, then: Self, otherwise: Self) -> Self {
+        line(format!("{self} > {bound} ? {then} : {otherwise}"))
+    }
+    fn if_at_most(self, bound: Self, then: Self, otherwise: Self) -> Self {
+        line(format!("{self} <= {bound} ? {then} : {otherwise}"))
+    }
+    fn if_equal(self, other: Self, then: Self, otherwise: Self) -> Self {
+        line(format!("{self} == {other} ? {then} : {otherwise}"))
+    }
+}
+
+impl private::Sealed for Expression {}
+
+pub(super) mod private {
+    /// Keeps [`Number`](super::Number) to the types that the kernels and the printer know.
+    pub trait Sealed {}
+}
