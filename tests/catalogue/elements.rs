@@ -104,7 +104,7 @@ fn kinked(s: &mut Sampler) -> Vec<Entry> {
         entry!("leaky_relu", with_zeros(), |x| x[0].leaky_relu(0.0), |x| x[0].mapv(|x| leaky(x, 0.0))).with("slope 0"),
         entry!("leaky_relu", with_zeros(), |x| x[0].leaky_relu(1.5), |x| x[0].mapv(|x| leaky(x, 1.5)))
             .with("slope 1.5"),
-        entry!("clamp", with_zeros(), |x| x[0].clamp(-0.5, 1.0), |x| x[0].mapv(|x| x.max(-0.5).min(1.0))),
+        entry!("clamp", with_zeros(), |x| x[0].clamp(-0.5, 1.0), |x| x[0].mapv(|x| x.clamp(-0.5, 1.0))),
     ]
 }
 

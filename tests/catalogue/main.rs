@@ -4,8 +4,8 @@
 //! reference, and a `bad!` for every way to call it wrongly, into the file of its family.
 //!
 //! `WENGERT_OP=conv2d cargo test -p wengert --test catalogue` runs the checks on the entries of that name only, and
-//! `WENGERT_OP=exp,ln` on those of either. A name that no entry has fails, and tells which there are. Tests of the table
-//! as a whole ignore the variable.
+//! `WENGERT_OP=exp,ln` on those of either. A name that no entry has fails, and tells which there are. Tests of the
+//! table as a whole ignore the variable.
 
 mod coverage;
 mod elements;
@@ -70,8 +70,8 @@ fn picked(mut entries: Vec<Entry>, names: &str) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
-/// Runs a check on every entry and sample, or on those that `WENGERT_OP` picks; tells all that fail. Of a grid, it takes
-/// one entry of `every`. `check` returns what went wrong.
+/// Runs a check on every sample of every entry, or of those that `WENGERT_OP` picks; tells all that fail. Of a grid, it
+/// takes one entry in `every`. `check` returns what went wrong.
 fn for_all(every: usize, check: impl Fn(&Entry, &[Tensor<f64>]) -> Result<(), String>) {
     let names = std::env::var("WENGERT_OP").unwrap_or_default();
     // Thinned before it is picked from, so that what fails among all fails alone.
@@ -142,9 +142,9 @@ struct Bound {
 /// 168 roundings of f32: what sums of a few thousand terms lose.
 const F32: Bound = Bound { largest: 2e-5, frobenius: 2e-5 };
 
-/// Winograd's transformations spread the rounding of the largest value of a patch over the tile: single elements lose more
-/// than in a direct sum, which the choice of its points keeps to this for F(4×4, 2×2), and to less for F(4×4, 3×3); all
-/// elements together hardly do.
+/// Winograd's transformations spread the rounding of the largest value of a patch over the tile: single elements lose
+/// more than in a direct sum, which the choice of its points keeps to this for F(4×4, 2×2), and to less for F(4×4, 3×3);
+/// all elements together hardly do.
 const WINOGRAD: Bound = Bound { largest: 5.5e-5, frobenius: 6e-6 };
 
 /// As many roundings of f64 as of f32.
@@ -163,8 +163,8 @@ fn compare<A: Element, B: Element>(found: &[Tensor<A>], expected: &[Tensor<B>], 
         let [largest, frobenius] = distance(found, expected);
         if largest > bound.largest || frobenius > bound.frobenius {
             return Err(format!(
-                "result {i} differs by up to {largest:e}, in all by {frobenius:e} of its root mean square, allowed {:e} \
-                 and {:e}",
+                "result {i} differs by up to {largest:e}, in all by {frobenius:e} of its root mean square, \
+                 allowed {:e} and {:e}",
                 bound.largest, bound.frobenius
             ));
         }

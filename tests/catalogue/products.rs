@@ -62,11 +62,15 @@ fn convolution_grid(s: &mut Sampler, entries: &mut Vec<Entry>) {
     }
 }
 
+/// How far a kernel reaches along each axis.
+fn reach_of(kernel: [usize; 2], dilation: [usize; 2]) -> [usize; 2] {
+    std::array::from_fn(|i| dilation[i] * (kernel[i] - 1) + 1)
+}
+
 fn grid_point(s: &mut Sampler, entries: &mut Vec<Entry>, options: Conv2dOptions, kernel: [usize; 2]) {
     let Conv2dOptions { stride, padding, dilation, groups } = options;
     let (n, c, k) = (2, 2 * groups, 3 * groups);
-    let label = format!("{options:?} kernel {kernel:?}");
-    let reach: [usize; 2] = std::array::from_fn(|i| dilation[i] * (kernel[i] - 1) + 1);
+    let reach = reach_of(kernel, dilation);
     // The output has 3 × 2 pixels; where the stride allows, pixels at the far side are left over.
     let output = [3, 2];
     let side = |i: usize| ((output[i] - 1) * stride[i] + reach[i]).checked_sub(2 * padding[i]).filter(|&side| side > 0);
@@ -74,7 +78,7 @@ fn grid_point(s: &mut Sampler, entries: &mut Vec<Entry>, options: Conv2dOptions,
         for left_over in 0..stride[0].min(stride[1]) {
             let x = s.any([n, c, h + left_over, w + left_over]);
             let (weight, bias) = (s.any([k, c / groups, kernel[0], kernel[1]]), s.any([k]));
-            let label = format!("{label}, {left_over} left over");
+            let label = format!("{options:?} kernel {kernel:?}, {left_over} left over");
             let sample = vec![x.clone(), weight, bias];
             let f = entry!("conv2d", vec![sample], |x| x[0].conv2d(&x[1], Some(&x[2]), &options), |x| {
                 reference::conv2d(x, options)
@@ -95,7 +99,7 @@ fn grid_point(s: &mut Sampler, entries: &mut Vec<Entry>, options: Conv2dOptions,
 fn transposed_grid_point(s: &mut Sampler, entries: &mut Vec<Entry>, options: Conv2dOptions, kernel: [usize; 2]) {
     let Conv2dOptions { stride, padding, dilation, groups } = options;
     let (n, c, k) = (2, 2 * groups, 3 * groups);
-    let reach: [usize; 2] = std::array::from_fn(|i| dilation[i] * (kernel[i] - 1) + 1);
+    let reach = reach_of(kernel, dilation);
     for output_padding in
         (0..stride[0].max(dilation[0])).flat_map(|h| (0..stride[1].max(dilation[1])).map(move |w| [h, w]))
     {

@@ -7,8 +7,7 @@ use wengert::{Tape, Tensor};
 use crate::table::{Entry, Sampler, entry};
 use crate::{Bound, compare, failures, for_all};
 
-/// What an operation and its reference may differ by, who add in different orders. On the samples, they differ by less
-/// than 2e-14.
+/// What an operation and its reference, which adds in another order, may differ by; they do by up to 2e-14.
 const BOUND: Bound = Bound { largest: 1e-12, frobenius: 1e-12 };
 
 fn check_value(entry: &Entry, inputs: &[Tensor<f64>]) -> Result<(), String> {
