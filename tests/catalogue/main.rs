@@ -143,8 +143,8 @@ struct Bound {
 const F32: Bound = Bound { largest: 2e-5, frobenius: 2e-5 };
 
 /// Winograd's transformations spread the rounding of the largest value of a patch over the tile: single elements lose
-/// more than in a direct sum, which the choice of its points keeps to this for F(4×4, 2×2), and to less for F(4×4, 3×3);
-/// all elements together hardly do.
+/// more than in a direct sum, which the choice of its points keeps to this for F(4×4, 2×2), and to less for
+/// F(4×4, 3×3); all elements together hardly do.
 const WINOGRAD: Bound = Bound { largest: 5.5e-5, frobenius: 6e-6 };
 
 /// As many roundings of f64 as of f32.
