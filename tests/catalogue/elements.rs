@@ -1,5 +1,6 @@
 //! Operators and functions of elements.
 
+use crate::reference::{leaky, power, sigmoid};
 use crate::table::{Bad, Entry, Sampler, bad, entry};
 
 /// Scalars, nothing, sizes around every vector width, maps, and enough to be cut into chunks.
@@ -34,21 +35,22 @@ pub fn entries(s: &mut Sampler) -> Vec<Entry> {
 fn operators(s: &mut Sampler) -> Vec<Entry> {
     let mut pairs = || PAIRS.iter().map(|[a, b]| vec![s.any(*a), s.any(*b)]).collect::<Vec<_>>();
     let mut entries = vec![
-        entry!("add", pairs(), |x| &x[0] + &x[1]),
-        entry!("sub", pairs(), |x| &x[0] - &x[1]),
-        entry!("mul", pairs(), |x| &x[0] * &x[1]),
+        entry!("add", pairs(), |x| &x[0] + &x[1], |x| &x[0] + &x[1]),
+        entry!("sub", pairs(), |x| &x[0] - &x[1], |x| &x[0] - &x[1]),
+        entry!("mul", pairs(), |x| &x[0] * &x[1], |x| &x[0] * &x[1]),
         // The same variable twice: gradients add up.
-        entry!("add", pairs(), |x| &x[0] + &x[0] + &x[1] + &x[0]).with("x + x + y + x"),
-        entry!("mul", pairs(), |x| &x[0] * &x[1] * &x[0]).with("x·y·x"),
+        entry!("add", pairs(), |x| &x[0] + &x[0] + &x[1] + &x[0], |x| 3.0 * &x[0] + &x[1]).with("x + x + y + x"),
+        entry!("mul", pairs(), |x| &x[0] * &x[1] * &x[0], |x| x[0].mapv(|x| x * x) * &x[1]).with("x·y·x"),
     ];
     let quotients = PAIRS.iter().map(|[a, b]| vec![s.any(*a), s.nonzero(*b)]).collect();
     let nonzero = |s: &mut Sampler| SHAPES.iter().map(|shape| vec![s.nonzero(*shape)]).collect();
     entries.extend([
-        entry!("div", quotients, |x| &x[0] / &x[1]),
-        entry!("div", nonzero(s), |x| 3.0 / &x[0]).with("3 / x"),
-        entry!("affine", ones(s), |x| x[0].affine(-1.5, 0.25)),
-        entry!("affine", ones(s), |x| (2.0 - &x[0] * 3.0) / 4.0 + 1.0).with("(2 − 3x)/4 + 1"),
-        entry!("neg", ones(s), |x| -&x[0]),
+        entry!("div", quotients, |x| &x[0] / &x[1], |x| &x[0] / &x[1]),
+        entry!("div", nonzero(s), |x| 3.0 / &x[0], |x| x[0].mapv(|x| 3.0 / x)).with("3 / x"),
+        entry!("affine", ones(s), |x| x[0].affine(-1.5, 0.25), |x| x[0].mapv(|x| 0.25 - 1.5 * x)),
+        entry!("affine", ones(s), |x| (2.0 - &x[0] * 3.0) / 4.0 + 1.0, |x| x[0].mapv(|x| 1.5 - 0.75 * x))
+            .with("(2 − 3x)/4 + 1"),
+        entry!("neg", ones(s), |x| -&x[0], |x| x[0].mapv(|x| -x)),
     ]);
     entries
 }
@@ -64,25 +66,28 @@ fn positive(s: &mut Sampler) -> Vec<Vec<wengert::Tensor<f64>>> {
 
 fn functions(s: &mut Sampler) -> Vec<Entry> {
     let mut entries = vec![
-        entry!("exp", ones(s), |x| x[0].exp()),
-        entry!("ln", positive(s), |x| x[0].ln()),
-        entry!("sqrt", positive(s), |x| x[0].sqrt()),
-        entry!("sigmoid", ones(s), |x| x[0].sigmoid()),
-        entry!("tanh", ones(s), |x| x[0].tanh()),
-        entry!("softplus", ones(s), |x| x[0].softplus()),
+        entry!("exp", ones(s), |x| x[0].exp(), |x| x[0].mapv(f64::exp)),
+        entry!("ln", positive(s), |x| x[0].ln(), |x| x[0].mapv(f64::ln)),
+        entry!("sqrt", positive(s), |x| x[0].sqrt(), |x| x[0].mapv(f64::sqrt)),
+        entry!("sigmoid", ones(s), |x| x[0].sigmoid(), |x| x[0].mapv(sigmoid)),
+        entry!("tanh", ones(s), |x| x[0].tanh(), |x| x[0].mapv(f64::tanh)),
+        entry!("softplus", ones(s), |x| x[0].softplus(), |x| x[0].mapv(|x| x.exp().ln_1p())),
     ];
     for n in [-2, -1, 0, 1, 2, 3, 5] {
-        entries.push(entry!("powi", if n < 0 { positive(s) } else { ones(s) }, |x| x[0].powi(n)).with(n.to_string()));
+        let samples = if n < 0 { positive(s) } else { ones(s) };
+        let f = entry!("powi", samples, |x| x[0].powi(n), |x| x[0].mapv(|x| power(x, n)));
+        entries.push(f.with(n.to_string()));
     }
     for p in [-1.5, -0.5, 0.0, 0.5, 1.0, 2.0, 2.5] {
-        entries.push(entry!("powf", positive(s), |x| x[0].powf(p)).with(p.to_string()));
+        let f = entry!("powf", positive(s), |x| x[0].powf(p), |x| x[0].mapv(|x| (p * x.ln()).exp()));
+        entries.push(f.with(p.to_string()));
     }
     // Far out, where a careless formula overflows or cancels. Between them 0.5, because the rules of sigmoid and tanh
     // read 1 − y off a y near 1: in f32 their gradients far out are right relative to the largest gradient only.
     let far = || vec![vec![wengert::Tensor::from_vec([7], vec![-40.0, -17.0, -8.0, 0.5, 8.0, 17.0, 40.0])]];
-    entries.push(entry!("sigmoid", far(), |x| x[0].sigmoid()).with("far"));
-    entries.push(entry!("softplus", far(), |x| x[0].softplus()).with("far"));
-    entries.push(entry!("tanh", far(), |x| x[0].tanh()).with("far"));
+    entries.push(entry!("sigmoid", far(), |x| x[0].sigmoid(), |x| x[0].mapv(sigmoid)).with("far"));
+    entries.push(entry!("softplus", far(), |x| x[0].softplus(), |x| x[0].mapv(|x| x.exp().ln_1p())).with("far"));
+    entries.push(entry!("tanh", far(), |x| x[0].tanh(), |x| x[0].mapv(f64::tanh)).with("far"));
     entries
 }
 
@@ -93,12 +98,13 @@ fn kinked(s: &mut Sampler) -> Vec<Entry> {
         samples
     };
     vec![
-        entry!("abs", with_zeros(), |x| x[0].abs()),
-        entry!("relu", with_zeros(), |x| x[0].relu()),
-        entry!("leaky_relu", with_zeros(), |x| x[0].leaky_relu(0.2)),
-        entry!("leaky_relu", with_zeros(), |x| x[0].leaky_relu(0.0)).with("slope 0"),
-        entry!("leaky_relu", with_zeros(), |x| x[0].leaky_relu(1.5)).with("slope 1.5"),
-        entry!("clamp", with_zeros(), |x| x[0].clamp(-0.5, 1.0)),
+        entry!("abs", with_zeros(), |x| x[0].abs(), |x| x[0].mapv(f64::abs)),
+        entry!("relu", with_zeros(), |x| x[0].relu(), |x| x[0].mapv(|x| x.max(0.0))),
+        entry!("leaky_relu", with_zeros(), |x| x[0].leaky_relu(0.2), |x| x[0].mapv(|x| leaky(x, 0.2))),
+        entry!("leaky_relu", with_zeros(), |x| x[0].leaky_relu(0.0), |x| x[0].mapv(|x| leaky(x, 0.0))).with("slope 0"),
+        entry!("leaky_relu", with_zeros(), |x| x[0].leaky_relu(1.5), |x| x[0].mapv(|x| leaky(x, 1.5)))
+            .with("slope 1.5"),
+        entry!("clamp", with_zeros(), |x| x[0].clamp(-0.5, 1.0), |x| x[0].mapv(|x| x.clamp(-0.5, 1.0))),
     ]
 }
 

@@ -1,7 +1,11 @@
 //! The catalogue: one table of all operations, over which every kind of check runs.
 //!
-//! An operation that is not in the table fails `coverage`. To add one, put an `entry!` with sample inputs, and a
-//! `bad!` for every way to call it wrongly, into the file of its family.
+//! An operation that is not in the table fails `coverage`. To add one, put an `entry!` with sample inputs and a
+//! reference, and a `bad!` for every way to call it wrongly, into the file of its family.
+//!
+//! `WENGERT_OP=conv2d cargo test -p wengert --test catalogue` runs the checks on the entries of that name only, and
+//! `WENGERT_OP=exp,ln` on those of either. A name that no entry has fails, and tells which there are. Tests of the
+//! table as a whole ignore the variable.
 
 mod coverage;
 mod elements;
@@ -10,10 +14,13 @@ mod maps;
 mod messages;
 mod norms;
 mod products;
+mod reference;
 mod shapes;
 mod table;
+mod values;
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use table::{Bad, Entry, Layout, Sampler, Scalar, as_it_is, distance, first, second};
@@ -51,26 +58,58 @@ fn text_of(panic: &dyn Any) -> String {
 /// Samples beyond this size are there to be cut into chunks; difference quotients would take too long.
 const SMALL: usize = 4096;
 
-/// Runs a check on every entry and sample; tells all that fail. `check` returns what went wrong.
+/// Those of the entries that `names`, with commas between, picks; all if there are none.
+fn picked(mut entries: Vec<Entry>, names: &str) -> Result<Vec<Entry>, String> {
+    let names: Vec<&str> = names.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let known: BTreeSet<&str> = entries.iter().map(|entry| entry.name).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(*name)) {
+        let known: Vec<&str> = known.into_iter().collect();
+        return Err(format!("WENGERT_OP: no operation is called {unknown:?}; there are {}", known.join(", ")));
+    }
+    entries.retain(|entry| names.is_empty() || names.contains(&entry.name));
+    Ok(entries)
+}
+
+/// Runs a check on every sample of every entry, or of those that `WENGERT_OP` picks; tells all that fail. Of a grid, it
+/// takes one entry in `every`. `check` returns what went wrong.
 fn for_all(every: usize, check: impl Fn(&Entry, &[Tensor<f64>]) -> Result<(), String>) {
+    let names = std::env::var("WENGERT_OP").unwrap_or_default();
+    // Thinned before it is picked from, so that what fails among all fails alone.
+    let table = catalogue().into_iter().enumerate().filter(|(i, entry)| !entry.grid || i % every == 0);
+    let entries = picked(table.map(|(_, entry)| entry).collect(), &names).unwrap_or_else(|error| panic!("{error}"));
+    let (runs, failures) = failures(&entries, check);
+    println!("{} entries, {runs} runs", entries.len());
+    assert!(failures.is_empty(), "{} of {runs} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// The number of runs, and what failed.
+fn failures(entries: &[Entry], check: impl Fn(&Entry, &[Tensor<f64>]) -> Result<(), String>) -> (usize, Vec<String>) {
     let mut failures = Vec::new();
     let mut runs = 0;
-    for (i, entry) in catalogue().iter().enumerate() {
-        if entry.grid && i % every != 0 {
-            continue;
-        }
+    for entry in entries {
         for inputs in &entry.samples {
             let result = catch_unwind(AssertUnwindSafe(|| check(entry, inputs)));
             let result = result.unwrap_or_else(|panic| Err(text_of(&*panic)));
             runs += 1;
             if let Err(failure) = result {
                 let shapes: Vec<_> = inputs.iter().map(|x| x.shape().to_string()).collect();
-                failures.push(format!("{} {} on {}: {failure}", entry.name, entry.label, shapes.join(", ")));
+                let operation = format!("{} {}", entry.name, entry.label);
+                failures.push(format!("{} on {}: {failure}", operation.trim_end(), shapes.join(", ")));
             }
         }
     }
-    println!("{} entries, {runs} runs", catalogue().len());
-    assert!(failures.is_empty(), "{} of {runs} fail:\n{}", failures.len(), failures.join("\n"));
+    (runs, failures)
+}
+
+#[test]
+fn entries_are_picked_by_name_and_an_unknown_name_is_told() {
+    let names = |names: &str| -> Result<BTreeSet<&str>, String> {
+        Ok(picked(catalogue(), names)?.iter().map(|entry| entry.name).collect())
+    };
+    assert_eq!(names("exp, conv2d"), Ok(BTreeSet::from(["conv2d", "exp"])));
+    assert_eq!(names(""), Ok(catalogue().iter().map(|entry| entry.name).collect()));
+    let error = names("exp,conv").unwrap_err();
+    assert!(error.starts_with("WENGERT_OP: no operation is called \"conv\"; there are abs, add, "), "{error}");
 }
 
 fn check_gradient(check: Check, every: usize) {
@@ -103,9 +142,9 @@ struct Bound {
 /// 168 roundings of f32: what sums of a few thousand terms lose.
 const F32: Bound = Bound { largest: 2e-5, frobenius: 2e-5 };
 
-/// Winograd's transformations spread the rounding of the largest value of a patch over the tile: single elements lose more
-/// than in a direct sum, which the choice of its points keeps to this for F(4×4, 2×2), and to less for F(4×4, 3×3); all
-/// elements together hardly do.
+/// Winograd's transformations spread the rounding of the largest value of a patch over the tile: single elements lose
+/// more than in a direct sum, which the choice of its points keeps to this for F(4×4, 2×2), and to less for
+/// F(4×4, 3×3); all elements together hardly do.
 const WINOGRAD: Bound = Bound { largest: 5.5e-5, frobenius: 6e-6 };
 
 /// As many roundings of f64 as of f32.
@@ -124,8 +163,8 @@ fn compare<A: Element, B: Element>(found: &[Tensor<A>], expected: &[Tensor<B>], 
         let [largest, frobenius] = distance(found, expected);
         if largest > bound.largest || frobenius > bound.frobenius {
             return Err(format!(
-                "result {i} differs by up to {largest:e}, in all by {frobenius:e} of its root mean square, allowed {:e} \
-                 and {:e}",
+                "result {i} differs by up to {largest:e}, in all by {frobenius:e} of its root mean square, \
+                 allowed {:e} and {:e}",
                 bound.largest, bound.frobenius
             ));
         }

@@ -1,8 +1,15 @@
 //! Pooling and upsampling.
 
+use crate::reference::{max, pool, sum, upsample};
 use crate::table::{Bad, Entry, Sampler, bad, entry};
 
 pub fn entries(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = pooling(s);
+    entries.extend(resizing(s));
+    entries
+}
+
+fn pooling(s: &mut Sampler) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (kernel, stride, padding) in [
         ([2, 2], [2, 2], [0, 0]),
@@ -17,21 +24,40 @@ pub fn entries(s: &mut Sampler) -> Vec<Entry> {
         };
         let label = format!("kernel {kernel:?}, stride {stride:?}, padding {padding:?}");
         entries.extend([
-            entry!("max_pool2d", maps(), |x| x[0].max_pool2d(kernel, stride, padding)).with(&label),
-            entry!("avg_pool2d", maps(), |x| x[0].avg_pool2d(kernel, stride, padding)).with(&label),
+            entry!("max_pool2d", maps(), |x| x[0].max_pool2d(kernel, stride, padding), |x| {
+                pool(&x[0], [kernel, stride, padding], max)
+            })
+            .with(&label),
+            entry!("avg_pool2d", maps(), |x| x[0].avg_pool2d(kernel, stride, padding), |x| {
+                // The padding counts as zeros, so the mean is of all taps.
+                pool(&x[0], [kernel, stride, padding], |pixels| sum(pixels) / (kernel[0] * kernel[1]) as f64)
+            })
+            .with(&label),
         ]);
     }
     // Equal values in a window, which is a kink.
     let ties = vec![vec![wengert::Tensor::from_vec([1, 1, 2, 4], vec![1.0, 1.0, 0.0, 2.0, 0.5, 1.0, 2.0, 2.0])]];
-    entries.push(entry!("max_pool2d", ties, |x| x[0].max_pool2d([2, 2], [2, 2], [0, 0])).with("ties"));
+    let f = entry!("max_pool2d", ties, |x| x[0].max_pool2d([2, 2], [2, 2], [0, 0]), |x| {
+        pool(&x[0], [[2, 2], [2, 2], [0, 0]], max)
+    });
+    entries.push(f.with("ties"));
+    entries
+}
+
+fn resizing(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = Vec::new();
     for factors in [[2, 2], [1, 3], [3, 2]] {
         let mut maps = || {
             s.samples(&[&[&[2, 3, 6, 6]], &[&[1, 1, 6, 6]], &[&[0, 2, 6, 6]], &[&[2, 17, 6, 6]], &[&[7, 33, 12, 12]]])
         };
         let label = format!("{factors:?}");
         entries.extend([
-            entry!("upsample_nearest", maps(), |x| x[0].upsample_nearest(factors)).with(&label),
-            entry!("sum_blocks", maps(), |x| x[0].sum_blocks(factors)).with(&label),
+            entry!("upsample_nearest", maps(), |x| x[0].upsample_nearest(factors), |x| upsample(&x[0], factors))
+                .with(&label),
+            entry!("sum_blocks", maps(), |x| x[0].sum_blocks(factors), |x| {
+                pool(&x[0], [factors, factors, [0, 0]], sum)
+            })
+            .with(&label),
         ]);
     }
     entries

@@ -2,40 +2,47 @@
 
 use wengert::{Element, Tensor};
 
+use crate::reference::{batch_norm, log_sum_exp, normalised, per_channel, reduce, scalar, sigma, softmax};
 use crate::table::{Bad, Entry, Sampler, bad, entry};
 
 const EPS: f64 = 1e-5;
 
 pub fn entries(s: &mut Sampler) -> Vec<Entry> {
-    let mut entries = softmax(s);
-    entries.extend(batch_and_layer(s));
+    let mut entries = softmax_family(s);
+    entries.extend(batch_norms(s));
+    entries.extend(layer_norms(s));
     entries.extend(spectral(s));
     entries
 }
 
-fn softmax(s: &mut Sampler) -> Vec<Entry> {
+fn softmax_family(s: &mut Sampler) -> Vec<Entry> {
     let mut entries = Vec::new();
     for axis in 0..3 {
         let mut some = || s.samples(&[&[&[2, 3, 5]], &[&[1, 4, 1]], &[&[17, 5, 33]], &[&[0, 2, 3]], &[&[40, 6, 90]]]);
         let label = format!("axis {axis}");
         entries.extend([
-            entry!("softmax", some(), |x| x[0].softmax(axis)).with(&label),
-            entry!("log_softmax", some(), |x| x[0].log_softmax(axis)).with(&label),
+            entry!("softmax", some(), |x| x[0].softmax(axis), |x| softmax(&x[0], axis)).with(&label),
+            entry!("log_softmax", some(), |x| x[0].log_softmax(axis), |x| softmax(&x[0], axis).mapv(f64::ln))
+                .with(&label),
         ]);
     }
     for keepdim in [false, true] {
         for axes in [&[0][..], &[2], &[1, 2], &[0, 1, 2]] {
             let some = s.samples(&[&[&[2, 3, 5]], &[&[1, 4, 1]], &[&[40, 6, 90]]]);
             let label = format!("{axes:?} keepdim {keepdim}");
-            entries.push(entry!("logsumexp", some, |x| x[0].logsumexp(axes, keepdim)).with(label));
+            let f = entry!("logsumexp", some, |x| x[0].logsumexp(axes, keepdim), |x| {
+                reduce(&x[0], axes, keepdim, log_sum_exp)
+            });
+            entries.push(f.with(label));
         }
     }
     // Far from 0, where an exponential overflows without care.
     let far = || vec![vec![Tensor::from_vec([2, 3], vec![100.0, 101.0, 99.5, -120.0, -121.0, -119.0])]];
     entries.extend([
-        entry!("softmax", far(), |x| x[0].softmax(1)).with("far"),
-        entry!("log_softmax", far(), |x| x[0].log_softmax(1)).with("far"),
-        entry!("logsumexp", far(), |x| x[0].logsumexp([1], false)).with("far"),
+        entry!("softmax", far(), |x| x[0].softmax(1), |x| softmax(&x[0], 1)).with("far"),
+        entry!("log_softmax", far(), |x| x[0].log_softmax(1), |x| softmax(&x[0], 1).mapv(f64::ln)).with("far"),
+        entry!("logsumexp", far(), |x| x[0].logsumexp([1], false), |x| reduce(&x[0], &[1], false, log_sum_exp))
+            .with("far"),
     ]);
     entries
 }
@@ -45,7 +52,7 @@ fn statistics<T: Element>(channels: usize, seed: u64) -> Tensor<T> {
     Sampler::new(seed).positive([channels]).cast()
 }
 
-fn batch_and_layer(s: &mut Sampler) -> Vec<Entry> {
+fn batch_norms(s: &mut Sampler) -> Vec<Entry> {
     let mut batches = || {
         s.samples(&[
             &[&[5, 3], &[3], &[3]],
@@ -57,15 +64,31 @@ fn batch_and_layer(s: &mut Sampler) -> Vec<Entry> {
             &[&[300, 67], &[67], &[67]],
         ])
     };
-    let mut entries = vec![
-        entry!("batch_norm_train", batches(), |x| x[0].batch_norm_train(&x[1], &x[2], EPS).0),
-        entry!("batch_norm_train", batches(), |x| x[0].batch_norm_train(&x[1], &x[2], 0.5).0).with("eps 0.5"),
-        entry!("batch_norm_relu_train", batches(), |x| x[0].batch_norm_relu_train(&x[1], &x[2], EPS).0),
-        entry!("batch_norm_eval", batches(), |x| {
-            let channels = x[0].shape()[1];
-            x[0].batch_norm_eval(&x[1], &x[2], &statistics(channels, 1), &statistics(channels, 2), EPS)
+    vec![
+        entry!("batch_norm_train", batches(), |x| x[0].batch_norm_train(&x[1], &x[2], EPS).0, |x| batch_norm(x, EPS)),
+        entry!("batch_norm_train", batches(), |x| x[0].batch_norm_train(&x[1], &x[2], 0.5).0, |x| batch_norm(x, 0.5))
+            .with("eps 0.5"),
+        entry!("batch_norm_relu_train", batches(), |x| x[0].batch_norm_relu_train(&x[1], &x[2], EPS).0, |x| {
+            batch_norm(x, EPS).mapv(|y| y.max(0.0))
         }),
-    ];
+        entry!(
+            "batch_norm_eval",
+            batches(),
+            |x| {
+                let channels = x[0].shape()[1];
+                x[0].batch_norm_eval(&x[1], &x[2], &statistics(channels, 1), &statistics(channels, 2), EPS)
+            },
+            |x| {
+                let [mean, var] = [1, 2].map(|seed| statistics(x[1].len(), seed).to_array());
+                let [gamma, beta, mean, var] = [&x[1], &x[2], &mean, &var].map(|v| per_channel(v, x[0].ndim()));
+                gamma * (&x[0] - mean) / (var + EPS).mapv(f64::sqrt) + beta
+            }
+        ),
+    ]
+}
+
+fn layer_norms(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = Vec::new();
     for axes in [1, 2, 3] {
         let samples = [&[2, 3, 5][..], &[1, 4, 6], &[3, 17, 9], &[20, 30, 40]];
         let samples = samples.map(|shape| {
@@ -73,7 +96,9 @@ fn batch_and_layer(s: &mut Sampler) -> Vec<Entry> {
             vec![s.any(shape), s.any(normalised), s.any(normalised)]
         });
         let label = format!("{axes} axes");
-        let f = entry!("layer_norm", samples.to_vec(), |x| x[0].layer_norm(axes, &x[1], &x[2], EPS));
+        let f = entry!("layer_norm", samples.to_vec(), |x| x[0].layer_norm(axes, &x[1], &x[2], EPS), |x| {
+            normalised(&x[0], &[0, 1, 2][3 - axes..], EPS) * &x[1] + &x[2]
+        });
         entries.push(f.with(label));
     }
     entries
@@ -81,8 +106,8 @@ fn batch_and_layer(s: &mut Sampler) -> Vec<Entry> {
 
 /// u and v of any values, not converged: the rules must be right for those as well. Positive, as the samples are, so
 /// that σ = uᵀWv is far from 0.
-fn directions<T: Element>(weight: &wengert::Var<T>, out_axis: usize) -> (Tensor<T>, Tensor<T>) {
-    let (rows, size) = (weight.shape()[out_axis], weight.value().size());
+fn directions<T: Element>(weight: &[usize], out_axis: usize) -> (Tensor<T>, Tensor<T>) {
+    let (rows, size) = (weight[out_axis], weight.iter().product::<usize>());
     let unit = |n: usize, seed| {
         let x = Sampler::new(seed).positive([n]).to_array();
         let norm = x.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -100,15 +125,31 @@ fn spectral(s: &mut Sampler) -> Vec<Entry> {
         };
         let label = format!("output axis {axis}");
         entries.extend([
-            entry!("spectral_norm", weights(), |x| {
-                let (u, v) = directions(&x[0], axis);
-                x[0].spectral_norm(&u, &v, axis)
-            })
+            entry!(
+                "spectral_norm",
+                weights(),
+                |x| {
+                    let (u, v) = directions(x[0].shape(), axis);
+                    x[0].spectral_norm(&u, &v, axis)
+                },
+                |x| {
+                    let (u, v) = directions::<f64>(x[0].shape(), axis);
+                    &x[0] / sigma(&x[0], axis, u.data(), v.data())
+                }
+            )
             .with(&label),
-            entry!("spectral_sigma", weights(), |x| {
-                let (u, v) = directions(&x[0], axis);
-                x[0].spectral_sigma(&u, &v, axis)
-            })
+            entry!(
+                "spectral_sigma",
+                weights(),
+                |x| {
+                    let (u, v) = directions(x[0].shape(), axis);
+                    x[0].spectral_sigma(&u, &v, axis)
+                },
+                |x| {
+                    let (u, v) = directions::<f64>(x[0].shape(), axis);
+                    scalar(sigma(&x[0], axis, u.data(), v.data()))
+                }
+            )
             .with(&label),
         ]);
     }

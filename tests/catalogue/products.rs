@@ -2,9 +2,19 @@
 
 use wengert::ops::Conv2dOptions;
 
+use crate::reference::{self, leaky};
 use crate::table::{Bad, Entry, Sampler, bad, entry};
 
 pub fn entries(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = matrix_products(s);
+    convolution_grid(s, &mut entries);
+    convolutions(s, &mut entries);
+    transposed_convolutions(s, &mut entries);
+    other_convolutions(s, &mut entries);
+    entries
+}
+
+fn matrix_products(s: &mut Sampler) -> Vec<Entry> {
     let matrices = s.samples(&[
         &[&[1, 1], &[1, 1]],
         &[&[2, 3], &[3, 4]],
@@ -27,14 +37,14 @@ pub fn entries(s: &mut Sampler) -> Vec<Entry> {
         &[&[6, 33, 17], &[6, 17, 40]],
         &[&[9, 64, 40], &[9, 40, 50]],
     ]);
-    let mut entries = vec![
-        entry!("matmul", matrices, |x| x[0].matmul(&x[1])),
-        entry!("matmul", batches, |x| x[0].matmul(&x[1])).with("batched"),
-        entry!("matmul", s.samples(&[&[&[4, 3]], &[&[2, 17, 5]]]), |x| x[0].matmul(&x[0].t())).with("x·xᵀ"),
-    ];
-    convolution_grid(s, &mut entries);
-    convolutions(s, &mut entries);
-    entries
+    vec![
+        entry!("matmul", matrices, |x| x[0].matmul(&x[1]), |x| reference::matmul(&x[0], &x[1])),
+        entry!("matmul", batches, |x| x[0].matmul(&x[1]), |x| reference::matmul(&x[0], &x[1])).with("batched"),
+        entry!("matmul", s.samples(&[&[&[4, 3]], &[&[2, 17, 5]]]), |x| x[0].matmul(&x[0].t()), |x| {
+            reference::matmul(&x[0], &reference::transposed(&x[0]))
+        })
+        .with("x·xᵀ"),
+    ]
 }
 
 /// Every stride × padding × dilation × groups (× output padding), per axis, on small maps.
@@ -45,17 +55,22 @@ fn convolution_grid(s: &mut Sampler, entries: &mut Vec<Entry>) {
                 for (groups, kernel) in [(1, [3, 3]), (2, [3, 3]), (1, [1, 1]), (2, [2, 3]), (1, [4, 4])] {
                     let options = Conv2dOptions { stride, padding, dilation, groups };
                     grid_point(s, entries, options, kernel);
+                    transposed_grid_point(s, entries, options, kernel);
                 }
             }
         }
     }
 }
 
+/// How far a kernel reaches along each axis.
+fn reach_of(kernel: [usize; 2], dilation: [usize; 2]) -> [usize; 2] {
+    std::array::from_fn(|i| dilation[i] * (kernel[i] - 1) + 1)
+}
+
 fn grid_point(s: &mut Sampler, entries: &mut Vec<Entry>, options: Conv2dOptions, kernel: [usize; 2]) {
     let Conv2dOptions { stride, padding, dilation, groups } = options;
     let (n, c, k) = (2, 2 * groups, 3 * groups);
-    let label = format!("{options:?} kernel {kernel:?}");
-    let reach: [usize; 2] = std::array::from_fn(|i| dilation[i] * (kernel[i] - 1) + 1);
+    let reach = reach_of(kernel, dilation);
     // The output has 3 × 2 pixels; where the stride allows, pixels at the far side are left over.
     let output = [3, 2];
     let side = |i: usize| ((output[i] - 1) * stride[i] + reach[i]).checked_sub(2 * padding[i]).filter(|&side| side > 0);
@@ -63,16 +78,28 @@ fn grid_point(s: &mut Sampler, entries: &mut Vec<Entry>, options: Conv2dOptions,
         for left_over in 0..stride[0].min(stride[1]) {
             let x = s.any([n, c, h + left_over, w + left_over]);
             let (weight, bias) = (s.any([k, c / groups, kernel[0], kernel[1]]), s.any([k]));
-            let label = format!("{label}, {left_over} left over");
-            let f =
-                entry!("conv2d", vec![vec![x.clone(), weight, bias]], |x| x[0].conv2d(&x[1], Some(&x[2]), &options));
+            let label = format!("{options:?} kernel {kernel:?}, {left_over} left over");
+            let sample = vec![x.clone(), weight, bias];
+            let f = entry!("conv2d", vec![sample], |x| x[0].conv2d(&x[1], Some(&x[2]), &options), |x| {
+                reference::conv2d(x, options)
+            });
             entries.push(f.with(&label).in_grid());
             let y = s.any([n, k, output[0], output[1]]);
-            let f =
-                entry!("conv2d_weight_grad", vec![vec![x, y]], |x| x[0].conv2d_weight_grad(&x[1], kernel, &options));
+            let f = entry!(
+                "conv2d_weight_grad",
+                vec![vec![x, y]],
+                |x| x[0].conv2d_weight_grad(&x[1], kernel, &options),
+                |x| reference::conv2d_weight_grad(x, kernel, options)
+            );
             entries.push(f.with(&label).in_grid());
         }
     }
+}
+
+fn transposed_grid_point(s: &mut Sampler, entries: &mut Vec<Entry>, options: Conv2dOptions, kernel: [usize; 2]) {
+    let Conv2dOptions { stride, padding, dilation, groups } = options;
+    let (n, c, k) = (2, 2 * groups, 3 * groups);
+    let reach = reach_of(kernel, dilation);
     for output_padding in
         (0..stride[0].max(dilation[0])).flat_map(|h| (0..stride[1].max(dilation[1])).map(move |w| [h, w]))
     {
@@ -81,13 +108,14 @@ fn grid_point(s: &mut Sampler, entries: &mut Vec<Entry>, options: Conv2dOptions,
             continue;
         }
         let sample = vec![s.any([n, c, 2, 3]), s.any([c, k / groups, kernel[0], kernel[1]]), s.any([k])];
-        let f = entry!("conv_transpose2d", vec![sample], |x| x[0].conv_transpose2d(
-            &x[1],
-            Some(&x[2]),
-            &options,
-            output_padding
-        ));
-        entries.push(f.with(format!("{label} output padding {output_padding:?}")).in_grid());
+        let f = entry!(
+            "conv_transpose2d",
+            vec![sample],
+            |x| x[0].conv_transpose2d(&x[1], Some(&x[2]), &options, output_padding),
+            |x| reference::conv_transpose2d(x, options, output_padding)
+        );
+        let label = format!("{options:?} kernel {kernel:?} output padding {output_padding:?}");
+        entries.push(f.with(label).in_grid());
     }
 }
 
@@ -103,43 +131,64 @@ fn convolutions(s: &mut Sampler, entries: &mut Vec<Entry>) {
         &[&[3, 33, 16, 16], &[31, 33, 3, 3]],
         &[&[4, 64, 16, 16], &[64, 64, 3, 3]],
     ]);
-    entries.push(entry!("conv2d", same, |x| x[0].conv2d(&x[1], None, &one)).with("3×3, padding 1"));
+    let f = entry!("conv2d", same, |x| x[0].conv2d(&x[1], None, &one), |x| reference::conv2d(x, one));
+    entries.push(f.with("3×3, padding 1"));
     let halved = s.samples(&[&[&[2, 3, 8, 8], &[5, 3, 4, 4]], &[&[4, 33, 32, 32], &[34, 33, 4, 4]]]);
-    entries.push(entry!("conv2d", halved, |x| x[0].conv2d(&x[1], None, &half)).with("4×4, stride 2"));
+    let f = entry!("conv2d", halved, |x| x[0].conv2d(&x[1], None, &half), |x| reference::conv2d(x, half));
+    entries.push(f.with("4×4, stride 2"));
     let activated = s.samples(&[
         &[&[2, 3, 5, 4], &[4, 3, 3, 3], &[4]],
         &[&[0, 3, 5, 4], &[4, 3, 3, 3], &[4]],
         &[&[3, 33, 9, 8], &[17, 33, 3, 3], &[17]],
     ]);
-    entries.push(entry!("conv2d_leaky_relu", activated, |x| x[0].conv2d_leaky_relu(&x[1], Some(&x[2]), &one, 0.1)));
+    entries.push(entry!(
+        "conv2d_leaky_relu",
+        activated,
+        |x| x[0].conv2d_leaky_relu(&x[1], Some(&x[2]), &one, 0.1),
+        |x| reference::conv2d(x, one).mapv(|y| leaky(y, 0.1))
+    ));
     let wide = s.samples(&[&[&[4, 33, 16, 16], &[34, 33, 4, 4]]]);
-    entries.push(
-        entry!("conv2d_leaky_relu", wide, |x| x[0].conv2d_leaky_relu(&x[1], None, &half, 0.1)).with("4×4, stride 2"),
-    );
+    let f = entry!("conv2d_leaky_relu", wide, |x| x[0].conv2d_leaky_relu(&x[1], None, &half, 0.1), |x| {
+        reference::conv2d(x, half).mapv(|y| leaky(y, 0.1))
+    });
+    entries.push(f.with("4×4, stride 2"));
+}
+
+/// The same for transposed convolutions.
+fn transposed_convolutions(s: &mut Sampler, entries: &mut Vec<Entry>) {
+    let one = Conv2dOptions::default().padding(1);
+    let half = one.stride(2);
     let doubled = s.samples(&[&[&[2, 3, 4, 4], &[3, 5, 4, 4]], &[&[4, 33, 16, 16], &[33, 34, 4, 4]]]);
-    entries.push(
-        entry!("conv_transpose2d", doubled, |x| x[0].conv_transpose2d(&x[1], None, &half, [0, 0]))
-            .with("4×4, stride 2"),
-    );
+    let f = entry!("conv_transpose2d", doubled, |x| x[0].conv_transpose2d(&x[1], None, &half, [0, 0]), |x| {
+        reference::conv_transpose2d(x, half, [0, 0])
+    });
+    entries.push(f.with("4×4, stride 2"));
     // A row and a column of the output that no tap reaches: only the bias is there.
     let padded = Conv2dOptions::default().stride(2);
     let beyond = s.samples(&[&[&[16, 17, 4, 4], &[17, 33, 4, 4], &[33]]]);
-    entries.push(
-        entry!("conv_transpose2d", beyond, |x| x[0].conv_transpose2d(&x[1], Some(&x[2]), &padded, [1, 1]))
-            .with("4×4, stride 2, output padding"),
-    );
+    let f = entry!("conv_transpose2d", beyond, |x| x[0].conv_transpose2d(&x[1], Some(&x[2]), &padded, [1, 1]), |x| {
+        reference::conv_transpose2d(x, padded, [1, 1])
+    });
+    entries.push(f.with("4×4, stride 2, output padding"));
     let same = s.samples(&[&[&[2, 3, 5, 4], &[3, 4, 3, 3]], &[&[4, 64, 16, 16], &[64, 64, 3, 3]]]);
-    entries.push(
-        entry!("conv_transpose2d", same, |x| x[0].conv_transpose2d(&x[1], None, &one, [0, 0])).with("3×3, padding 1"),
-    );
+    let f = entry!("conv_transpose2d", same, |x| x[0].conv_transpose2d(&x[1], None, &one, [0, 0]), |x| {
+        reference::conv_transpose2d(x, one, [0, 0])
+    });
+    entries.push(f.with("3×3, padding 1"));
+}
+
+fn other_convolutions(s: &mut Sampler, entries: &mut Vec<Entry>) {
+    let one = Conv2dOptions::default().padding(1);
     let weights = s.samples(&[&[&[2, 3, 5, 4], &[2, 4, 5, 4]], &[&[4, 64, 16, 16], &[4, 33, 16, 16]]]);
-    entries.push(
-        entry!("conv2d_weight_grad", weights, |x| x[0].conv2d_weight_grad(&x[1], [3, 3], &one)).with("3×3, padding 1"),
-    );
+    let f = entry!("conv2d_weight_grad", weights, |x| x[0].conv2d_weight_grad(&x[1], [3, 3], &one), |x| {
+        reference::conv2d_weight_grad(x, [3, 3], one)
+    });
+    entries.push(f.with("3×3, padding 1"));
     // A channel of its own for each kernel.
     let depthwise = Conv2dOptions::default().padding(1).groups(17);
     let samples = s.samples(&[&[&[2, 17, 6, 5], &[34, 1, 3, 3]]]);
-    entries.push(entry!("conv2d", samples, |x| x[0].conv2d(&x[1], None, &depthwise)).with("depthwise"));
+    let f = entry!("conv2d", samples, |x| x[0].conv2d(&x[1], None, &depthwise), |x| reference::conv2d(x, depthwise));
+    entries.push(f.with("depthwise"));
 }
 
 pub fn bad_calls() -> Vec<Bad> {

@@ -1,12 +1,19 @@
 //! Reductions, and the same elements elsewhere.
 
+use ndarray::{Axis, concatenate};
 use wengert::Var;
 
+use crate::reference::{max, mean, pad, reduce, reduce_all, reshape, sum, sum_to, transposed, variance};
 use crate::table::{Bad, Entry, Sampler, bad, entry};
 
 pub fn entries(s: &mut Sampler) -> Vec<Entry> {
     let mut entries = reductions(s);
-    entries.extend(places(s));
+    entries.extend(reductions_over_axes(s));
+    entries.extend(special_reductions());
+    entries.extend(repetitions(s));
+    entries.extend(moves(s));
+    entries.extend(windows(s));
+    entries.extend(joins(s));
     entries
 }
 
@@ -20,11 +27,15 @@ fn reductions(s: &mut Sampler) -> Vec<Entry> {
         samples.push(vec![wengert::Tensor::zeros([2, 0, 3])]);
         samples
     };
-    let mut entries = vec![
-        entry!("sum", with_empty(all()), |x| x[0].sum()),
-        entry!("mean", all(), |x| x[0].mean()),
-        entry!("max", all(), |x| x[0].max()),
-    ];
+    vec![
+        entry!("sum", with_empty(all()), |x| x[0].sum(), |x| reduce_all(&x[0], sum)),
+        entry!("mean", all(), |x| x[0].mean(), |x| reduce_all(&x[0], mean)),
+        entry!("max", all(), |x| x[0].max(), |x| reduce_all(&x[0], max)),
+    ]
+}
+
+fn reductions_over_axes(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = Vec::new();
     for keepdim in [false, true] {
         for axes in [&[0][..], &[1], &[2], &[0, 2], &[1, 2], &[2, 0, 1], &[]] {
             let mut some = || s.samples(&[&[&[2, 3, 5]], &[&[1, 4, 1]], &[&[40, 6, 90]]]);
@@ -32,24 +43,44 @@ fn reductions(s: &mut Sampler) -> Vec<Entry> {
             let mut empty = some();
             empty.push(vec![wengert::Tensor::zeros([2, 0, 3])]);
             entries.extend([
-                entry!("sum_axes", empty, |x| x[0].sum_axes(axes, keepdim)).with(&label),
-                entry!("mean_axes", some(), |x| x[0].mean_axes(axes, keepdim)).with(&label),
-                entry!("max_axes", some(), |x| x[0].max_axes(axes, keepdim)).with(&label),
+                entry!("sum_axes", empty, |x| x[0].sum_axes(axes, keepdim), |x| reduce(&x[0], axes, keepdim, sum))
+                    .with(&label),
+                entry!("mean_axes", some(), |x| x[0].mean_axes(axes, keepdim), |x| reduce(&x[0], axes, keepdim, mean))
+                    .with(&label),
+                entry!("max_axes", some(), |x| x[0].max_axes(axes, keepdim), |x| reduce(&x[0], axes, keepdim, max))
+                    .with(&label),
             ]);
         }
         for (axes, correction) in [(&[0][..], 0), (&[1, 2], 1), (&[0, 1, 2], 0), (&[2], 1)] {
             let label = format!("{axes:?} keepdim {keepdim} correction {correction}");
             let samples = s.samples(&[&[&[2, 3, 5]], &[&[3, 1, 4]], &[&[40, 6, 90]]]);
-            entries.push(entry!("var_axes", samples, |x| x[0].var_axes(axes, keepdim, correction)).with(label));
+            let f = entry!("var_axes", samples, |x| x[0].var_axes(axes, keepdim, correction), |x| {
+                reduce(&x[0], axes, keepdim, |values| variance(values, correction))
+            });
+            entries.push(f.with(label));
         }
     }
+    entries
+}
+
+fn special_reductions() -> Vec<Entry> {
     // Over the axes of a channel's statistics, on maps.
     let maps = || Sampler::new(5).samples(&[&[&[2, 3, 4, 5]], &[&[9, 17, 11, 13]], &[&[64, 3, 10, 10]]]);
-    entries.push(entry!("sum_axes", maps(), |x| x[0].sum_axes([0, 2, 3], false)).with("of channels"));
-    entries.push(entry!("var_axes", maps(), |x| x[0].var_axes([0, 2, 3], true, 0)).with("of channels"));
     // Maxima that are equal, which is a kink.
     let ties = vec![vec![wengert::Tensor::from_vec([2, 3], vec![1.0, 2.0, 2.0, 3.0, 3.0, 3.0])]];
-    entries.push(entry!("max_axes", ties, |x| x[0].max_axes([1], false)).with("ties"));
+    vec![
+        entry!("sum_axes", maps(), |x| x[0].sum_axes([0, 2, 3], false), |x| reduce(&x[0], &[0, 2, 3], false, sum))
+            .with("of channels"),
+        entry!("var_axes", maps(), |x| x[0].var_axes([0, 2, 3], true, 0), |x| {
+            reduce(&x[0], &[0, 2, 3], true, |values| variance(values, 0))
+        })
+        .with("of channels"),
+        entry!("max_axes", ties, |x| x[0].max_axes([1], false), |x| reduce(&x[0], &[1], false, max)).with("ties"),
+    ]
+}
+
+fn repetitions(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = Vec::new();
     let pairs: [[&[usize]; 2]; 7] = [
         [&[2, 3], &[2, 3]],
         [&[2, 3], &[3]],
@@ -61,34 +92,56 @@ fn reductions(s: &mut Sampler) -> Vec<Entry> {
     ];
     for [from, to] in pairs {
         let label = format!("{from:?} to {to:?}");
-        entries.push(entry!("sum_to", vec![vec![s.any(from)]], |x| x[0].sum_to(to)).with(&label));
-        entries.push(entry!("broadcast_to", vec![vec![s.any(to)]], |x| x[0].broadcast_to(from)).with(&label));
+        let f = entry!("sum_to", vec![vec![s.any(from)]], |x| x[0].sum_to(to), |x| sum_to(&x[0], to));
+        entries.push(f.with(&label));
+        let f = entry!("broadcast_to", vec![vec![s.any(to)]], |x| x[0].broadcast_to(from), |x| {
+            x[0].broadcast(from).expect("shapes that broadcast").to_owned()
+        });
+        entries.push(f.with(&label));
     }
     entries
 }
 
-fn places(s: &mut Sampler) -> Vec<Entry> {
+fn moves(s: &mut Sampler) -> Vec<Entry> {
     let mut maps = || s.samples(&[&[&[2, 3, 4, 5]], &[&[1, 2, 2, 1]], &[&[7, 13, 14, 15]], &[&[2, 3, 0, 5]]]);
-    let mut entries = vec![
-        entry!("flatten", maps(), |x| x[0].flatten()),
-        entry!("t", maps(), |x| x[0].t()),
-        entry!("permute", maps(), |x| x[0].permute([0, 3, 1, 2])),
-        entry!("permute", maps(), |x| x[0].permute([3, 2, 1, 0])).with("reversed"),
+    vec![
+        entry!("flatten", maps(), |x| x[0].flatten(), |x| {
+            let shape = x[0].shape();
+            reshape(&x[0], &[shape[0], shape[1] * shape[2] * shape[3]])
+        }),
+        entry!("t", maps(), |x| x[0].t(), |x| transposed(&x[0])),
+        entry!("permute", maps(), |x| x[0].permute([0, 3, 1, 2]), |x| x[0].clone().permuted_axes(vec![0, 3, 1, 2])),
+        entry!("permute", maps(), |x| x[0].permute([3, 2, 1, 0]), |x| x[0].clone().permuted_axes(vec![3, 2, 1, 0]))
+            .with("reversed"),
         // A view, read by another operation.
-        entry!("permute", maps(), |x| x[0].permute([2, 0, 3, 1]).tanh()).with("and tanh"),
-    ];
+        entry!("permute", maps(), |x| x[0].permute([2, 0, 3, 1]).tanh(), |x| {
+            x[0].clone().permuted_axes(vec![2, 0, 3, 1]).mapv(f64::tanh)
+        })
+        .with("and tanh"),
+    ]
+}
+
+fn windows(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = Vec::new();
     for (axis, range) in [(0, 0..1), (1, 1..2), (1, 0..0), (1, 0..2), (3, 1..1), (2, 0..2)] {
         let (start, end) = (range.start, range.end);
         let samples = s.samples(&[&[&[2, 3, 4, 5]], &[&[1, 2, 2, 1]], &[&[7, 13, 14, 15]]]);
-        entries.push(
-            entry!("slice", samples, |x| x[0].slice(axis, start..end)).with(format!("axis {axis}, {start}..{end}")),
-        );
+        let f = entry!("slice", samples, |x| x[0].slice(axis, start..end), |x| {
+            x[0].select(Axis(axis), &(start..end).collect::<Vec<_>>())
+        });
+        entries.push(f.with(format!("axis {axis}, {start}..{end}")));
     }
     for (axis, before, after) in [(0, 0, 1), (1, 2, 0), (2, 1, 1), (3, 0, 0)] {
         let samples = s.samples(&[&[&[2, 3, 4, 5]], &[&[1, 2, 2, 1]], &[&[7, 13, 14, 15]], &[&[2, 0, 3, 1]]]);
         let label = format!("axis {axis}, {before} and {after}");
-        entries.push(entry!("pad", samples, |x| x[0].pad(axis, before, after)).with(label));
+        let f = entry!("pad", samples, |x| x[0].pad(axis, before, after), |x| pad(&x[0], axis, before, after));
+        entries.push(f.with(label));
     }
+    entries
+}
+
+fn joins(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = Vec::new();
     for (from, to) in [
         (&[2, 3, 4][..], &[4, 6][..]),
         (&[6], &[1, 2, 3]),
@@ -97,16 +150,23 @@ fn places(s: &mut Sampler) -> Vec<Entry> {
         (&[2, 3, 4, 5], &[6, 20]),
     ] {
         let samples = vec![vec![s.any(from)]];
-        entries.push(entry!("reshape", samples, |x| x[0].reshape(to)).with(format!("{from:?} to {to:?}")));
+        let f = entry!("reshape", samples, |x| x[0].reshape(to), |x| reshape(&x[0], to));
+        entries.push(f.with(format!("{from:?} to {to:?}")));
     }
     let parts = s.samples(&[
         &[&[2, 3, 4, 5], &[2, 1, 4, 5], &[2, 0, 4, 5]],
         &[&[1, 1, 1, 1], &[1, 3, 1, 1], &[1, 1, 1, 1]],
         &[&[5, 13, 14, 15], &[5, 2, 14, 15], &[5, 9, 14, 15]],
     ]);
-    entries.push(entry!("concat", parts, |x| Var::concat(&[&x[0], &x[1], &x[2]], 1)).with("axis 1"));
+    let f = entry!("concat", parts, |x| Var::concat(&[&x[0], &x[1], &x[2]], 1), |x| {
+        concatenate![Axis(1), x[0], x[1], x[2]]
+    });
+    entries.push(f.with("axis 1"));
     let parts = s.samples(&[&[&[3, 2], &[1, 2]], &[&[0], &[3]], &[&[1, 2], &[1, 2]]]);
-    entries.push(entry!("concat", parts, |x| Var::concat(&[&x[1], &x[0], &x[1]], 0)).with("axis 0, one part twice"));
+    let f = entry!("concat", parts, |x| Var::concat(&[&x[1], &x[0], &x[1]], 0), |x| {
+        concatenate![Axis(0), x[1], x[0], x[1]]
+    });
+    entries.push(f.with("axis 0, one part twice"));
     entries
 }
 

@@ -1,9 +1,13 @@
 //! What an entry of the catalogue is, and how it is run.
 
+use ndarray::ArrayD;
 use wengert::{Element, Rng, Shape, Tape, Tensor, Var};
 
 /// The operation in one scalar type.
 pub type Function<T> = Box<dyn Fn(&[Var<T>]) -> Var<T> + Send + Sync>;
+
+/// What the operation should compute, by other means than the library's.
+pub type Reference = Box<dyn Fn(&[ArrayD<f64>]) -> ArrayD<f64> + Send + Sync>;
 
 /// An operation, possibly with options, and inputs to try it on.
 pub struct Entry {
@@ -15,21 +19,30 @@ pub struct Entry {
     pub grid: bool,
     pub f32: Function<f32>,
     pub f64: Function<f64>,
+    pub reference: Reference,
     /// Inputs in row-major memory; values are exact in `f32`.
     pub samples: Vec<Vec<Tensor<f64>>>,
 }
 
-/// A function written once, for both scalar types, and samples for it.
+/// `entry!("exp", samples, |x| x[0].exp(), |x| x[0].mapv(f64::exp))`: a function written once, for both scalar types,
+/// samples for it, and its value as arrays give it.
 macro_rules! entry {
-    ($name:literal, $samples:expr, |$x:ident| $body:expr) => {
+    ($name:literal, $samples:expr, |$x:ident| $body:expr, |$a:ident| $reference:expr) => {
         $crate::table::Entry {
             name: $name,
             label: String::new(),
             grid: false,
             f32: Box::new(move |$x: &[wengert::Var<f32>]| $body),
             f64: Box::new(move |$x: &[wengert::Var<f64>]| $body),
+            reference: Box::new(move |$a: &[ndarray::ArrayD<f64>]| $reference),
             samples: $samples,
         }
+    };
+    ($name:literal, $samples:expr, |$x:ident| $body:expr) => {
+        compile_error!(concat!(
+            $name,
+            ": the entry has no reference: expected a second closure, from arrays to the value"
+        ))
     };
 }
 pub(crate) use entry;
