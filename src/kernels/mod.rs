@@ -27,6 +27,8 @@ mod shared;
 pub mod simd;
 pub mod softmax;
 pub mod spectral;
+#[cfg(test)]
+mod testing;
 
 pub use buffer::Buffer;
 pub use element::Element;

@@ -432,7 +432,7 @@ fn by_rows<T: Element>(out: &mut [T], channels: usize, f: impl Fn(usize, &mut [T
 
 #[cfg(test)]
 mod tests {
-    use super::super::matmul::tests::{noise, same_bits_on_any_threads};
+    use super::super::testing::{noise, same_bits_on_any_threads};
     use super::*;
 
     #[test]

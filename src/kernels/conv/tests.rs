@@ -1,7 +1,7 @@
 //! Every algorithm at every level against the naive loops in f64, the adjoint equations, and bits across threads.
 
 use super::*;
-use crate::kernels::matmul::tests::{error, noise, same_bits_on_any_threads, tolerance, widen};
+use crate::kernels::testing::{error, noise, same_bits_on_any_threads, tolerance, widen};
 
 /// Square images, kernels and steps, except that the map is one wider than high, so that no axis passes for the other.
 #[allow(clippy::too_many_arguments)]

@@ -161,16 +161,16 @@ const AHEAD: usize = 4 * ROWS * LANES;
 mod tests {
     use super::*;
     use crate::kernels::Level;
-    use crate::kernels::matmul::tests::noise;
-    use crate::kernels::simd::{self, Kernel};
+    use crate::kernels::testing::noise;
+    use crate::kernels::simd::{self, WithSimd};
 
     struct Run<'a>(Product, &'a [f32], &'a [f32], &'a mut [f32]);
 
-    impl Kernel for Run<'_> {
+    impl WithSimd for Run<'_> {
         type Output = ();
 
         #[inline(always)]
-        fn run<S: Simd>(self, simd: S) {
+        fn with_simd<S: Simd>(self, simd: S) {
             self.0.run(simd, self.1, self.2, self.3);
         }
     }

@@ -29,7 +29,7 @@ use std::mem::MaybeUninit;
 
 use self::tile::tile_of_rows;
 use super::Level;
-use super::simd::{self, Kernel, Simd};
+use super::simd::{self, Simd, WithSimd};
 
 /// Rows of a panel of B: 192·32 floats are 24 KiB of a 32 KiB L1 cache. Measured on Zen 4, 128 rows were up to 7 % slower,
 /// 256 and 384 within 2 %.
@@ -71,11 +71,11 @@ struct Blocked {
     c_row: usize,
 }
 
-impl Kernel for Blocked {
+impl WithSimd for Blocked {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Blocked { size, a, b, accumulate, c, c_row } = self;
         // SAFETY: only `product` makes a `Blocked`, and its caller has promised.
         unsafe { blocked(simd, size, a, b, accumulate, c, c_row) }
@@ -121,8 +121,8 @@ unsafe fn blocked<S: Simd>(
                     (panel.cast_const(), [vectors * S::LANES, 0])
                 }
             };
-            for row in (0..m).step_by(S::ROWS) {
-                let rows = S::ROWS.min(m - row);
+            for row in (0..m).step_by(S::TILE_ROWS) {
+                let rows = S::TILE_ROWS.min(m - row);
                 // SAFETY: rows `row..row + rows` of A and C, columns `column..column + columns` of C; `packed` has
                 // `depth` rows of so many vectors.
                 unsafe {
@@ -177,7 +177,8 @@ unsafe fn pack((b, [b_row, b_column]): Place, [depth, columns]: [usize; 2], pane
 #[cfg(test)]
 mod tests {
     use super::super::Level;
-    use super::super::matmul::{self, tests::noise};
+    use super::super::matmul;
+    use super::super::testing::noise;
 
     /// The largest m and n: past two tiles of rows, and of columns, at either level.
     const LARGEST: [usize; 2] = [17, 67];

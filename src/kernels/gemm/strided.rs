@@ -8,7 +8,7 @@
 
 use super::tile::{Left, Right, tile_of_rows};
 use crate::kernels::Level;
-use crate::kernels::simd::{self, Kernel, Simd};
+use crate::kernels::simd::{self, Simd, WithSimd};
 
 /// The divisor of n: whole vectors of every level, so that no row of B must be copied for its end.
 pub const COLUMNS: usize = 16;
@@ -58,14 +58,14 @@ struct Run<'a> {
     c: *mut f32,
 }
 
-impl Kernel for Run<'_> {
+impl WithSimd for Run<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Run { product: &Strided { size: [m, n], terms, c_step, accumulate, .. }, a, b, c } = self;
         // Tiles of nearly as many rows: 9 rows as 5 and 4, since a tile of one row would wait for each of its sums.
-        let rows = m.div_ceil(m.div_ceil(S::ROWS));
+        let rows = m.div_ceil(m.div_ceil(S::TILE_ROWS));
         for column in (0..n).step_by(2 * S::LANES) {
             let vectors = ((n - column) / S::LANES).min(2);
             for row in (0..m).step_by(rows) {
@@ -87,7 +87,7 @@ impl Kernel for Run<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::matmul::tests::noise;
+    use crate::kernels::testing::noise;
 
     /// Every level, every number of rows around the tiles, one vector of columns to five, rows of A that overlap and a
     /// transposed A, into C with gaps.

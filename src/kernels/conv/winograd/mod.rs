@@ -64,7 +64,7 @@ use super::{ConvShape, Epilogue};
 use crate::kernels::fetch;
 use crate::kernels::gemm::blocks::{COLUMNS, LANES, Order, Product, ROWS};
 use crate::kernels::shared::Shared;
-use crate::kernels::simd::{self, Kernel, Simd};
+use crate::kernels::simd::{self, Simd, WithSimd};
 use crate::kernels::{Buffer, Level};
 
 /// Tiles of a cell, where there are so many: two to four register tiles that share B. With up to eight the input gradients
@@ -324,11 +324,11 @@ struct Multiply<'a, const N: usize, const R: usize> {
     p: &'a mut [f32],
 }
 
-impl<const N: usize, const R: usize> Kernel for Multiply<'_, N, R> {
+impl<const N: usize, const R: usize> WithSimd for Multiply<'_, N, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Multiply { apply, cells, cell, block, sets, v, u, p } = self;
         let product = Product {
             order: Order::RowMajor,

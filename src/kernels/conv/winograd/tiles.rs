@@ -10,7 +10,7 @@ use crate::kernels::conv::Epilogue;
 use crate::kernels::fetch;
 use crate::kernels::gemm::blocks::{COLUMNS, LANES, ROWS};
 use crate::kernels::shared::Shared;
-use crate::kernels::simd::{Kernel, Simd};
+use crate::kernels::simd::{Simd, WithSimd};
 
 /// A map (images, height, width, channels), cut into squares of pixels that are `step` apart and 4·`step` from one
 /// tile to the next. The pixels of one remainder modulo the step are a *phase*; the phases stand side by side as if they
@@ -150,13 +150,13 @@ pub struct Analyse<'a, M, const N: usize, const P: usize> {
     pub matrix: PhantomData<M>,
 }
 
-impl<M: Matrix<N, P>, const N: usize, const P: usize> Kernel for Analyse<'_, M, N, P> {
+impl<M: Matrix<N, P>, const N: usize, const P: usize> WithSimd for Analyse<'_, M, N, P> {
     type Output = ();
 
     /// Group by group of 8 tiles, whose vectors lie together: one tile after another through all vectors took up to 2.5 times
     /// as long. It wrote single lines, in far more pages than the first table of addresses holds.
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Analyse { map, images, vectors, layout, frequencies, .. } = self;
         let places = layout.places();
         let tiles = images.len() / map.image() * map.tiles_of_image();
@@ -207,11 +207,11 @@ pub struct Synthesise<'a, M, const N: usize, const P: usize> {
     pub matrix: PhantomData<M>,
 }
 
-impl<M: Matrix<P, N>, const N: usize, const P: usize> Kernel for Synthesise<'_, M, N, P> {
+impl<M: Matrix<P, N>, const N: usize, const P: usize> WithSimd for Synthesise<'_, M, N, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Synthesise { map, block, range, images, .. } = &self;
         assert!(images.holds(0, range.end * map.image()), "a slice too short for the images {range:?}");
         let overlap = P - TILE;

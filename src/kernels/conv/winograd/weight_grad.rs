@@ -11,7 +11,7 @@ use super::matrices::{Input, Matrix, Output, TILE, Transposed, Weight};
 use super::tiles::{Analyse, Tiled};
 use crate::kernels::fetch;
 use crate::kernels::gemm::blocks::{COLUMNS, LANES, Order, Product, ROWS};
-use crate::kernels::simd::{self, Kernel, Simd};
+use crate::kernels::simd::{self, Simd, WithSimd};
 use crate::kernels::{Buffer, Level};
 
 /// Tiles of a range, over which a product sums: their x takes 256 KiB to 1 MiB in the wide maps of
@@ -134,11 +134,11 @@ struct GradBlock<'a, const N: usize, const R: usize> {
     partial: &'a mut [f32],
 }
 
-impl<const N: usize, const R: usize> Kernel for GradBlock<'_, N, R> {
+impl<const N: usize, const R: usize> WithSimd for GradBlock<'_, N, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let GradBlock { grad: WeightGrad { from, to, .. }, sets, block, layout, v, p, u, partial } = self;
         let (set_len, plane) = (WeightGrad::<N, R>::SET, WeightGrad::<N, R>::PLANE);
         let columns = to.vectors_of(block);

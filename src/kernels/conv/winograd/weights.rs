@@ -9,7 +9,7 @@ use super::matrices::Weight;
 use super::tiles::Tiled;
 use crate::kernels::fetch;
 use crate::kernels::gemm::blocks::{COLUMNS, LANES};
-use crate::kernels::simd::{Kernel, Simd};
+use crate::kernels::simd::{Simd, WithSimd};
 
 /// The weights of all taps, (R·step, R·step, rows, columns) or, for the adjoint map, (R·step, R·step, columns, rows), where
 /// the phases belong to one of the two sides, and how they lie as frequencies U: for each block of 32 columns and each chunk
@@ -54,11 +54,11 @@ pub struct TransformWeights<'a, const N: usize, const R: usize> {
     pub u: &'a mut [f32],
 }
 
-impl<const N: usize, const R: usize> Kernel for TransformWeights<'_, N, R> {
+impl<const N: usize, const R: usize> WithSimd for TransformWeights<'_, N, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let TransformWeights { weights: Weights { taps, adjoint, rows, columns }, block, sets, u } = self;
         let (plane, step) = (Weights::<N, R>::plane(sets.len()), rows.step.max(columns.step));
         let vectors = columns.vectors_of(block);
