@@ -43,12 +43,12 @@ pub fn matmul<T: Element>([m, k, n]: [usize; 3], a: Mat<T>, b: Mat<T>, accumulat
     }
     let parts = (m.saturating_mul(k).saturating_mul(n) / TASK).clamp(1, PARTS);
     if parts == 1 {
-        gemm(level, [m, k, n], a, b, accumulate, c, n);
+        on_this_thread(level, [m, k, n], a, b, accumulate, c, n);
     } else if m >= n {
         let rows = m.div_ceil(parts).next_multiple_of(16).max(NARROWEST);
         c.par_chunks_mut(rows * n).enumerate().for_each(|(i, part)| {
             let a = (&a.0[i * rows * a.1[0]..], a.1);
-            gemm(level, [part.len() / n, k, n], a, b, accumulate, part, n);
+            on_this_thread(level, [part.len() / n, k, n], a, b, accumulate, part, n);
         });
     } else {
         let columns = n.div_ceil(parts).next_multiple_of(32).max(NARROWEST);
@@ -59,7 +59,7 @@ pub fn matmul<T: Element>([m, k, n]: [usize; 3], a: Mat<T>, b: Mat<T>, accumulat
             let size = [m, k, columns.min(n - first)];
             // SAFETY: `check` above covers A and B, of which this is a column block; C has m·n elements, and no other
             // task writes the columns `first..first + columns`.
-            unsafe { gemm_unchecked(level, size, a, b, accumulate, out.address(first), n) };
+            unsafe { on_this_thread_unchecked(level, size, a, b, accumulate, out.address(first), n) };
         });
     }
 }
@@ -95,7 +95,7 @@ pub fn batched_matmul<T: Element>(
         for_chunks(c, together * m * n, |start, part| {
             for (i, c) in part.chunks_mut(m * n).enumerate() {
                 let (a, b) = nth(start / (m * n) + i);
-                gemm(level, [m, k, n], a, b, accumulate, c, n);
+                on_this_thread(level, [m, k, n], a, b, accumulate, c, n);
             }
         });
     }
@@ -105,7 +105,7 @@ pub fn batched_matmul<T: Element>(
 ///
 /// # Panics
 /// If the strides lead outside a slice, or the rows of C overlap.
-pub fn gemm<T: Element>(
+pub fn on_this_thread<T: Element>(
     level: Level,
     [m, k, n]: [usize; 3],
     a: Mat<T>,
@@ -115,17 +115,17 @@ pub fn gemm<T: Element>(
     c_row: usize,
 ) {
     check([m, k, n], a, b);
-    assert!(c_row >= n && reach([m, n], [c_row, 1]) <= c.len(), "gemm: a {m}×{n} C, rows {c_row} apart, does not fit");
+    assert!(c_row >= n && reach([m, n], [c_row, 1]) <= c.len(), "matmul: a {m}×{n} C, rows {c_row} apart, does not fit");
     // SAFETY: both asserts together are the promise, and the exclusive borrow of `c` keeps other threads away.
-    unsafe { gemm_unchecked(level, [m, k, n], a, b, accumulate, c.as_mut_ptr(), c_row) }
+    unsafe { on_this_thread_unchecked(level, [m, k, n], a, b, accumulate, c.as_mut_ptr(), c_row) }
 }
 
-/// [`gemm`] into memory that other threads may write too, elsewhere.
+/// [`on_this_thread`] into memory that other threads may write too, elsewhere.
 ///
 /// # Safety
 /// A and B must lie within their slices; the m rows of n elements from `c`, `c_row` apart, must not overlap, must lie
 /// within one allocation and be touched by no other thread meanwhile.
-unsafe fn gemm_unchecked<T: Element>(
+unsafe fn on_this_thread_unchecked<T: Element>(
     level: Level,
     [m, k, n]: [usize; 3],
     a: Mat<T>,
@@ -142,7 +142,7 @@ unsafe fn gemm_unchecked<T: Element>(
             // SAFETY: row i of C, ours alone by the caller's promise; floats of any bits are valid.
             let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * c_row), n) };
             let a_row = if k == 0 { &[] } else { &a.0[i * a.1[0]..] };
-            gemm_row(row, k, (a_row, a.1[1]), b, accumulate);
+            plain_row(row, k, (a_row, a.1[1]), b, accumulate);
         }
         return;
     }
@@ -160,7 +160,7 @@ unsafe fn gemm_unchecked<T: Element>(
 }
 
 /// One row of C: c (n) ← a (k) · B (k, n), in the plainest order.
-fn gemm_row<T: Element>(c: &mut [T], k: usize, a: (&[T], usize), b: Mat<T>, accumulate: bool) {
+fn plain_row<T: Element>(c: &mut [T], k: usize, a: (&[T], usize), b: Mat<T>, accumulate: bool) {
     if !accumulate {
         c.fill(T::zero());
     }

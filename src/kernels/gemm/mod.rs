@@ -214,7 +214,7 @@ mod tests {
                                 false => f32::NAN,
                             });
                             c.iter_mut().enumerate().filter(|(i, _)| i % c_row >= n).for_each(|(_, c)| *c = gap);
-                            matmul::gemm(level, [m, k, n], (&a, sa), (&b, sb), accumulate, &mut c, c_row);
+                            matmul::on_this_thread(level, [m, k, n], (&a, sa), (&b, sb), accumulate, &mut c, c_row);
                             for (i, row) in c.chunks(c_row).enumerate() {
                                 for (j, &got) in row.iter().enumerate() {
                                     let case =
