@@ -115,7 +115,10 @@ pub fn on_this_thread<T: Element>(
     c_row: usize,
 ) {
     check([m, k, n], a, b);
-    assert!(c_row >= n && reach([m, n], [c_row, 1]) <= c.len(), "matmul: a {m}×{n} C, rows {c_row} apart, does not fit");
+    assert!(
+        c_row >= n && reach([m, n], [c_row, 1]) <= c.len(),
+        "matmul: a {m}×{n} C, rows {c_row} apart, does not fit"
+    );
     // SAFETY: both asserts together are the promise, and the exclusive borrow of `c` keeps other threads away.
     unsafe { on_this_thread_unchecked(level, [m, k, n], a, b, accumulate, c.as_mut_ptr(), c_row) }
 }

@@ -41,7 +41,8 @@ impl Strided {
             let each = counts.iter().zip(steps).map(|(&n, &step)| n.saturating_sub(1).saturating_mul(step));
             each.fold(0, usize::saturating_add)
         };
-        let fits = m > 0 && n > 0 && blocks > 0 && depth > 0 && n.is_multiple_of(COLUMN_UNIT) && (m == 1 || c_step >= n);
+        let fits =
+            m > 0 && n > 0 && blocks > 0 && depth > 0 && n.is_multiple_of(COLUMN_UNIT) && (m == 1 || c_step >= n);
         let fits = fits && last(&[m, depth, blocks], &a_steps) < a.len();
         let fits = fits && last(&[depth, blocks], &b_steps).saturating_add(n) <= b.len();
         let fits = fits && last(&[m], &[c_step]).saturating_add(n) <= c.len();

@@ -62,27 +62,27 @@ use self::weight_grad::WeightGrad;
 use self::weights::{TransformWeights, Weights};
 use super::{ConvShape, Epilogue};
 use crate::kernels::fetch;
-use crate::kernels::gemm::blocks::{COLUMNS, LANES, Order, Product, ROWS};
+use crate::kernels::gemm::blocks::{BLOCK_COLUMNS, BLOCK_ROWS, Order, Product, SET};
 use crate::kernels::shared::Shared;
 use crate::kernels::simd::{self, Simd, WithSimd};
 use crate::kernels::{Buffer, Level};
 
 /// Tiles of a cell, where there are so many: two to four register tiles that share B. With up to eight the input gradients
 /// took 1 % longer.
-const CELL: [usize; 2] = [16, 32];
+const CELL_TILES: [usize; 2] = [16, 32];
 
 /// Bytes that V may take in a cell: half of an L2 cache of 2 MiB. 1.5 MiB made no difference.
 const CELL_BYTES: usize = 1 << 20;
 
 /// So many cells at least, where there are enough tiles, so that threads have equal shares.
-const CELLS: usize = 8;
+const LEAST_CELLS: usize = 8;
 
 /// Sets of 16 channels that a product sums over at a time: 16 KiB of the right operand, which stay in the L1 cache. 12 sets
 /// made the step 5 % slower on one thread.
-const DEPTH: usize = 8;
+const CHUNK_SETS: usize = 8;
 
 /// Up to how many tiles the weights are transformed block by block. With 255 the step was 3 % slower.
-const FEW: usize = 512;
+const FEW_TILES: usize = 512;
 
 /// Whether the algorithm can compute this convolution.
 pub fn supports(shape: &ConvShape) -> bool {
@@ -205,7 +205,7 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
             }
         }
         let output = Shared::new(output);
-        if cells.batch * self.from.tiles_of_image() > FEW {
+        if cells.batch * self.from.tiles_of_image() > FEW_TILES {
             self.run_by_cells::<M, L, P, Q>(cells, input, output);
         } else {
             self.run_by_blocks::<M, L, P, Q>(cells, input, output);
@@ -214,13 +214,13 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
 
     fn cells(&self, batch: usize) -> Cells {
         let (of_image, width) = (self.from.tiles_of_image(), self.from.width());
-        let tiles = (CELL_BYTES / (N * N * width * size_of::<f32>())).clamp(CELL[0], CELL[1]);
-        let cells = batch.div_ceil((tiles / of_image).max(1)).next_multiple_of(CELLS);
+        let tiles = (CELL_BYTES / (N * N * width * size_of::<f32>())).clamp(CELL_TILES[0], CELL_TILES[1]);
+        let cells = batch.div_ceil((tiles / of_image).max(1)).next_multiple_of(LEAST_CELLS);
         // A group of 8 tiles is computed whole, however few of them there are.
-        let images = batch.div_ceil(cells).max(ROWS.div_ceil(of_image)).min(batch);
-        let groups = (images * of_image).div_ceil(ROWS);
-        let v = Layout { width, groups, frequencies: N * N, lanes: LANES, sets: DEPTH };
-        Cells { batch, images, v, p_plane: groups * ROWS * COLUMNS + PAD }
+        let images = batch.div_ceil(cells).max(BLOCK_ROWS.div_ceil(of_image)).min(batch);
+        let groups = (images * of_image).div_ceil(BLOCK_ROWS);
+        let v = Layout { width, groups, frequencies: N * N, strip: SET, strips: CHUNK_SETS };
+        Cells { batch, images, v, p_plane: groups * BLOCK_ROWS * BLOCK_COLUMNS + PAD }
     }
 
     /// The weights are transformed first; then each cell is computed as a whole.
@@ -249,7 +249,8 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
                     let (v, p) = (&v, &mut p[..]);
                     simd::run(self.level, Multiply { apply: self, cells, cell, block, sets, v, u: &u[start..], p });
                 }
-                self.synthesise::<L, Q>(cells, cell, block, &p, output);
+                // SAFETY: no other task has the images of this cell.
+                unsafe { self.synthesise::<L, Q>(cells, cell, block, &p, output) };
             }
         });
     }
@@ -265,7 +266,7 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
         let mut v = Buffer::stale(cells.number() * v_len);
         v.par_chunks_mut(v_len).enumerate().for_each(|(cell, v)| self.analyse::<M, P>(cells, cell, input, v));
         (0..self.to.blocks()).into_par_iter().for_each(|block| {
-            let mut u = Buffer::stale(N * N * Weights::<N, R>::plane(DEPTH));
+            let mut u = Buffer::stale(N * N * Weights::<N, R>::plane(CHUNK_SETS));
             let mut p = Buffer::stale(cells.number() * p_len);
             for (sets, _) in self.weights.chunks() {
                 let weights = self.weights;
@@ -276,7 +277,8 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
                 }
             }
             for (cell, p) in p.chunks_exact(p_len).enumerate() {
-                self.synthesise::<L, Q>(cells, cell, block, p, output);
+                // SAFETY: no other task has this block of columns, in any image.
+                unsafe { self.synthesise::<L, Q>(cells, cell, block, p, output) };
             }
         });
     }
@@ -285,12 +287,16 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
         let (map, range) = (self.from, cells.images_of(cell));
         let images = &input[range.start * map.image()..range.end * map.image()];
         fetch::in_order(images);
-        let vectors = 0..map.vectors();
+        let sets = 0..map.sets();
         let matrix = PhantomData::<M>;
-        simd::run(self.level, Analyse { map, images, vectors, layout: cells.v, frequencies: v, matrix });
+        simd::run(self.level, Analyse { map, images, sets, layout: cells.v, frequencies: v, matrix });
     }
 
-    fn synthesise<L: Matrix<Q, N>, const Q: usize>(
+    /// The images of a cell, in a block of columns, from their frequencies.
+    ///
+    /// # Safety
+    /// Nobody else may hold the images of the cell in the channels, and phases, of this block meanwhile.
+    unsafe fn synthesise<L: Matrix<Q, N>, const Q: usize>(
         &self,
         cells: Cells,
         cell: usize,
@@ -298,16 +304,10 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
         p: &[f32],
         output: Shared<f32>,
     ) {
-        let synthesise = Synthesise {
-            map: self.to,
-            block,
-            frequencies: p,
-            plane: cells.p_plane,
-            epilogue: self.epilogue,
-            images: output,
-            range: cells.images_of(cell),
-            matrix: PhantomData::<L>,
-        };
+        let range = cells.images_of(cell);
+        // SAFETY: the caller's promise.
+        let synthesise =
+            unsafe { Synthesise::<L, N, Q>::new(self.to, block, (p, cells.p_plane), self.epilogue, output, range) };
         simd::run(self.level, synthesise);
     }
 }
@@ -333,14 +333,14 @@ impl<const N: usize, const R: usize> WithSimd for Multiply<'_, N, R> {
         let product = Product {
             order: Order::RowMajor,
             terms: sets.len(),
-            tiles: [1, (cells.images_of(cell).len() * apply.from.tiles_of_image()).div_ceil(ROWS)],
-            vectors: apply.to.vectors_of(block).len(),
-            term_step: ROWS * LANES,
-            a_steps: [0, sets.len() * ROWS * LANES],
-            c_steps: [0, ROWS * COLUMNS],
+            tiles: [1, (cells.images_of(cell).len() * apply.from.tiles_of_image()).div_ceil(BLOCK_ROWS)],
+            column_sets: apply.to.sets_of(block).len(),
+            term_step: BLOCK_ROWS * SET,
+            a_steps: [0, sets.len() * BLOCK_ROWS * SET],
+            c_steps: [0, BLOCK_ROWS * BLOCK_COLUMNS],
             accumulate: sets.start > 0,
         };
-        let chunk = sets.start / DEPTH;
+        let chunk = sets.start / CHUNK_SETS;
         for f in 0..N * N {
             let v = &v[cells.v.chunk(chunk) + f * cells.v.plane(chunk)..];
             product.run(simd, v, &u[f * Weights::<N, R>::plane(sets.len())..], &mut p[f * cells.p_plane..]);
