@@ -7,8 +7,8 @@ use wengert::Level;
 use wengert::kernels::conv::{self, ConvShape, Epilogue, direct, patches, thin, winograd};
 use wengert::kernels::simd::{self, Simd, WithSimd};
 
-/// The convolutions of the discriminator (D) and the generator (G) that `gan` trains on images of 32×32: name, channels in,
-/// channels out, kernel, stride, side of the map. Transposed layers are the adjoints of these.
+/// The convolutions of the discriminator (D) and the generator (G) that `gan` trains on images of 32×32: name, channels
+/// in, channels out, kernel, stride, side of the map. Transposed layers are the adjoints of these.
 const LAYERS: [(&str, usize, usize, usize, usize, usize); 11] = [
     ("D1 3-64 3x3 @32", 3, 64, 3, 1, 32),
     ("D2 64-64 4x4s2 @32", 64, 64, 4, 2, 32),

@@ -32,7 +32,7 @@ pub trait Element:
     fn f64(self) -> f64;
 
     /// eˣ of x ≤ 0, within two units of the last place, and NaN of NaN; in f32 0 below −87. Arithmetic alone in f32, so that a
-    /// loop of it is made of vectors; `FUSED` with multiply-adds, for levels that have them ([`super::Level::has_fma`]).
+    /// loop of it is made of vectors; `FUSED` with multiply-adds, for levels that have them.
     fn exp_of_negative<const FUSED: bool>(self) -> Self;
 
     /// tanh x within four units of the last place, and NaN of NaN; in f32 by arithmetic alone, likewise.

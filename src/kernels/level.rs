@@ -104,9 +104,9 @@ impl Level {
     /// Runs a plain loop compiled for this level: the compiler vectorises what is inlined into `f`.
     ///
     /// Only loops over slices belong here. Sums keep their order, since the compiler never reorders floats. A closure
-    /// within `f` has the instructions of the level only if it is inlined: mark it `#[inline(always)]`, or write a loop.
-    /// Some iterators of the standard library are calls as well (`zip` of a `zip`, `fill`, `map` of an array): inner
-    /// loops should count an index instead.
+    /// within `f` has the instructions of the level only if it is inlined: mark it `#[inline(always)]`, or write a
+    /// loop. Some iterators of the standard library are calls as well (`zip` of a `zip`, `fill`, `map` of an array):
+    /// inner loops should count an index instead.
     ///
     /// # Panics
     /// If this machine cannot run the level.

@@ -1,22 +1,18 @@
 //! Matrix products C (m, n) = A (m, k) · B (k, n), one or a batch of them.
 //!
-//! A and B come with any strides, so that a transposed operand is not copied first; C is row-major. Large products are cut
-//! into blocks of rows or of columns whose borders depend on the sizes alone, and each element of C is summed on one
-//! thread: the bits are the same at any number of threads.
-
-use rayon::prelude::*;
+//! A and B come with any strides, so that a transposed operand need not be copied first; C is row-major. Large products
+//! are cut into blocks of rows or of columns whose borders depend on the sizes alone, and each element of C is summed
+//! on one thread: the bits are the same at any number of threads.
 
 use super::element::cast;
-use super::{Buffer, Element, Level, gemm, map::for_chunks, shared::Shared};
+use super::parallel::{PARTS, Partition, for_chunks};
+use super::{Buffer, Element, Level, gemm, shared::Shared};
 
 /// A matrix inside a slice: its values, and its (row, column) strides in elements.
 pub type Mat<'a, T> = (&'a [T], [usize; 2]);
 
-/// A product is cut into at most this many parts: enough for the threads of a desktop.
-const PARTS: usize = 16;
-
 /// Multiply-adds that are worth a task of their own: 20 µs at 100 GFLOP/s, a few times what the hand-over costs.
-const TASK: usize = 1 << 20;
+const TASK_MULTIPLY_ADDS: usize = 1 << 20;
 
 /// No part is narrower than this many rows or columns, since every part reads the whole other operand again.
 const NARROWEST: usize = 64;
@@ -41,25 +37,23 @@ pub fn matmul<T: Element>([m, k, n]: [usize; 3], a: Mat<T>, b: Mat<T>, accumulat
             return matvec(level, k, transposed(b), (a.0, a.1[1]), accumulate, c);
         }
     }
-    let parts = (m.saturating_mul(k).saturating_mul(n) / TASK).clamp(1, PARTS);
+    let parts = (m.saturating_mul(k).saturating_mul(n) / TASK_MULTIPLY_ADDS).clamp(1, PARTS);
     if parts == 1 {
         on_this_thread(level, [m, k, n], a, b, accumulate, c, n);
     } else if m >= n {
         let rows = m.div_ceil(parts).next_multiple_of(16).max(NARROWEST);
-        c.par_chunks_mut(rows * n).enumerate().for_each(|(i, part)| {
-            let a = (&a.0[i * rows * a.1[0]..], a.1);
+        for_chunks(c, rows * n, |start, part| {
+            let a = (&a.0[start / n * a.1[0]..], a.1);
             on_this_thread(level, [part.len() / n, k, n], a, b, accumulate, part, n);
         });
     } else {
-        let columns = n.div_ceil(parts).next_multiple_of(32).max(NARROWEST);
         let out = Shared::new(c);
-        (0..n.div_ceil(columns)).into_par_iter().for_each(|i| {
-            let first = i * columns;
-            let b = (&b.0[first * b.1[1]..], b.1);
-            let size = [m, k, columns.min(n - first)];
+        Partition::of(n, n.div_ceil(parts).max(NARROWEST)).in_units(32).map(|columns| {
+            let b = (&b.0[columns.start * b.1[1]..], b.1);
+            let size = [m, k, columns.len()];
             // SAFETY: `check` above covers A and B, of which this is a column block; C has m·n elements, and no other
-            // task writes the columns `first..first + columns`.
-            unsafe { on_this_thread_unchecked(level, size, a, b, accumulate, out.address(first), n) };
+            // task writes these columns.
+            unsafe { on_this_thread_unchecked(level, size, a, b, accumulate, out.address(columns.start), n) };
         });
     }
 }
@@ -85,13 +79,13 @@ pub fn batched_matmul<T: Element>(
     }
     let nth = |i: usize| ((&a.0[(i * a_step).min(a.0.len())..], a.1), (&b.0[(i * b_step).min(b.0.len())..], b.1));
     let work = (m * n).saturating_mul(k);
-    if work >= TASK {
+    if work >= TASK_MULTIPLY_ADDS {
         for (i, c) in c.chunks_mut(m * n).enumerate() {
             let (a, b) = nth(i);
             matmul([m, k, n], a, b, accumulate, c);
         }
     } else {
-        let together = (TASK / work.max(m * n)).max(1);
+        let together = (TASK_MULTIPLY_ADDS / work.max(m * n)).max(1);
         for_chunks(c, together * m * n, |start, part| {
             for (i, c) in part.chunks_mut(m * n).enumerate() {
                 let (a, b) = nth(start / (m * n) + i);
@@ -208,44 +202,44 @@ fn matvec<T: Element>(level: Level, k: usize, a: Mat<T>, x: (&[T], usize), accum
     });
 }
 
-/// The scalar product of two vectors of one length: 64 lanes side by side, so that no addition waits for the one before,
-/// then the lanes, then the rest.
+/// The scalar product of two vectors of one length: 64 sums side by side, so that no addition waits for the one before;
+/// then the sum of these, pair by pair; then the rest.
 #[inline(always)]
 pub(super) fn dot<T: Element>(a: &[T], b: &[T]) -> T {
-    const LANES: usize = 64;
-    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
-    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
-    let mut lanes = [T::zero(); LANES];
+    const SUMS: usize = 64;
+    let (a_chunks, a_rest) = a.as_chunks::<SUMS>();
+    let (b_chunks, b_rest) = b.as_chunks::<SUMS>();
+    let mut sums = [T::zero(); SUMS];
     for chunk in 0..a_chunks.len() {
         let (a, b) = (&a_chunks[chunk], &b_chunks[chunk]);
-        for i in 0..LANES {
-            lanes[i] += a[i] * b[i];
+        for i in 0..SUMS {
+            sums[i] += a[i] * b[i];
         }
     }
-    let mut width = LANES / 2;
+    let mut width = SUMS / 2;
     while width > 0 {
         for i in 0..width {
-            lanes[i] += lanes[i + width];
+            sums[i] += sums[i + width];
         }
         width /= 2;
     }
-    let mut sum = lanes[0];
+    let mut sum = sums[0];
     for i in 0..a_rest.len() {
         sum += a_rest[i] * b_rest[i];
     }
     sum
 }
 
-/// Elements from which rows go by four. Memory read, one thread of a Zen 4, rows one by one / by four: 4096 elements 15 / 21 GB/s,
-/// 8192 elements 14 / 22; but 2048 elements 22 / 17, 512 elements 17 / 11.
+/// Elements of a row from which on rows are read by four. Memory read by one thread of a Zen 4 in GB/s, row by row and
+/// by four: 15 and 21 for rows of 4096 elements, 14 and 22 for 8192; but 22 and 17 for 2048, 17 and 11 for 512.
 pub(super) const LONG: usize = 4096;
 
 /// Elements of a row that are summed before they are added to the others.
 const PIECE: usize = 8192;
 
-/// y ← A·x, or y + A·x, for an x of at least one element and a matrix whose rows begin `row` elements apart. Rows from [`LONG`]
-/// on go by four, so that an x that fills much of the L1 cache is read once for all; and piece by piece, which bounds the rounding
-/// error of a sum.
+/// y ← A·x, or y + A·x, for an x of at least one element and a matrix whose rows begin `row` elements apart. Rows from
+/// [`LONG`] on go by four, so that an x that fills much of the L1 cache is read once for all four; and piece by piece,
+/// which bounds the rounding error of a sum.
 #[inline(always)]
 pub(super) fn times<T: Element>(y: &mut [T], (a, row): (&[T], usize), x: &[T], accumulate: bool) {
     let fours = if x.len() >= LONG { y.len() / 4 * 4 } else { 0 };
@@ -265,42 +259,42 @@ pub(super) fn times<T: Element>(y: &mut [T], (a, row): (&[T], usize), x: &[T], a
     }
 }
 
-/// The scalar products of four vectors with b, all of one length: 16 lanes of each side by side.
+/// The scalar products of four vectors with b, all of one length: 16 sums of each side by side.
 #[inline(always)]
 fn four_dots<T: Element>([a0, a1, a2, a3]: [&[T]; 4], b: &[T]) -> [T; 4] {
-    const LANES: usize = 16;
-    let (b, b_rest) = b.as_chunks::<LANES>();
-    let ((a0, rest0), (a1, rest1)) = (a0.as_chunks::<LANES>(), a1.as_chunks::<LANES>());
-    let ((a2, rest2), (a3, rest3)) = (a2.as_chunks::<LANES>(), a3.as_chunks::<LANES>());
-    let zeros = [T::zero(); LANES];
-    let (mut lanes0, mut lanes1, mut lanes2, mut lanes3) = (zeros, zeros, zeros, zeros);
+    const SUMS: usize = 16;
+    let (b, b_rest) = b.as_chunks::<SUMS>();
+    let ((a0, rest0), (a1, rest1)) = (a0.as_chunks::<SUMS>(), a1.as_chunks::<SUMS>());
+    let ((a2, rest2), (a3, rest3)) = (a2.as_chunks::<SUMS>(), a3.as_chunks::<SUMS>());
+    let zeros = [T::zero(); SUMS];
+    let (mut sums0, mut sums1, mut sums2, mut sums3) = (zeros, zeros, zeros, zeros);
     for chunk in 0..b.len() {
         let (a0, a1, a2, a3, b) = (&a0[chunk], &a1[chunk], &a2[chunk], &a3[chunk], &b[chunk]);
-        for i in 0..LANES {
-            lanes0[i] += a0[i] * b[i];
-            lanes1[i] += a1[i] * b[i];
-            lanes2[i] += a2[i] * b[i];
-            lanes3[i] += a3[i] * b[i];
+        for i in 0..SUMS {
+            sums0[i] += a0[i] * b[i];
+            sums1[i] += a1[i] * b[i];
+            sums2[i] += a2[i] * b[i];
+            sums3[i] += a3[i] * b[i];
         }
     }
-    let mut sums = [T::zero(); 4];
-    for i in 0..LANES {
-        sums[0] += lanes0[i];
-        sums[1] += lanes1[i];
-        sums[2] += lanes2[i];
-        sums[3] += lanes3[i];
+    let mut totals = [T::zero(); 4];
+    for i in 0..SUMS {
+        totals[0] += sums0[i];
+        totals[1] += sums1[i];
+        totals[2] += sums2[i];
+        totals[3] += sums3[i];
     }
     for i in 0..b_rest.len() {
-        sums[0] += rest0[i] * b_rest[i];
-        sums[1] += rest1[i] * b_rest[i];
-        sums[2] += rest2[i] * b_rest[i];
-        sums[3] += rest3[i] * b_rest[i];
+        totals[0] += rest0[i] * b_rest[i];
+        totals[1] += rest1[i] * b_rest[i];
+        totals[2] += rest2[i] * b_rest[i];
+        totals[3] += rest3[i] * b_rest[i];
     }
-    sums
+    totals
 }
 
-/// y ← y + Σ aₚ·xₚ for rows aₚ as long as y that begin `row` elements apart: from [`LONG`] on by four, so that y is read and
-/// written once for all.
+/// y ← y + Σ aₚ·xₚ for rows aₚ as long as y that begin `row` elements apart: from [`LONG`] on by four, so that y is
+/// read and written once for all four.
 #[inline(always)]
 pub(super) fn add_rows<T: Element>(y: &mut [T], (a, row): (&[T], usize), x: &[T]) {
     let n = y.len();

@@ -25,28 +25,28 @@ pub trait Simd: Copy + private::Sealed {
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// a·b + c, rounded once where the machine can.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// Where a > 0 b, elsewhere (NaN included) c.
+    /// b where a > 0, c elsewhere, also where a is NaN.
     fn if_positive(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
 
-    /// `LANES` floats.
+    /// Reads `LANES` floats.
     ///
     /// # Safety
-    /// They must lie there.
+    /// `from` must point to so many.
     unsafe fn load_all(self, from: *const f32) -> Self::Vector;
-    /// The first `n` ≤ `LANES` floats, and zeros.
+    /// Reads `n` ≤ `LANES` floats; zeros follow them.
     ///
     /// # Safety
-    /// So many must lie there.
+    /// `from` must point to so many.
     unsafe fn load_first(self, from: *const f32, n: usize) -> Self::Vector;
     /// Writes `LANES` floats.
     ///
     /// # Safety
-    /// They must have room there.
+    /// `to` must point to room for so many.
     unsafe fn store_all(self, value: Self::Vector, to: *mut f32);
     /// Writes the first `n` ≤ `LANES` floats.
     ///
     /// # Safety
-    /// So many must have room there.
+    /// `to` must point to room for so many.
     unsafe fn store_first(self, value: Self::Vector, to: *mut f32, n: usize);
 
     /// The transpose of a block of sixteen rows.
@@ -82,7 +82,7 @@ pub trait Simd: Copy + private::Sealed {
     /// The first `LANES` of `n` floats, zeros after their end.
     ///
     /// # Safety
-    /// `n` floats must lie there.
+    /// `from` must point to `n` floats.
     #[inline(always)]
     unsafe fn load_of(self, from: *const f32, n: usize) -> Self::Vector {
         // SAFETY: the caller's promise.
@@ -97,7 +97,7 @@ pub trait Simd: Copy + private::Sealed {
     /// Writes the first lanes of a vector, as many as `n` floats have room for.
     ///
     /// # Safety
-    /// `n` floats must have room there.
+    /// `to` must point to room for `n` floats.
     #[inline(always)]
     unsafe fn store_of(self, value: Self::Vector, to: *mut f32, n: usize) {
         // SAFETY: the caller's promise.

@@ -1,8 +1,8 @@
 //! Convolution of a few channels, as pictures have, without gathering patches.
 //!
-//! What an output pixel sees in one row of x, S·C numbers, lies side by side, and what the next pixel sees lies stride·C
-//! numbers further on. Let z be x with zeros around it. Its rows are at once the matrices of patches that `patches.rs`
-//! would gather, except that the rows of these matrices overlap:
+//! What an output pixel sees in one row of x, S·C numbers, lies side by side, and what the next pixel sees lies
+//! stride·C numbers further on. Let z be x with zeros around it. Its rows are at once the matrices of patches that
+//! `patches.rs` would gather, except that the rows of these matrices overlap:
 //!
 //! ```text
 //! y[p, q, k]  = Σ_r Σ_{i<S·C}  z[p·stride + r·dilation, q·stride·C + i] · w[r, i, k]        w (R, S·C, K)
@@ -37,8 +37,8 @@ pub fn supports(shape: &ConvShape) -> bool {
     shape.groups == 1 && shape.dilation[1] == 1 && shape.out_channels.is_multiple_of(COLUMN_UNIT) && !empty
 }
 
-/// Whether it can, and is faster than gathering patches. Speed-up over `patches.rs` in the forward map and in the weight
-/// gradient, measured on one thread with AVX-512 (Zen 5, batch 64, maps of 32×32):
+/// Whether it can, and is faster than gathering patches. Speed-up over `patches.rs` in the forward map and in the
+/// weight gradient, measured on one thread with AVX-512 (Zen 5, batch 64, maps of 32×32):
 ///
 /// | channels | 3×3 to 16 | 3×3 to 64 | 4×4 stride 2 to 16 | 4×4 stride 2 to 64 |
 /// |---|---|---|---|---|
@@ -57,8 +57,8 @@ pub fn adjoint_pays(shape: &ConvShape) -> bool {
     thin::supports(shape) && pays(&adjoint(shape))
 }
 
-/// z, which is x with zeros around it, as far as some rows of outputs see it: the step from one row to the next, and the
-/// rows.
+/// z, which is x with zeros around it, as far as some rows of outputs see it: the step from one row to the next, and
+/// the rows.
 fn padded(shape: &ConvShape, image: &[f32], outputs: Range<usize>) -> (usize, Buffer<f32>) {
     let (c, [height, width], [above, before]) = (shape.in_channels, shape.input, shape.padding);
     let seen = (shape.output[1] - 1) * shape.stride[1] + shape.kernel[1];

@@ -99,8 +99,8 @@ impl ConvShape {
     }
 }
 
-/// What happens to the output of [`conv2d`] on its way to memory, instead of a pass of its own: y + bias, then the leaky
-/// ReLU.
+/// What happens to the output of [`conv2d`] on its way to memory, instead of a pass of its own: y + bias, then the
+/// leaky ReLU.
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue<'a, T> {
     /// Added to every pixel, one value per channel of the output.
@@ -279,8 +279,8 @@ fn adjoint(shape: &ConvShape) -> ConvShape {
     }
 }
 
-/// For stride 1 and one group, the weights (R, S, K, C) of the [`adjoint`]: w with its taps in reverse order, which flips
-/// the kernel along both axes, and each tap's matrix transposed.
+/// For stride 1 and one group, the weights (R, S, K, C) of the [`adjoint`]: w with its taps in reverse order, which
+/// flips the kernel along both axes, and each tap's matrix transposed.
 fn adjoint_weights<T: Element>(level: Level, shape: &ConvShape, w: &[T]) -> Buffer<T> {
     let of_tap = shape.in_channels * shape.out_channels;
     let starts: Vec<usize> = (0..shape.taps()).rev().map(|tap| tap * of_tap).collect();

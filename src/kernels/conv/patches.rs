@@ -1,4 +1,5 @@
-//! Convolution as matrix products of gathered patches.
+//! Convolution as matrix products of gathered patches (im2col: Chellapilla, Puri and Simard, "High Performance
+//! Convolutional Neural Networks for Document Processing", 2006), a block of pixels at a time.
 //!
 //! For a block of output pixels, the patches of x that they see are copied into the rows of a matrix, so that
 //!
@@ -12,7 +13,8 @@
 //! The adjoint in x gathers too, instead of scattering: of the pixels i of dx, those with one remainder modulo the
 //! stride (one *phase*) see the taps r with i + padding − r·dilation divisible by the stride, at pixels
 //! (i + padding − r·dilation) / stride of dy. Each phase is thus a convolution of dy of stride 1 with some of the
-//! taps, and nothing is multiplied in vain. Its weights are w with C and K exchanged, copied once per call.
+//! taps, and nothing is multiplied in vain. Its weights are those taps of w with C and K exchanged, copied once per
+//! call.
 
 use std::ops::Range;
 
@@ -29,15 +31,16 @@ const PATCH_ELEMENTS: usize = 128 * 1024;
 /// that cheap.
 const PIXELS_PER_PRODUCT: Range<usize> = 192..1024;
 
-/// Blocks that the output is cut into at least, unless they would get smaller than half of the fewest pixels per product.
-/// No sum depends on their number, so that it is not that of the partial sums; twice as many would be too small.
+/// Blocks that the output is cut into at least, unless they would have fewer than half of the fewest pixels of a
+/// product. Half of [`PARTS`](crate::kernels::parallel::PARTS): here every block packs the weights again, and no sum is
+/// cut.
 const LEAST_BLOCKS: usize = 8;
 
-/// Partial weight gradients at most: fewer than [`PARTS`](crate::kernels::parallel::PARTS), since each range is shared
-/// out by taps as well.
+/// Partial weight gradients at most. Half of [`PARTS`](crate::kernels::parallel::PARTS), since the taps share out the
+/// work as well.
 const RANGES: usize = 8;
 
-/// Elements that the partial weight gradients may have together, unless there is only one.
+/// Elements of all partial weight gradients together, at most; there is always one.
 const RANGES_ELEMENTS: usize = 1 << 20;
 
 /// How the pixels of an output find their sources along one axis: output t sees, through its tap number i, the source
@@ -203,8 +206,8 @@ pub fn conv2d_input_grad<T: Element>(
     output.compute(level, source, &phases, epilogue, dx);
 }
 
-/// For stride 1 and one group, the patches of dy that the pixels of x see: the taps of the [`adjoint`](super::adjoint) in
-/// their order.
+/// For stride 1 and one group, the patches of dy that the pixels of x see: the taps of the [`adjoint`](super::adjoint)
+/// in their order.
 pub(super) struct Patches<'a, T> {
     source: Source<'a, T>,
     axes: [Axis; 2],
@@ -365,8 +368,8 @@ fn taps_together(elements: usize, taps: usize) -> usize {
 
 /// See [`super::conv2d_weight_grad`].
 ///
-/// The work is cut in two ways: the rows of pixels of all images into a few ranges, whose sums are added up in their order,
-/// and dw by taps, whose rows of the matrix are independent.
+/// The work is cut in two ways: the rows of pixels of all images into a few ranges, whose sums are added up in their
+/// order, and dw by taps, whose rows of the matrix are independent.
 pub fn conv2d_weight_grad<T: Element>(level: Level, shape: &ConvShape, x: &[T], dy: &[T], dw: &mut [T]) {
     if dw.is_empty() {
         return;

@@ -120,7 +120,7 @@ fn large_shapes() -> Vec<ConvShape> {
         shape(40, [64, 66], 5, 3, 1, 1, 1, 1),
         shape(200, [64, 67], 4, 3, 1, 1, 1, 1),
         shape(33, [64, 80], 16, 4, 2, 1, 1, 1),
-        shape(33, [33, 66], 33, 4, 2, 0, 1, 1), // Winograd, more tiles than few: cells, blocks and chunks, none of them full
+        shape(33, [33, 66], 33, 4, 2, 0, 1, 1), // Winograd by cells: cells, blocks and chunks, none of them full
         shape(65, [70, 64], 7, 4, 2, 1, 1, 1),
         shape(70, [16, 17], 15, 3, 1, 1, 1, 1), // several cells in a range of its weight gradient
         shape(7, [24, 48], 13, 3, 2, 1, 1, 2),

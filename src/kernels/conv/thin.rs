@@ -1,7 +1,8 @@
-//! Convolution of stride 1 to a few channels, as pictures have: first the product, then the taps.
+//! Convolution of stride 1 to a few channels, as pictures have: first the product, then the taps (kn2row: Vasudevan,
+//! Anderson and Gregg 2017, arXiv:1704.04428).
 //!
 //! With few outputs the product of gathered patches is a thin matrix whose register tiles are nearly empty. Here every
-//! pixel i of x is multiplied by the weights of all taps at once, and each output pixel then adds up what its taps got:
+//! pixel of x is multiplied by the weights of all taps at once, and each output pixel then adds up what its taps got:
 //!
 //! ```text
 //! P (pixels, R·S·K) = x (pixels, C) · W (C, R·S·K)        W[c, (r, s, k)] = w[r, s, c, k]
@@ -26,9 +27,9 @@ use crate::kernels::{Buffer, Element, Level, matmul};
 /// compute are few.
 const TASK_PIXELS: usize = 1024;
 
-/// The most output channels for which this is used. Times as fast as gathering patches, from 64 channels in maps of 32×32,
-/// batch 64, 2 cores with AVX-512: to 3 channels 3.3 (weight gradient 5), to 8 channels 2.8 (1.6), to 16 channels 1.3 (1.4),
-/// to 32 channels 1.1 (1.1).
+/// The most output channels for which this is used. Measured from 64 channels in maps of 32×32, batch 64, on 2 cores
+/// with AVX-512 (`benches/convolution.rs`), the forward map and the weight gradient are so many times as fast as by
+/// gathered patches: 3.3 and 5 to 3 channels, 2.8 and 1.6 to 8, 1.3 and 1.4 to 16, 1.1 and 1.1 to 32.
 pub const MOST_CHANNELS: usize = 16;
 
 /// Whether the algorithm can compute these maps and is faster, `from` and `to` being the channels of its input and
@@ -131,8 +132,8 @@ fn side_by_side<T: Element>(shape: &ConvShape, w: &[T]) -> Buffer<T> {
     weights
 }
 
-/// See [`super::conv2d_input_grad`], to at most [`MOST_CHANNELS`] channels: for stride 1 the convolution with the flipped
-/// kernel, C and K exchanged.
+/// See [`super::conv2d_input_grad`], to at most [`MOST_CHANNELS`] channels: for stride 1 the convolution with the
+/// flipped kernel, C and K exchanged.
 pub fn conv2d_input_grad<T: Element>(
     level: Level,
     shape: &ConvShape,

@@ -7,10 +7,10 @@
 //! C (8, 32)              one block
 //! ```
 //!
-//! Measured on one core of an Intel Xeon with a peak of 215 GFLOP/s, on 64 tiles of Winograd's algorithm. Operands in the
-//! L1 cache: 205 GFLOP/s, but 188 where rows lie apart and their addresses must be computed, since these additions take
-//! the ports of the multiply-adds. In the L2 cache: 197, and 182 without fetching ahead. B in the L3 cache: 193, and 170
-//! without fetching ahead, 150 if its blocks do not follow each other in memory.
+//! Measured on one core of an Intel Xeon with a peak of 215 GFLOP/s, on 64 tiles of Winograd's algorithm. Operands in
+//! the L1 cache: 205 GFLOP/s, but 188 where rows lie apart and their addresses must be computed, since these additions
+//! take the ports of the multiply-adds. In the L2 cache: 197, and 182 without fetching ahead. B in the L3 cache: 193,
+//! and 170 without fetching ahead, 150 if its blocks do not follow each other in memory.
 
 use super::tile::tile;
 use crate::kernels::fetch;
@@ -22,7 +22,8 @@ pub const BLOCK_ROWS: usize = 8;
 /// Columns of a block of B and of C: two sets.
 pub const BLOCK_COLUMNS: usize = 2 * SET;
 
-/// Elements of a set: those of A that lie together, a line of the cache in f32. Also a vector of AVX-512, or two of AVX2.
+/// Elements of a set: those of A that lie together, a line of the cache in f32. Also a vector of AVX-512, or two of
+/// AVX2.
 pub const SET: usize = 16;
 
 /// How a block of A lies.
@@ -56,8 +57,8 @@ pub struct Product {
 }
 
 impl Product {
-    /// C ← A · B, or C + A · B, tile by tile, on this thread. It is best if tiles that follow each other do so in A; after
-    /// the last of them, what lies behind B is in the cache.
+    /// C ← A · B, or C + A · B, tile by tile, on this thread. It is best if tiles that follow each other do so in A;
+    /// after the last of them, what lies behind B is in the cache.
     ///
     /// # Panics
     /// If an operand leads outside its slice.

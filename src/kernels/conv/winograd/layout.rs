@@ -2,8 +2,8 @@
 
 use crate::kernels::gemm::blocks::{BLOCK_ROWS, SET};
 
-/// A line of the cache between two planes: at distances that are powers of two they would compete for the same few lines
-/// of the cache.
+/// A line of the cache between two planes: at distances that are powers of two they would compete for the same few
+/// lines of the cache.
 pub const PAD: usize = SET;
 
 /// The places of frequencies (tiles, channels): [chunks of channels][frequencies][groups of 8 tiles][strips][8][strip],

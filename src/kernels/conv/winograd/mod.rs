@@ -1,15 +1,52 @@
 //! Winograd's convolution with tiles of 4×4 outputs: F(4×4, 3×3) for kernels of 3×3 and stride 1, F(4×4, 2×2) for
-//! kernels of 4×4 and stride 2; all three maps.
+//! kernels of 4×4 and stride 2; all three maps. After Lavin and Gray, "Fast Algorithms for Convolutional Neural
+//! Networks" (CVPR 2016, arXiv:1509.09308), who treat the first of the two.
 //!
+//! ```text
+//! conv2d with many tiles:
+//! U ← the weights                                     for each block of 32 columns, in parallel
+//! for each cell of up to 32 tiles, in parallel        V stays in the L2 cache
+//!   V ← the pixels of x
+//!   for each block of 32 columns of y
+//!     for each chunk of 128 rows of U                 16 KiB for each frequency: the L1 cache
+//!       for each frequency f
+//!         P[f] += V[f] · U[f]                         kernels/gemm/blocks.rs
+//!     y ← P                                           P, fresh in the cache
+//!
+//! conv2d with few tiles:
+//! V ← the pixels of x                                 for each cell, in parallel
+//! for each block of 32 columns of y, in parallel
+//!   for each chunk of 128 rows of U
+//!     U ← the weights of this chunk and block         never all in memory at once
+//!     for each cell
+//!       for each frequency f
+//!         P[f] += V[f] · U[f]
+//!   y ← P                                             for each cell
+//!
+//! conv2d_weight_grad:
+//! for each range of the images, in parallel           some 64 tiles
+//!   P ← the pixels of dy
+//!   for each 64 channels of x, in parallel
+//!     V ← the pixels of x
+//!     for each block of 32 channels of dy
+//!       for each frequency f
+//!         U[f] ← V[f]ᵀ · P[f]
+//!       dw of the range ← U
+//! dw ← the sum over the ranges, in their order
+//! ```
+//!
+//! and `conv2d_input_grad` as `conv2d`, with dy, dx and Uᵀ in place of x, y and U.
+//!
+//! # The algorithm
 //! Four outputs of a kernel of R taps along one axis are a bilinear map of N = R + 3 inputs d and R weights g, and
 //!
 //! ```text
 //! y = Aᵀ ((G g) ⊙ (Bᵀ d))             Aᵀ (4, N), G (N, R), Bᵀ (N, N)
 //! ```
 //!
-//! for any N − 1 distinct points and infinity (see `matrices.rs`). In two dimensions the matrices apply along both axes.
-//! Summed over channels, each of the N² *frequencies* f is a matrix product of its own. Since the whole is a bilinear
-//! map of x and w, paired with dy, its adjoints are made of the same matrices, transposed:
+//! for any N − 1 distinct points and infinity (see `matrices.rs`). In two dimensions the matrices apply along both
+//! axes. Summed over channels, each of the N² *frequencies* f is a matrix product of its own. Since the whole is a
+//! bilinear map of x and w, paired with dy, its adjoints are made of the same matrices, transposed:
 //!
 //! ```text
 //! V = Bᵀ d B (tiles, C)     U = G g Gᵀ (C, K)     P (tiles, K)
@@ -29,24 +66,21 @@
 //! so that with R = 2 and the phases side by side in place of channels (4·C of them), 25·4 multiplications give 16
 //! outputs, where the definition takes 256.
 //!
-//! # Blocking
-//! The images are cut into *cells* of up to 32 tiles, whose V stays in the L2 cache from its transform to the products.
-//! P is computed for 32 channels at a time, and goes back to pixels at once. The weights are transformed first; where
-//! there are so few tiles that this would be the larger part of the work, a block of them is transformed and at once
-//! multiplied by all tiles. The weight gradient takes some 64 tiles at a time, and of these 64 channels of x, with all
-//! of dy. All operands lie as the register tile reads them (`layout.rs`, `kernels/gemm/blocks.rs`).
+//! # Memory
+//! Which of the two loop nests runs is a matter of the weights: where there are so few tiles that transforming all
+//! weights first, and reading U from memory, would be the larger part of the work, each block of them is used as soon
+//! as it is transformed. All operands lie as the register tile reads them (`layout.rs`, `kernels/gemm/blocks.rs`).
 //!
-//! A tile's outputs share their rounding: where the definition gives exactly 0, in an output that sees only padding, there
-//! may be an error of the size of its neighbours', and a NaN or an infinity in x may reach all outputs of the tiles
-//! that it is part of.
-//!
-//! Accuracy: one to five times the error of the definition in f32, 1e-6 to 4e-6 of the norm. f64, which checks gradients,
-//! never comes here.
+//! # Accuracy
+//! One to five times the error of the definition in f32, 1e-6 to 4e-6 of the norm. f64, which checks gradients, never
+//! comes here. The outputs of a tile share their rounding: where the definition gives exactly 0, in an output that sees
+//! only padding, there may be an error of the size of its neighbours', and a NaN or an infinity in x may reach all
+//! outputs of the tiles that it is part of.
 
-mod lanes;
 mod layout;
 mod matrices;
 mod tiles;
+mod transform;
 mod weight_grad;
 mod weights;
 
@@ -67,21 +101,21 @@ use crate::kernels::shared::Shared;
 use crate::kernels::simd::{self, Simd, WithSimd};
 use crate::kernels::{Buffer, Level};
 
-/// Tiles of a cell, where there are so many: two to four register tiles that share B. With up to eight the input gradients
-/// took 1 % longer.
+/// Tiles of a cell, where there are so many: two to four register tiles that share B. With up to eight register tiles,
+/// input gradients took 1 % longer.
 const CELL_TILES: [usize; 2] = [16, 32];
 
 /// Bytes that V may take in a cell: half of an L2 cache of 2 MiB. 1.5 MiB made no difference.
 const CELL_BYTES: usize = 1 << 20;
 
-/// So many cells at least, where there are enough tiles, so that threads have equal shares.
+/// So many cells at least, where there are enough tiles, so that the threads have equal shares.
 const LEAST_CELLS: usize = 8;
 
-/// Sets of 16 channels that a product sums over at a time: 16 KiB of the right operand, which stay in the L1 cache. 12 sets
-/// made the step 5 % slower on one thread.
+/// Sets of a chunk: of 16 channels each, over which a product sums at a time. They are 16 KiB of the right operand,
+/// which stay in the L1 cache. With 12 sets a training step took 5 % longer on one thread.
 const CHUNK_SETS: usize = 8;
 
-/// Up to how many tiles the weights are transformed block by block. With 255 the step was 3 % slower.
+/// Up to how many tiles the weights are transformed block by block. With 255 a training step took 3 % longer.
 const FEW_TILES: usize = 512;
 
 /// Whether the algorithm can compute this convolution.
@@ -94,8 +128,8 @@ pub fn supports(shape: &ConvShape) -> bool {
 
 /// Whether the algorithm is faster than patches and products, for a map from some channels to others.
 ///
-/// Measured on one thread with AVX-512 against `gemm.rs` (`speed_of_winograd_and_gemm`), as many channels on both sides;
-/// times as fast in the forward map / the input's / the weights' gradient:
+/// Speed-up over `patches.rs` in the forward map, the gradient of the input and that of the weights, measured on one
+/// thread with AVX-512, with as many channels on both sides (`benches/convolution.rs`):
 ///
 /// | channels | 3×3, 64 images of 4×4 | of 6×6 | of 12×12 | 4×4 stride 2 to 4×4 | to 6×6 | to 12×12 |
 /// |---|---|---|---|---|---|---|
@@ -105,8 +139,8 @@ pub fn supports(shape: &ConvShape) -> bool {
 /// | 64 | 2.0 1.5 2.0 | 1.2 1.0 0.9 | 2.4 1.8 1.7 | 1.7 1.6 1.9 | 1.0 1.0 1.0 | 1.7 1.8 1.6 |
 /// | 128 | 1.7 1.8 2.8 | 1.5 1.3 1.4 | | 1.6 1.6 2.2 | 1.1 1.1 1.2 | |
 ///
-/// 16 tiles are where the weights' transform begins to pay (1.0 to 1.4 times), and maps must fill 0.7 of their tiles:
-/// 6×6 fill 0.56, 7×7 0.77 (1.1 to 1.9 times from 32 channels).
+/// From 16 tiles on the transform of the weights pays (1.0 to 1.4 times as fast), and maps must fill 0.7 of their
+/// tiles: maps of 6×6 fill 0.56, of 7×7 0.77 (1.1 to 1.9 times as fast from 32 channels on).
 pub fn pays(shape: &ConvShape, channels: [usize; 2]) -> bool {
     let tiles = shape.output.map(|n| n.div_ceil(TILE));
     let filled = shape.output[0] * shape.output[1] * 10 >= tiles[0] * tiles[1] * TILE * TILE * 7;
@@ -160,7 +194,8 @@ impl Tiled {
     }
 }
 
-/// A map from one side to the other: to the frequencies by M, products with the weights, back by L.
+/// A map from one side to the other: to the frequencies by the matrix M, products with the weights, back by the matrix
+/// L.
 struct Apply<'a, const N: usize, const R: usize> {
     level: Level,
     from: Tiled,

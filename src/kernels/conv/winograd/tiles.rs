@@ -3,9 +3,9 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::lanes::transform;
 use super::layout::Layout;
 use super::matrices::{Matrix, TILE};
+use super::transform::transform;
 use crate::kernels::conv::Epilogue;
 use crate::kernels::fetch;
 use crate::kernels::gemm::blocks::{BLOCK_COLUMNS, BLOCK_ROWS, SET};
@@ -153,9 +153,9 @@ pub struct Analyse<'a, M, const N: usize, const P: usize> {
 impl<M: Matrix<N, P>, const N: usize, const P: usize> WithSimd for Analyse<'_, M, N, P> {
     type Output = ();
 
-    /// Group by group of 8 tiles, whose sets lie together. To take one tile after another through all sets lasted up to 2.5
-    /// times as long: that writes single lines, in far more pages of memory than the processor's table of their addresses
-    /// holds.
+    /// Group by group of 8 tiles, whose sets lie together. To take one tile after another through all sets lasted up to
+    /// 2.5 times as long: that writes single lines, in far more pages of memory than the processor's table of their
+    /// addresses holds.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Analyse { map, images, sets, layout, frequencies, .. } = self;
@@ -193,8 +193,8 @@ impl<M: Matrix<N, P>, const N: usize, const P: usize> WithSimd for Analyse<'_, M
     }
 }
 
-/// Squares of some images ← M (frequencies) Mᵀ for a block of columns, then the epilogue; where squares overlap they are
-/// added up.
+/// Squares of some images ← M (frequencies) Mᵀ for a block of columns, then the epilogue; where squares overlap they
+/// are added up.
 pub struct Synthesise<'a, M, const N: usize, const P: usize> {
     map: Tiled,
     block: usize,
@@ -210,8 +210,8 @@ impl<'a, M: Matrix<P, N>, const N: usize, const P: usize> Synthesise<'a, M, N, P
     /// frequency to the next.
     ///
     /// # Safety
-    /// Until it has run, nobody else may hold, in the images of the range, the channels of the block in the pixels of their
-    /// phases.
+    /// Until it has run, nobody else may hold, in the images of the range, the channels of the block in the pixels of
+    /// their phases.
     pub unsafe fn new(
         map: Tiled,
         block: usize,
@@ -283,8 +283,8 @@ impl<M: Matrix<P, N>, const N: usize, const P: usize> Synthesise<'_, M, N, P> {
                     let to = self.images.address(pixel + channels.start);
                     // The tiles before, in the order of rows, have been here.
                     let again = (i < overlap && row > 0) || (j < overlap && column > 0);
-                    // SAFETY: a pixel of one of the images, which lie in the slice by the assertion in `with_simd`; nobody
-                    // else holds these channels of this phase's pixels, as whoever called `new` has promised.
+                    // SAFETY: a pixel of one of the images, which lie in the slice by the assertion in `with_simd`;
+                    // nobody else holds these channels of this phase's pixels, as whoever called `new` has promised.
                     unsafe {
                         let before = if again { simd.load_of(to, channels.len()) } else { bias };
                         let value = simd.add(value, before);

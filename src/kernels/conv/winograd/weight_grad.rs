@@ -5,22 +5,22 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::lanes::transform;
 use super::layout::{Layout, PAD};
 use super::matrices::{Input, Matrix, Output, TILE, Transposed, Weight};
 use super::tiles::{Analyse, Tiled};
+use super::transform::transform;
 use crate::kernels::fetch;
 use crate::kernels::gemm::blocks::{BLOCK_COLUMNS, BLOCK_ROWS, Order, Product, SET};
 use crate::kernels::parallel::{Partials, Partition};
 use crate::kernels::simd::{self, Simd, WithSimd};
 use crate::kernels::{Buffer, Level};
 
-/// Tiles of a range, over which a product sums: their x, of 32 to 128 channels, takes 256 KiB to 1 MiB and stays in the L2
-/// cache. With 128 tiles a training step took 3 % longer on two threads.
+/// Tiles of a range, over which a product sums: in the wide layers of the nets that `gan` trains their x takes 256 KiB
+/// to 1 MiB, and stays in the L2 cache. With 128 tiles a training step took 3 % longer on two threads.
 const RANGE_TILES: usize = 64;
 
-/// Partial weight gradients at most. More than [`PARTS`](crate::kernels::parallel::PARTS), since a product can sum over no
-/// more tiles than the cache holds, whatever their number.
+/// Partial weight gradients at most. More than [`PARTS`](crate::kernels::parallel::PARTS), since a range of many more
+/// than [`RANGE_TILES`] outgrows the cache.
 const RANGES: usize = 32;
 
 /// Sets of 16 channels whose weight gradient a task computes.

@@ -3,19 +3,19 @@
 use std::ops::Range;
 
 use super::CHUNK_SETS;
-use super::lanes::transform;
 use super::layout::PAD;
 use super::matrices::Weight;
 use super::tiles::Tiled;
+use super::transform::transform;
 use crate::kernels::fetch;
 use crate::kernels::gemm::blocks::{BLOCK_COLUMNS, SET};
 use crate::kernels::simd::{Simd, WithSimd};
 
 /// The weights of all taps, and how they lie as frequencies U.
 ///
-/// The taps are (R·step, R·step, rows, columns) or, for the adjoint map, (R·step, R·step, columns, rows); the phases belong
-/// to one of the two sides. Of U, for each block of 32 columns and each chunk of [`CHUNK_SETS`] sets of 16 rows, frequency
-/// follows frequency, (rows, 32) each.
+/// The taps are (R·step, R·step, rows, columns) or, for the adjoint map, (R·step, R·step, columns, rows); the phases
+/// belong to one of the two sides. Of U, for each block of 32 columns and each chunk of [`CHUNK_SETS`] sets of 16 rows,
+/// frequency follows frequency, (rows, 32) each.
 #[derive(Clone, Copy)]
 pub struct Weights<'a, const N: usize, const R: usize> {
     pub taps: &'a [f32],
@@ -46,8 +46,8 @@ impl<const N: usize, const R: usize> Weights<'_, N, R> {
     }
 }
 
-/// Rows ahead whose taps are brought to the cache. Forward from 256 to 512 channels, 3×3 on maps of 4×4: 8.0 to 8.2 ms with
-/// 1 to 8 of them, 8.5 with 16, as without, since the taps of so many rows compete for few lines of the cache.
+/// Rows ahead whose taps are brought to the cache. Forward from 256 to 512 channels, 3×3 on maps of 4×4: 8.0 to 8.2 ms
+/// with 1 to 8 of them, 8.5 with 16, as without, since the taps of so many rows compete for few lines of the cache.
 const AHEAD_ROWS: usize = 8;
 
 /// U = G g Gᵀ of a block of columns and a chunk of rows.
@@ -122,8 +122,8 @@ impl<const N: usize, const R: usize> WithSimd for TransformWeights<'_, N, R> {
     }
 }
 
-/// A block of a matrix, (columns, rows), as (rows, columns). Block by block in the cache, since a transposed copy of all
-/// weights in memory took 2.5 % of a training step.
+/// A block of a matrix, (columns, rows), as (rows, columns). Block by block in the cache, since a transposed copy of
+/// all weights in memory took 2.5 % of a training step.
 #[inline(always)]
 fn transpose<S: Simd>(simd: S, from: &[f32], step: usize, [columns, rows]: [usize; 2], to: &mut [[f32; SET]; SET]) {
     if [columns, rows] == [SET; 2] {
