@@ -44,7 +44,7 @@ impl Place {
 }
 
 impl Layout {
-    /// Elements of a strip: 8 tiles.
+    /// Elements of a strip in a group of tiles.
     fn strip_len(&self) -> usize {
         BLOCK_ROWS * self.strip
     }
