@@ -43,7 +43,7 @@ const fn deconv(name: &'static str, channels: [usize; 2], side: usize) -> Layer 
     Layer { name, channels, kernel: 4, stride: 2, side, transposed: true }
 }
 
-/// Table 2, then Table 1, for images of 32×32.
+/// Those of the discriminator, then those of the generator, for images of 32×32.
 const LAYERS: [Layer; 11] = [
     conv("D1   3→64  3×3    @32", [3, 64], 3, 1, 32),
     conv("D2  64→64  4×4 s2 @32", [64, 64], 4, 2, 32),
