@@ -15,8 +15,9 @@ pub fn ahead<T>(address: *const T) {
     let _ = address;
 }
 
-/// Reads a slice from its beginning to its end and forgets it, so that the processor, which foresees this order, brings it
-/// to the cache: for a kernel that will read or write it in an order that no processor foresees, by tiles or by columns.
+/// Reads a slice from its beginning to its end and forgets it, so that the processor, which foresees this order, brings
+/// it to the cache: for a kernel that will read or write it in an order that no processor foresees, by tiles or by
+/// columns.
 #[inline(always)]
 pub fn in_order<T: Element>(slice: &[T]) {
     for line in slice.chunks(64 / size_of::<T>()) {

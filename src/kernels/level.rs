@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::sync::OnceLock;
 
+use super::simd::{self, Simd, WithSimd};
+
 /// A set of CPU instructions that a kernel is written for, from the portable one up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -47,7 +49,7 @@ impl Level {
     }
 
     /// Whether a loop compiled for this level has `f32::mul_add` as an instruction.
-    pub fn has_fma(self) -> bool {
+    pub(crate) fn has_fma(self) -> bool {
         self != Level::Scalar || cfg!(target_feature = "fma") || cfg!(target_arch = "aarch64")
     }
 
@@ -101,42 +103,31 @@ impl Level {
 
     /// Runs a plain loop compiled for this level: the compiler vectorises what is inlined into `f`.
     ///
-    /// Only loops over slices belong here. Sums keep their order, since the compiler never reorders floats. A closure within
-    /// `f` has the instructions of the level only if it is inlined: mark it `inline(always)`, or write a loop.
-    /// Some iterators of the standard library are calls as well (`zip` of a `zip`, `fill`, `map` of an array): in inner loops, count.
+    /// Only loops over slices belong here. Sums keep their order, since the compiler never reorders floats. A closure
+    /// within `f` has the instructions of the level only if it is inlined: mark it `#[inline(always)]`, or write a
+    /// loop. Some iterators of the standard library are calls as well (`zip` of a `zip`, `fill`, `map` of an array):
+    /// inner loops should count an index instead.
     ///
     /// # Panics
     /// If this machine cannot run the level.
     #[inline(always)]
-    pub fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
-        assert!(self.is_available(), "this machine cannot run the level {}", self.name());
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the level is available, by the assertion.
-            Level::Avx512 => unsafe { x86::avx512(f) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Level::Avx2 => unsafe { x86::avx2(f) },
-            _ => f(),
+    pub(crate) fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
+        /// A loop that leaves the vectors to the compiler.
+        struct Loop<F>(F);
+        impl<R, F: FnOnce() -> R> WithSimd for Loop<F> {
+            type Output = R;
+
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, _: S) -> R {
+                (self.0)()
+            }
         }
+        simd::run(self, Loop(f))
     }
 }
 
 thread_local! {
     static SCOPED: Cell<Option<Level>> = const { Cell::new(None) };
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-    pub fn avx512<R>(f: impl FnOnce() -> R) -> R {
-        f()
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    pub fn avx2<R>(f: impl FnOnce() -> R) -> R {
-        f()
-    }
 }
 
 #[cfg(test)]

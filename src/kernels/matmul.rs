@@ -1,22 +1,18 @@
-//! Matrix products C (m, n) = A (m, k) · B (k, n), one or a batch of them.
+//! Matrix products C (m, n) = A (m, k) · B (k, n).
 //!
-//! A and B come with any strides, so that a transposed operand is not copied first; C is row-major. Large products are cut
-//! into blocks of rows or of columns whose borders depend on the sizes alone, and each element of C is summed on one
-//! thread: the bits are the same at any number of threads.
-
-use rayon::prelude::*;
+//! A and B come with any strides, so that a transposed operand need not be copied first; C is row-major. Large products
+//! are cut into blocks of rows or of columns whose borders depend on the sizes alone, and each element of C is summed
+//! on one thread: the bits are the same at any number of threads.
 
 use super::element::cast;
-use super::{Buffer, Element, Level, gemm, map::for_chunks, shared::Shared};
+use super::parallel::{PARTS, Partition, for_chunks};
+use super::{Buffer, Element, Level, gemm, shared::Shared};
 
 /// A matrix inside a slice: its values, and its (row, column) strides in elements.
 pub type Mat<'a, T> = (&'a [T], [usize; 2]);
 
-/// A product is cut into at most this many parts: enough for the threads of a desktop.
-const PARTS: usize = 16;
-
 /// Multiply-adds that are worth a task of their own: 20 µs at 100 GFLOP/s, a few times what the hand-over costs.
-pub(super) const TASK: usize = 1 << 20;
+pub(super) const TASK_MULTIPLY_ADDS: usize = 1 << 20;
 
 /// No part is narrower than this many rows or columns, since every part reads the whole other operand again.
 const NARROWEST: usize = 64;
@@ -41,62 +37,23 @@ pub fn matmul<T: Element>([m, k, n]: [usize; 3], a: Mat<T>, b: Mat<T>, accumulat
             return matvec(level, k, transposed(b), (a.0, a.1[1]), accumulate, c);
         }
     }
-    let parts = (m.saturating_mul(k).saturating_mul(n) / TASK).clamp(1, PARTS);
+    let parts = (m.saturating_mul(k).saturating_mul(n) / TASK_MULTIPLY_ADDS).clamp(1, PARTS);
     if parts == 1 {
-        gemm(level, [m, k, n], a, b, accumulate, c, n);
+        on_this_thread(level, [m, k, n], a, b, accumulate, c, n);
     } else if m >= n {
         let rows = m.div_ceil(parts).next_multiple_of(16).max(NARROWEST);
-        c.par_chunks_mut(rows * n).enumerate().for_each(|(i, part)| {
-            let a = (&a.0[i * rows * a.1[0]..], a.1);
-            gemm(level, [part.len() / n, k, n], a, b, accumulate, part, n);
+        for_chunks(c, rows * n, |start, part| {
+            let a = (&a.0[start / n * a.1[0]..], a.1);
+            on_this_thread(level, [part.len() / n, k, n], a, b, accumulate, part, n);
         });
     } else {
-        let columns = n.div_ceil(parts).next_multiple_of(32).max(NARROWEST);
         let out = Shared::new(c);
-        (0..n.div_ceil(columns)).into_par_iter().for_each(|i| {
-            let first = i * columns;
-            let b = (&b.0[first * b.1[1]..], b.1);
-            let size = [m, k, columns.min(n - first)];
+        Partition::of(n, n.div_ceil(parts).max(NARROWEST)).in_units(32).map(|columns| {
+            let b = (&b.0[columns.start * b.1[1]..], b.1);
+            let size = [m, k, columns.len()];
             // SAFETY: `check` above covers A and B, of which this is a column block; C has m·n elements, and no other
-            // task writes the columns `first..first + columns`.
-            unsafe { gemm_unchecked(level, size, a, b, accumulate, out.address(first), n) };
-        });
-    }
-}
-
-/// `count` products Cᵢ (m, n) ← Aᵢ (m, k) · Bᵢ (k, n), where Aᵢ begins at `i * a_step` and Bᵢ at `i * b_step` (0 shares
-/// one matrix among all); the Cᵢ lie densely one after another.
-///
-/// # Panics
-/// As [`matmul`].
-pub fn batched_matmul<T: Element>(
-    count: usize,
-    [m, k, n]: [usize; 3],
-    (a, a_step): (Mat<T>, usize),
-    (b, b_step): (Mat<T>, usize),
-    accumulate: bool,
-    c: &mut [T],
-) {
-    let level = Level::current();
-    let size = m.checked_mul(n).and_then(|size| size.checked_mul(count));
-    assert_eq!(Some(c.len()), size, "batched_matmul: C is {count}×{m}×{n}");
-    if c.is_empty() {
-        return;
-    }
-    let nth = |i: usize| ((&a.0[(i * a_step).min(a.0.len())..], a.1), (&b.0[(i * b_step).min(b.0.len())..], b.1));
-    let work = (m * n).saturating_mul(k);
-    if work >= TASK {
-        for (i, c) in c.chunks_mut(m * n).enumerate() {
-            let (a, b) = nth(i);
-            matmul([m, k, n], a, b, accumulate, c);
-        }
-    } else {
-        let together = (TASK / work.max(m * n)).max(1);
-        for_chunks(c, together * m * n, |start, part| {
-            for (i, c) in part.chunks_mut(m * n).enumerate() {
-                let (a, b) = nth(start / (m * n) + i);
-                gemm(level, [m, k, n], a, b, accumulate, c, n);
-            }
+            // task writes these columns.
+            unsafe { on_this_thread_unchecked(level, size, a, b, accumulate, out.address(columns.start), n) };
         });
     }
 }
@@ -105,7 +62,7 @@ pub fn batched_matmul<T: Element>(
 ///
 /// # Panics
 /// If the strides lead outside a slice, or the rows of C overlap.
-pub fn gemm<T: Element>(
+pub fn on_this_thread<T: Element>(
     level: Level,
     [m, k, n]: [usize; 3],
     a: Mat<T>,
@@ -115,17 +72,20 @@ pub fn gemm<T: Element>(
     c_row: usize,
 ) {
     check([m, k, n], a, b);
-    assert!(c_row >= n && reach([m, n], [c_row, 1]) <= c.len(), "gemm: a {m}×{n} C, rows {c_row} apart, does not fit");
+    assert!(
+        c_row >= n && reach([m, n], [c_row, 1]) <= c.len(),
+        "matmul: a {m}×{n} C, rows {c_row} apart, does not fit"
+    );
     // SAFETY: both asserts together are the promise, and the exclusive borrow of `c` keeps other threads away.
-    unsafe { gemm_unchecked(level, [m, k, n], a, b, accumulate, c.as_mut_ptr(), c_row) }
+    unsafe { on_this_thread_unchecked(level, [m, k, n], a, b, accumulate, c.as_mut_ptr(), c_row) }
 }
 
-/// [`gemm`] into memory that other threads may write too, elsewhere.
+/// [`on_this_thread`] into memory that other threads may write too, elsewhere.
 ///
 /// # Safety
 /// A and B must lie within their slices; the m rows of n elements from `c`, `c_row` apart, must not overlap, must lie
 /// within one allocation and be touched by no other thread meanwhile.
-unsafe fn gemm_unchecked<T: Element>(
+unsafe fn on_this_thread_unchecked<T: Element>(
     level: Level,
     [m, k, n]: [usize; 3],
     a: Mat<T>,
@@ -142,7 +102,7 @@ unsafe fn gemm_unchecked<T: Element>(
             // SAFETY: row i of C, ours alone by the caller's promise; floats of any bits are valid.
             let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * c_row), n) };
             let a_row = if k == 0 { &[] } else { &a.0[i * a.1[0]..] };
-            gemm_row(row, k, (a_row, a.1[1]), b, accumulate);
+            plain_row(row, k, (a_row, a.1[1]), b, accumulate);
         }
         return;
     }
@@ -160,7 +120,7 @@ unsafe fn gemm_unchecked<T: Element>(
 }
 
 /// One row of C: c (n) ← a (k) · B (k, n), in the plainest order.
-fn gemm_row<T: Element>(c: &mut [T], k: usize, a: (&[T], usize), b: Mat<T>, accumulate: bool) {
+fn plain_row<T: Element>(c: &mut [T], k: usize, a: (&[T], usize), b: Mat<T>, accumulate: bool) {
     if !accumulate {
         c.fill(T::zero());
     }
@@ -205,44 +165,44 @@ fn matvec<T: Element>(level: Level, k: usize, a: Mat<T>, x: (&[T], usize), accum
     });
 }
 
-/// The scalar product of two vectors of one length: 64 lanes side by side, so that no addition waits for the one before,
-/// then the lanes, then the rest.
+/// The scalar product of two vectors of one length: 64 sums side by side, so that no addition waits for the one before;
+/// then the sum of these, pair by pair; then the rest.
 #[inline(always)]
 pub(super) fn dot<T: Element>(a: &[T], b: &[T]) -> T {
-    const LANES: usize = 64;
-    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
-    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
-    let mut lanes = [T::zero(); LANES];
+    const SUMS: usize = 64;
+    let (a_chunks, a_rest) = a.as_chunks::<SUMS>();
+    let (b_chunks, b_rest) = b.as_chunks::<SUMS>();
+    let mut sums = [T::zero(); SUMS];
     for chunk in 0..a_chunks.len() {
         let (a, b) = (&a_chunks[chunk], &b_chunks[chunk]);
-        for i in 0..LANES {
-            lanes[i] += a[i] * b[i];
+        for i in 0..SUMS {
+            sums[i] += a[i] * b[i];
         }
     }
-    let mut width = LANES / 2;
+    let mut width = SUMS / 2;
     while width > 0 {
         for i in 0..width {
-            lanes[i] += lanes[i + width];
+            sums[i] += sums[i + width];
         }
         width /= 2;
     }
-    let mut sum = lanes[0];
+    let mut sum = sums[0];
     for i in 0..a_rest.len() {
         sum += a_rest[i] * b_rest[i];
     }
     sum
 }
 
-/// Elements from which rows go by four. Memory read, one thread of a Zen 4, rows one by one / by four: 4096 elements 15 / 21 GB/s,
-/// 8192 elements 14 / 22; but 2048 elements 22 / 17, 512 elements 17 / 11.
+/// Elements of a row from which on rows are read by four. Memory read by one thread of a Zen 4 in GB/s, row by row and
+/// by four: 15 and 21 for rows of 4096 elements, 14 and 22 for 8192; but 22 and 17 for 2048, 17 and 11 for 512.
 pub(super) const LONG: usize = 4096;
 
 /// Elements of a row that are summed before they are added to the others.
 const PIECE: usize = 8192;
 
-/// y ← A·x, or y + A·x, for an x of at least one element and a matrix whose rows begin `row` elements apart. Rows from [`LONG`]
-/// on go by four, so that an x that fills much of the L1 cache is read once for all; and piece by piece, which bounds the rounding
-/// error of a sum.
+/// y ← A·x, or y + A·x, for an x of at least one element and a matrix whose rows begin `row` elements apart. Rows from
+/// [`LONG`] on go by four, so that an x that fills much of the L1 cache is read once for all four; and piece by piece,
+/// which bounds the rounding error of a sum.
 #[inline(always)]
 pub(super) fn times<T: Element>(y: &mut [T], (a, row): (&[T], usize), x: &[T], accumulate: bool) {
     let fours = if x.len() >= LONG { y.len() / 4 * 4 } else { 0 };
@@ -262,42 +222,42 @@ pub(super) fn times<T: Element>(y: &mut [T], (a, row): (&[T], usize), x: &[T], a
     }
 }
 
-/// The scalar products of four vectors with b, all of one length: 16 lanes of each side by side.
+/// The scalar products of four vectors with b, all of one length: 16 sums of each side by side.
 #[inline(always)]
 fn four_dots<T: Element>([a0, a1, a2, a3]: [&[T]; 4], b: &[T]) -> [T; 4] {
-    const LANES: usize = 16;
-    let (b, b_rest) = b.as_chunks::<LANES>();
-    let ((a0, rest0), (a1, rest1)) = (a0.as_chunks::<LANES>(), a1.as_chunks::<LANES>());
-    let ((a2, rest2), (a3, rest3)) = (a2.as_chunks::<LANES>(), a3.as_chunks::<LANES>());
-    let zeros = [T::zero(); LANES];
-    let (mut lanes0, mut lanes1, mut lanes2, mut lanes3) = (zeros, zeros, zeros, zeros);
+    const SUMS: usize = 16;
+    let (b, b_rest) = b.as_chunks::<SUMS>();
+    let ((a0, rest0), (a1, rest1)) = (a0.as_chunks::<SUMS>(), a1.as_chunks::<SUMS>());
+    let ((a2, rest2), (a3, rest3)) = (a2.as_chunks::<SUMS>(), a3.as_chunks::<SUMS>());
+    let zeros = [T::zero(); SUMS];
+    let (mut sums0, mut sums1, mut sums2, mut sums3) = (zeros, zeros, zeros, zeros);
     for chunk in 0..b.len() {
         let (a0, a1, a2, a3, b) = (&a0[chunk], &a1[chunk], &a2[chunk], &a3[chunk], &b[chunk]);
-        for i in 0..LANES {
-            lanes0[i] += a0[i] * b[i];
-            lanes1[i] += a1[i] * b[i];
-            lanes2[i] += a2[i] * b[i];
-            lanes3[i] += a3[i] * b[i];
+        for i in 0..SUMS {
+            sums0[i] += a0[i] * b[i];
+            sums1[i] += a1[i] * b[i];
+            sums2[i] += a2[i] * b[i];
+            sums3[i] += a3[i] * b[i];
         }
     }
-    let mut sums = [T::zero(); 4];
-    for i in 0..LANES {
-        sums[0] += lanes0[i];
-        sums[1] += lanes1[i];
-        sums[2] += lanes2[i];
-        sums[3] += lanes3[i];
+    let mut totals = [T::zero(); 4];
+    for i in 0..SUMS {
+        totals[0] += sums0[i];
+        totals[1] += sums1[i];
+        totals[2] += sums2[i];
+        totals[3] += sums3[i];
     }
     for i in 0..b_rest.len() {
-        sums[0] += rest0[i] * b_rest[i];
-        sums[1] += rest1[i] * b_rest[i];
-        sums[2] += rest2[i] * b_rest[i];
-        sums[3] += rest3[i] * b_rest[i];
+        totals[0] += rest0[i] * b_rest[i];
+        totals[1] += rest1[i] * b_rest[i];
+        totals[2] += rest2[i] * b_rest[i];
+        totals[3] += rest3[i] * b_rest[i];
     }
-    sums
+    totals
 }
 
-/// y ← y + Σ aₚ·xₚ for rows aₚ as long as y that begin `row` elements apart: from [`LONG`] on by four, so that y is read and
-/// written once for all.
+/// y ← y + Σ aₚ·xₚ for rows aₚ as long as y that begin `row` elements apart: from [`LONG`] on by four, so that y is
+/// read and written once for all four.
 #[inline(always)]
 pub(super) fn add_rows<T: Element>(y: &mut [T], (a, row): (&[T], usize), x: &[T]) {
     let n = y.len();
@@ -338,47 +298,9 @@ fn reach([rows, columns]: [usize; 2], strides: [usize; 2]) -> usize {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
+    use super::super::testing::{error, noise, same_bits_on_any_threads, tolerance, widen};
     use super::*;
-
-    /// Reproducible values in −1..1.
-    pub(crate) fn noise<T: Element>(len: usize, seed: u64) -> Vec<T> {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-        };
-        (0..len).map(|_| T::of(next())).collect()
-    }
-
-    /// ‖got − want‖ / ‖want‖, where both zero is 0.
-    pub(crate) fn error<T: Element>(got: &[T], want: &[f64]) -> f64 {
-        assert_eq!(got.len(), want.len());
-        let difference: f64 = got.iter().zip(want).map(|(g, w)| (g.f64() - w).powi(2)).sum();
-        let size: f64 = want.iter().map(|w| w * w).sum();
-        if difference == 0.0 { 0.0 } else { (difference / size.max(f64::MIN_POSITIVE)).sqrt() }
-    }
-
-    pub(crate) fn widen<T: Element>(values: &[T]) -> Vec<f64> {
-        values.iter().map(|v| v.f64()).collect()
-    }
-
-    /// The relative error that a sum of products may have.
-    pub(crate) fn tolerance<T: Element>() -> f64 {
-        if T::NAME == "f32" { 6e-6 } else { 1e-13 }
-    }
-
-    /// Runs `f` on pools of several sizes and asserts that the bits agree.
-    pub(crate) fn same_bits_on_any_threads<T: Element>(f: impl Fn() -> Vec<T> + Sync) {
-        let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&f);
-        let one = on(1);
-        for threads in [2, 3, 8] {
-            // NaN equals nothing, so a value that was never written fails here too.
-            assert!(one == on(threads), "{threads} threads");
-        }
-    }
 
     /// A (rows, columns) matrix in the four ways it may lie: dense, transposed, with gaps, transposed with gaps.
     fn layouts([rows, columns]: [usize; 2]) -> [[usize; 2]; 4] {
@@ -434,27 +356,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_batch_is_its_products() {
-        for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
-            for (count, size @ [m, k, n]) in [(5, [3, 4, 5]), (3, [110, 100, 120]), (300, [9, 40, 17]), (2, [0, 3, 1])]
-            {
-                for b_step in [0, k * n] {
-                    let (a, b) = (noise::<f32>(count * m * k, 1), noise::<f32>(count * k * n, 2));
-                    let mut c = vec![f32::NAN; count * m * n];
-                    let (a, b) = ((&a[..], [k, 1]), (&b[..], [n, 1]));
-                    level.scope(|| batched_matmul(count, size, (a, m * k), (b, b_step), false, &mut c));
-                    for i in 0..count {
-                        let mut want = vec![0.0; m * n];
-                        let (a, b) = (widen(&a.0[i * m * k..]), widen(&b.0[i * b_step..]));
-                        product(size, (&a, [k, 1]), (&b, [n, 1]), &mut want);
-                        assert!(error(&c[i * m * n..][..m * n], &want) < 6e-6, "{level:?} {size:?} {i}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
     fn threads_do_not_change_the_bits() {
         for size @ [m, k, n] in [[700, 90, 65], [65, 300, 700], [1, 900, 2000], [2000, 900, 1]] {
             for strides in [[k, 1], [1, m]] {
@@ -480,11 +381,9 @@ pub(crate) mod tests {
         assert!(refused(20, [6, 1]));
         assert!(refused(20, [usize::MAX, 1]));
         assert!(refused(20, [1, usize::MAX / 2]));
-        // m·n and count·m·n that would wrap around to the length of C.
+        // An m·n that would wrap around to the length of C.
         let one = (&[1.0f32][..], [0, 0]);
         let huge = usize::MAX / 2 + 2;
         assert!(std::panic::catch_unwind(|| matmul([2, 1, huge], one, one, false, &mut [0.0; 2])).is_err());
-        let batch = || batched_matmul(huge, [2, 1, 1], (one, 0), (one, 0), false, &mut [0.0; 2]);
-        assert!(std::panic::catch_unwind(batch).is_err());
     }
 }

@@ -19,7 +19,6 @@ pub mod gemm;
 pub mod index;
 pub mod kernel;
 pub mod level;
-pub mod map;
 pub mod matmul;
 #[allow(clippy::needless_range_loop, reason = "the index runs through several small arrays in step")]
 pub mod nest;
@@ -34,11 +33,12 @@ mod shared;
 pub mod simd;
 pub mod softmax;
 pub mod spectral;
+#[cfg(test)]
+mod testing;
 
 pub use buffer::Buffer;
-pub use element::{Element, Plain};
+pub use element::Element;
 pub use function::{Function, Number, number};
-pub use kernel::Kernel;
 pub use level::Level;
 
 use ndarray::{ArrayViewD, IxDyn, ShapeBuilder};

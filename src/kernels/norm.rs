@@ -529,7 +529,7 @@ fn products<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::matmul::tests::{noise, same_bits_on_any_threads};
+    use super::super::testing::{noise, same_bits_on_any_threads};
     use super::*;
 
     #[test]

@@ -119,7 +119,8 @@ pub struct Partials<T: Element> {
 }
 
 impl<T: Element> Partials<T> {
-    /// `out` ← the combination by `f` of the numbers from `start` on in every partial result, in the order of the ranges.
+    /// `out` ← the combination by `f` of the numbers from `start` on in every partial result, in the order of the
+    /// ranges.
     #[inline(always)]
     pub fn combine(&self, start: usize, out: &mut [T], f: impl Fn(T, T) -> T + Copy) {
         let n = out.len();

@@ -326,7 +326,7 @@ fn check_factors(size: [usize; 4], factors: [usize; 2], x: usize, y: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::matmul::tests::{noise, same_bits_on_any_threads};
+    use super::super::testing::{noise, same_bits_on_any_threads};
     use super::*;
 
     fn grid() -> Vec<PoolShape> {

@@ -187,7 +187,7 @@ pub(super) fn reduce_run<T: Element, const LANES: usize>(x: &[T], f: impl Fn(T, 
 #[cfg(test)]
 mod tests {
     use super::super::by_element::Closure;
-    use super::super::matmul::tests::{noise, same_bits_on_any_threads};
+    use super::super::testing::{noise, same_bits_on_any_threads};
     use super::*;
 
     /// (a, b, c) summed over b, with c on either side of [`LONG`] and any number of rows to a group of four.

@@ -1,8 +1,8 @@
-//! The vectors of the CPU levels.
+//! The vectors of the CPU levels, and the one place that runs code with the instructions of a level.
 //!
-//! A value of a type that is [`Simd`] exists only where its instructions are available: [`run`] makes it, inside a function
-//! that is compiled for them. So arithmetic on vectors is safe. All of it must be inlined there: a function or closure that
-//! is not `#[inline(always)]` would be compiled without the instructions.
+//! A value of a type that is [`Simd`] exists only where its instructions are available: [`run`] makes it, inside a
+//! function that is compiled for them. So arithmetic on vectors is safe. All of it must be inlined there: a function or
+//! closure that is not `#[inline(always)]` would be compiled without the instructions.
 
 use super::Level;
 
@@ -11,7 +11,7 @@ pub trait Simd: Copy + private::Sealed {
     /// Floats in a vector.
     const LANES: usize;
     /// Rows of a register tile that is two vectors wide: with the vectors of a row of B, they fill the registers.
-    const ROWS: usize;
+    const TILE_ROWS: usize;
     /// A vector.
     type Vector: Copy;
 
@@ -25,31 +25,31 @@ pub trait Simd: Copy + private::Sealed {
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// a·b + c, rounded once where the machine can.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// Where a > 0 b, elsewhere (NaN included) c.
+    /// b where a > 0, c elsewhere, also where a is NaN.
     fn if_positive(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
 
-    /// `LANES` floats.
+    /// Reads `LANES` floats.
     ///
     /// # Safety
-    /// They must lie there.
+    /// `from` must point to so many.
     unsafe fn load_all(self, from: *const f32) -> Self::Vector;
-    /// The first `n` ≤ `LANES` floats, and zeros.
+    /// Reads `n` ≤ `LANES` floats; zeros follow them.
     ///
     /// # Safety
-    /// So many must lie there.
+    /// `from` must point to so many.
     unsafe fn load_first(self, from: *const f32, n: usize) -> Self::Vector;
     /// Writes `LANES` floats.
     ///
     /// # Safety
-    /// They must have room there.
+    /// `to` must point to room for so many.
     unsafe fn store_all(self, value: Self::Vector, to: *mut f32);
     /// Writes the first `n` ≤ `LANES` floats.
     ///
     /// # Safety
-    /// So many must have room there.
+    /// `to` must point to room for so many.
     unsafe fn store_first(self, value: Self::Vector, to: *mut f32, n: usize);
 
-    /// A block of sixteen rows, turned.
+    /// The transpose of a block of sixteen rows.
     #[inline(always)]
     fn transpose(self, from: [&[f32; 16]; 16], to: &mut [[f32; 16]; 16]) {
         for (j, row) in to.iter_mut().enumerate() {
@@ -82,7 +82,7 @@ pub trait Simd: Copy + private::Sealed {
     /// The first `LANES` of `n` floats, zeros after their end.
     ///
     /// # Safety
-    /// `n` floats must lie there.
+    /// `from` must point to `n` floats.
     #[inline(always)]
     unsafe fn load_of(self, from: *const f32, n: usize) -> Self::Vector {
         // SAFETY: the caller's promise.
@@ -97,7 +97,7 @@ pub trait Simd: Copy + private::Sealed {
     /// Writes the first lanes of a vector, as many as `n` floats have room for.
     ///
     /// # Safety
-    /// `n` floats must have room there.
+    /// `to` must point to room for `n` floats.
     #[inline(always)]
     unsafe fn store_of(self, value: Self::Vector, to: *mut f32, n: usize) {
         // SAFETY: the caller's promise.
@@ -111,11 +111,11 @@ pub trait Simd: Copy + private::Sealed {
 }
 
 /// Something to be computed with the vectors of any level.
-pub trait Kernel {
+pub trait WithSimd {
     /// What it gives.
     type Output;
     /// Computes it; `#[inline(always)]`.
-    fn run<S: Simd>(self, simd: S) -> Self::Output;
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output;
 }
 
 mod private {
@@ -123,43 +123,27 @@ mod private {
     pub trait Sealed {}
 }
 
-/// Runs a kernel with the vectors of a level.
+/// Runs a computation with the vectors of a level.
 ///
 /// # Panics
 /// If this machine lacks the level.
-pub fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
+#[inline(always)]
+pub fn run<C: WithSimd>(level: Level, computation: C) -> C::Output {
     assert!(level.is_available(), "this machine cannot run the level {}", level.name());
     match level {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available.
-        Level::Avx512 => unsafe { x86::avx512(kernel) },
+        Level::Avx512 => unsafe { x86::avx512(computation) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Level::Avx2 => unsafe { x86::avx2(kernel) },
-        _ => kernel.run(Plain),
+        Level::Avx2 => unsafe { x86::avx2(computation) },
+        _ => plain(computation),
     }
 }
 
-/// `rounds` times 16 multiply-adds of whole vectors that do not wait for each other, and how many floating-point operations
-/// these were: what a machine computes at most, for measurements.
-pub fn multiply_adds(level: Level, rounds: usize) -> u64 {
-    struct MultiplyAdds(usize);
-    impl Kernel for MultiplyAdds {
-        type Output = u64;
-
-        #[inline(always)]
-        fn run<S: Simd>(self, simd: S) -> u64 {
-            let (factor, mut sums) = (simd.splat(0.999), [simd.splat(1.0); 16]);
-            for _ in 0..self.0 {
-                for sum in &mut sums {
-                    *sum = simd.mul_add(*sum, factor, factor);
-                }
-            }
-            std::hint::black_box(sums);
-            (self.0 * 16 * S::LANES * 2) as u64
-        }
-    }
-    run(level, MultiplyAdds(rounds))
+/// A function like those of the other levels, lest the portable code be part of every caller.
+fn plain<C: WithSimd>(computation: C) -> C::Output {
+    computation.with_simd(Plain)
 }
 
 /// Arrays for any machine.
@@ -178,7 +162,7 @@ impl private::Sealed for Plain {}
 
 impl Simd for Plain {
     const LANES: usize = 8;
-    const ROWS: usize = 4;
+    const TILE_ROWS: usize = 4;
     type Vector = Array;
 
     #[inline(always)]
@@ -229,10 +213,11 @@ impl Simd for Plain {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Kernel, Simd};
+    use super::{Simd, WithSimd};
     use std::arch::x86_64::*;
 
-    /// Proof that AVX-512 is available. All `unsafe` calls below rest on it, and on the caller's promise about pointers.
+    /// Proof that AVX-512 is available. All `unsafe` calls below rest on it, and on what the caller promises about
+    /// pointers.
     #[derive(Clone, Copy)]
     pub struct Avx512(());
 
@@ -241,20 +226,20 @@ mod x86 {
     pub struct Avx2(());
 
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-    pub fn avx512<K: Kernel>(kernel: K) -> K::Output {
-        kernel.run(Avx512(()))
+    pub fn avx512<C: WithSimd>(computation: C) -> C::Output {
+        computation.with_simd(Avx512(()))
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub fn avx2<K: Kernel>(kernel: K) -> K::Output {
-        kernel.run(Avx2(()))
+    pub fn avx2<C: WithSimd>(computation: C) -> C::Output {
+        computation.with_simd(Avx2(()))
     }
 
     impl super::private::Sealed for Avx512 {}
 
     impl Simd for Avx512 {
         const LANES: usize = 16;
-        const ROWS: usize = 8;
+        const TILE_ROWS: usize = 8;
         type Vector = __m512;
 
         #[inline(always)]
@@ -317,7 +302,8 @@ mod x86 {
                 for (vector, row) in rows.iter_mut().zip(from) {
                     *vector = _mm512_loadu_ps(row.as_ptr());
                 }
-                // Within the quarters of the vectors: rows[4i + j] gets, in quarter q, column 4q + j of rows 4i to 4i + 3.
+                // Within the quarters of the vectors: rows[4i + j] gets, in quarter q, column 4q + j of rows 4i to
+                // 4i + 3.
                 for four in rows.as_chunks_mut::<4>().0 {
                     let [a, b, c, d] = *four;
                     let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
@@ -356,7 +342,7 @@ mod x86 {
 
     impl Simd for Avx2 {
         const LANES: usize = 8;
-        const ROWS: usize = 6;
+        const TILE_ROWS: usize = 6;
         type Vector = __m256;
 
         #[inline(always)]
@@ -418,11 +404,11 @@ mod tests {
 
     struct Check;
 
-    impl Kernel for Check {
+    impl WithSimd for Check {
         type Output = ();
 
         #[inline(always)]
-        fn run<S: Simd>(self, simd: S) {
+        fn with_simd<S: Simd>(self, simd: S) {
             let values: Vec<f32> = (0..S::LANES).map(|i| i as f32 - 2.0).collect();
             for n in 0..=S::LANES {
                 let mut out = vec![7.0; S::LANES + 1];
@@ -450,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn every_level_loads_stores_chooses_and_turns() {
+    fn every_level_loads_stores_chooses_and_transposes() {
         Level::ALL.into_iter().filter(|l| l.is_available()).for_each(|level| run(level, Check));
     }
 }

@@ -192,7 +192,7 @@ fn rows<T: Element, const FUSED: bool>(y: &mut [T], x: &[T], inner: usize, log: 
 
 #[cfg(test)]
 mod tests {
-    use super::super::matmul::tests::{noise, same_bits_on_any_threads};
+    use super::super::testing::{noise, same_bits_on_any_threads};
     use super::*;
 
     /// Against f64, with rows on either side of [`TOGETHER`] and of [`AHEAD`].

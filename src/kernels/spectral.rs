@@ -224,7 +224,7 @@ pub fn inner_product<T: Element>(a: &[T], b: &[T]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::matmul::tests::{noise, same_bits_on_any_threads};
+    use super::super::testing::{noise, same_bits_on_any_threads};
     use super::*;
 
     /// Rows on either side of [`matmul::LONG`], their number on either side of four, in every place of the weight's memory.

@@ -1,46 +1,44 @@
 //! Convolution of a few channels, as pictures have, without gathering patches.
 //!
-//! What an output pixel sees in one row of x, S·C numbers, lies side by side, and what the next pixel sees stride·C numbers
-//! further on. So the rows of x̂, which is x with zeros around it, are at once the matrices of patches that `gemm.rs`
-//! would gather, only that rows of these matrices overlap:
+//! What an output pixel sees in one row of x, S·C numbers, lies side by side, and what the next pixel sees lies
+//! stride·C numbers further on. Let z be x with zeros around it. Its rows are at once the matrices of patches that
+//! `patches.rs` would gather, except that the rows of these matrices overlap:
 //!
 //! ```text
-//! y[p, q, k]  = Σ_r Σ_{i<S·C}  x̂[p·stride + r·dilation, q·stride·C + i] · w[r, i, k]        w (R, S·C, K)
-//! dw[r, i, k] = Σ_{p,q}        x̂[p·stride + r·dilation, q·stride·C + i] · dy[p, q, k]
+//! y[p, q, k]  = Σ_r Σ_{i<S·C}  z[p·stride + r·dilation, q·stride·C + i] · w[r, i, k]        w (R, S·C, K)
+//! dw[r, i, k] = Σ_{p,q}        z[p·stride + r·dilation, q·stride·C + i] · dy[p, q, k]
 //! ```
 //!
 //! The first is a product for each row of pixels, summed over r; the second one for each r, summed over rows of pixels,
 //! a few of them at a time, so that dy is fetched to the L1 cache once for all taps.
 //!
 //! Where the output has the few channels and the stride is 1, the adjoints in x and w are these maps of the adjoint
-//! convolution (`gemm::adjoint`): dx is the convolution of dy with the kernel turned around, and dw, turned, its weight
-//! gradient with x and dy in each other's place.
+//! convolution (`conv::adjoint`): dx is the convolution of dy with the flipped kernel, and the flipped dw is its weight
+//! gradient, with x and dy in each other's place.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{ConvShape, Epilogue, gemm, thin};
-use crate::kernels::gemm::strided::{COLUMNS, Strided};
+use super::{ConvShape, Epilogue, adjoint, adjoint_weights, thin};
+use crate::kernels::gemm::strided::{COLUMN_UNIT, Strided};
+use crate::kernels::parallel::Partition;
 use crate::kernels::{Buffer, Level};
 
 /// Output pixels of a task, if an image has so many.
-const PIXELS: usize = 1024;
-
-/// Partial weight gradients.
-const RANGES: usize = 16;
+const TASK_PIXELS: usize = 1024;
 
 /// Elements of dy that are multiplied by all taps at a time: 24 KiB of the L1 cache.
-const NEAR: usize = 6 * 1024;
+const NEAR_ELEMENTS: usize = 6 * 1024;
 
 /// Whether the algorithm can compute y and dw of this convolution.
 pub fn supports(shape: &ConvShape) -> bool {
     let empty = shape.x_len() == 0 || shape.y_len() == 0 || shape.w_len() == 0;
-    shape.groups == 1 && shape.dilation[1] == 1 && shape.out_channels.is_multiple_of(COLUMNS) && !empty
+    shape.groups == 1 && shape.dilation[1] == 1 && shape.out_channels.is_multiple_of(COLUMN_UNIT) && !empty
 }
 
-/// Whether it can and is faster than gathering patches: on one thread with AVX-512 (Zen 5, batch 64, maps of 32×32), times as
-/// fast as `gemm.rs` in the forward map and the weight gradient
+/// Whether it can, and is faster than gathering patches. Speed-up over `patches.rs` in the forward map and in the
+/// weight gradient, measured on one thread with AVX-512 (Zen 5, batch 64, maps of 32×32):
 ///
 /// | channels | 3×3 to 16 | 3×3 to 64 | 4×4 stride 2 to 16 | 4×4 stride 2 to 64 |
 /// |---|---|---|---|---|
@@ -51,15 +49,16 @@ pub fn supports(shape: &ConvShape) -> bool {
 ///
 /// From 16 channels on Winograd's algorithm may pay, which is faster still.
 pub fn pays(shape: &ConvShape) -> bool {
-    supports(shape) && shape.in_channels < COLUMNS
+    supports(shape) && shape.in_channels < COLUMN_UNIT
 }
 
 /// Whether it can compute the adjoints in x and w of this convolution, as maps of the adjoint one, and is faster.
 pub fn adjoint_pays(shape: &ConvShape) -> bool {
-    thin::supports(shape) && pays(&gemm::adjoint(shape))
+    thin::supports(shape) && pays(&adjoint(shape))
 }
 
-/// x̂ as far as some rows of outputs see it: from one row to the next, and the rows.
+/// z, which is x with zeros around it, as far as some rows of outputs see it: the step from one row to the next, and
+/// the rows.
 fn padded(shape: &ConvShape, image: &[f32], outputs: Range<usize>) -> (usize, Buffer<f32>) {
     let (c, [height, width], [above, before]) = (shape.in_channels, shape.input, shape.padding);
     let seen = (shape.output[1] - 1) * shape.stride[1] + shape.kernel[1];
@@ -82,7 +81,7 @@ fn padded(shape: &ConvShape, image: &[f32], outputs: Range<usize>) -> (usize, Bu
 /// See [`super::conv2d`]; `shape` is one that [`supports`] admits.
 pub fn conv2d(level: Level, shape: &ConvShape, x: &[f32], w: &[f32], epilogue: Epilogue<f32>, y: &mut [f32]) {
     let (c, k, [height, width]) = (shape.in_channels, shape.out_channels, shape.output);
-    let rows_per_task = (PIXELS / width).clamp(1, height);
+    let rows_per_task = (TASK_PIXELS / width).clamp(1, height);
     let images = y.par_chunks_mut(height * width * k).zip(x.par_chunks(shape.input[0] * shape.input[1] * c));
     let tasks = images.flat_map(|(y, x)| y.par_chunks_mut(rows_per_task * width * k).enumerate().map(move |t| (t, x)));
     tasks.for_each(|((i, y), image)| {
@@ -112,7 +111,7 @@ pub fn conv2d_input_grad(
     epilogue: Epilogue<f32>,
     dx: &mut [f32],
 ) {
-    conv2d(level, &gemm::adjoint(shape), dy, &gemm::turned_weights(level, shape, w), epilogue, dx);
+    conv2d(level, &adjoint(shape), dy, &adjoint_weights(level, shape, w), epilogue, dx);
 }
 
 /// See [`super::conv2d_weight_grad`]; `shape` is one that [`supports`] admits, or for which [`adjoint_pays`].
@@ -120,36 +119,26 @@ pub fn conv2d_weight_grad(level: Level, shape: &ConvShape, x: &[f32], dy: &[f32]
     if supports(shape) {
         return weight_grad(level, shape, x, dy, dw);
     }
-    let mut turned = Buffer::stale(dw.len());
-    weight_grad(level, &gemm::adjoint(shape), dy, x, &mut turned);
-    // Back from (turned R and S, K, C).
+    let mut adjoint_dw = Buffer::stale(dw.len());
+    weight_grad(level, &adjoint(shape), dy, x, &mut adjoint_dw);
+    // Back from (flipped R and S, K, C).
     let (c, k, taps) = (shape.in_channels, shape.out_channels, shape.taps());
     for (i, dw) in dw.chunks_exact_mut(k).enumerate() {
         let from = (taps - 1 - i / c) * k * c + i % c;
-        dw.iter_mut().zip(turned[from..].iter().step_by(c)).for_each(|(to, &from)| *to = from);
+        dw.iter_mut().zip(adjoint_dw[from..].iter().step_by(c)).for_each(|(to, &from)| *to = from);
     }
 }
 
-/// dw of a convolution that [`supports`] admits: the rows of pixels in a few ranges, whose sums are added up in their order.
+/// dw of a convolution that [`supports`] admits: the rows of pixels in a few ranges, whose sums are added up in order.
 fn weight_grad(level: Level, shape: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let rows = shape.batch * shape.output[0];
-    let rows_per_range = rows.div_ceil(RANGES);
-    let mut partial = Buffer::stale(rows.div_ceil(rows_per_range) * dw.len());
-    partial.par_chunks_mut(dw.len()).enumerate().for_each(|(i, dw)| {
-        let range = i * rows_per_range..rows.min((i + 1) * rows_per_range);
-        weight_grad_of_rows(level, shape, x, dy, range, dw);
-    });
-    let (first, others) = partial.split_at(dw.len());
-    dw.copy_from_slice(first);
-    for other in others.chunks_exact(dw.len()) {
-        dw.iter_mut().zip(other).for_each(|(dw, &p)| *dw += p);
-    }
+    Partition::few(shape.batch * shape.output[0], 1)
+        .sum_into(level, dw, |range, dw| weight_grad_of_rows(level, shape, x, dy, range, dw));
 }
 
 /// dw over some rows of pixels, counted over all images.
 fn weight_grad_of_rows(level: Level, shape: &ConvShape, x: &[f32], dy: &[f32], range: Range<usize>, dw: &mut [f32]) {
     let (c, k, [height, width]) = (shape.in_channels, shape.out_channels, shape.output);
-    let (image_len, together) = (shape.input[0] * shape.input[1] * c, (NEAR / (width * k)).max(1));
+    let (image_len, together) = (shape.input[0] * shape.input[1] * c, (NEAR_ELEMENTS / (width * k)).max(1));
     let mut next = range.start;
     while next < range.end {
         let (image, first) = (next / height, next % height);

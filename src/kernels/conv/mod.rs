@@ -14,17 +14,20 @@
 //! One file per algorithm; the function `algorithm` says which one runs.
 
 pub mod direct;
-pub mod gemm;
 pub mod kernels;
 pub mod naive;
+pub mod patches;
 pub mod thin;
 pub mod winograd;
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
+use super::copy::{BLOCK, transpose_block};
 use super::element::{cast, cast_mut};
 use super::simd::Simd;
-use super::{Element, Level};
+use super::{Buffer, Element, Level};
 
 /// The sizes of a convolution from x (N, H, W, C) to y (N, OH, OW, K). Pairs are (vertical, horizontal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +71,7 @@ impl ConvShape {
     }
 
     /// Multiply-adds of each of the three maps, not counting that taps in the padding could be left out.
+    #[cfg(any(test, feature = "internals"))]
     pub fn work(&self) -> usize {
         self.y_len() * self.taps() * self.group_in()
     }
@@ -98,8 +102,8 @@ impl ConvShape {
     }
 }
 
-/// What happens to the output of [`conv2d`] on its way to memory, instead of a pass of its own: y + bias, then the leaky
-/// ReLU.
+/// What happens to the output of [`conv2d`] on its way to memory, instead of a pass of its own: y + bias, then the
+/// leaky ReLU.
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue<'a, T> {
     /// Added to every pixel, one value per channel of the output.
@@ -161,19 +165,19 @@ impl Epilogue<'_, f32> {
     }
 }
 
-/// The ways to compute a convolution.
+/// The ways to compute a convolution. Those that know f32 only hold the map's arguments as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
+enum Algorithm<InF32> {
     /// Plain loops, the oracle.
     Naive,
     /// Patches gathered into a matrix, times the weights as a matrix.
-    Gemm,
+    Patches,
     /// The product first, then the taps: for a few channels of output.
     Thin,
     /// Products of the padded picture itself: for a few channels of input.
-    Direct,
+    Direct(InF32),
     /// A quarter to 0.4 of the multiplications, for kernels of 3×3 with stride 1 and of 4×4 with stride 2.
-    Winograd,
+    Winograd(InF32),
 }
 
 /// The three maps.
@@ -184,8 +188,8 @@ enum Map {
     WeightGrad,
 }
 
-/// The algorithm that computes a map of this shape at this level.
-fn algorithm<T: Element>(level: Level, map: Map, shape: &ConvShape) -> Algorithm {
+/// The algorithm that computes a map of this shape at this level, with the map's arguments in f32, if they are.
+fn algorithm<InF32>(level: Level, map: Map, shape: &ConvShape, in_f32: Option<InF32>) -> Algorithm<InF32> {
     if level == Level::Scalar {
         return Algorithm::Naive;
     }
@@ -198,27 +202,21 @@ fn algorithm<T: Element>(level: Level, map: Map, shape: &ConvShape) -> Algorithm
         Map::InputGrad => direct::adjoint_pays(shape),
         Map::WeightGrad => direct::pays(shape) || direct::adjoint_pays(shape),
     };
-    if T::NAME == "f32" && direct {
-        return Algorithm::Direct;
+    let winograd = winograd::supports(shape) && winograd::pays(shape, channels);
+    match in_f32 {
+        Some(arguments) if direct => Algorithm::Direct(arguments),
+        _ if thin::pays(shape, channels) => Algorithm::Thin,
+        // f64 checks gradients: exactness before speed.
+        Some(arguments) if winograd => Algorithm::Winograd(arguments),
+        _ => Algorithm::Patches,
     }
-    if thin::pays(shape, channels) {
-        return Algorithm::Thin;
-    }
-    // f64 checks gradients: exactness before speed.
-    if T::NAME == "f32" && winograd::supports(shape) && winograd::pays(shape, channels) {
-        return Algorithm::Winograd;
-    }
-    Algorithm::Gemm
 }
 
+/// The arguments of a map: two operands, an epilogue and an output.
+type Arguments<'a, T> = (&'a [T], &'a [T], Epilogue<'a, T>, &'a mut [T]);
+
 /// The arguments of a map as f32, if they are.
-#[expect(clippy::type_complexity, reason = "two operands, an epilogue and an output, as in the three maps")]
-fn in_f32<'a, T: Element>(
-    a: &'a [T],
-    b: &'a [T],
-    epilogue: Epilogue<'a, T>,
-    out: &'a mut [T],
-) -> Option<(&'a [f32], &'a [f32], Epilogue<'a, f32>, &'a mut [f32])> {
+fn in_f32<'a, T: Element>((a, b, epilogue, out): Arguments<'a, T>) -> Option<Arguments<'a, f32>> {
     let epilogue = Epilogue { bias: epilogue.bias.and_then(cast), slope: epilogue.slope.f64() as f32 };
     Some((cast(a)?, cast(b)?, epilogue, cast_mut(out)?))
 }
@@ -228,18 +226,12 @@ pub fn conv2d<T: Element>(shape: &ConvShape, x: &[T], w: &[T], epilogue: Epilogu
     shape.check(x.len(), w.len(), y.len());
     epilogue.check(shape.out_channels);
     let level = Level::current();
-    match algorithm::<T>(level, Map::Forward, shape) {
+    match algorithm(level, Map::Forward, shape, in_f32((x, w, epilogue, &mut *y))) {
         Algorithm::Naive => naive::conv2d(shape, x, w, epilogue, y),
-        Algorithm::Gemm => gemm::conv2d(level, shape, x, w, epilogue, y),
+        Algorithm::Patches => patches::conv2d(level, shape, x, w, epilogue, y),
         Algorithm::Thin => thin::conv2d(level, shape, x, w, epilogue, y),
-        Algorithm::Direct => {
-            let Some((x, w, epilogue, y)) = in_f32(x, w, epilogue, y) else { unreachable!("f32 only") };
-            direct::conv2d(level, shape, x, w, epilogue, y)
-        }
-        Algorithm::Winograd => {
-            let Some((x, w, epilogue, y)) = in_f32(x, w, epilogue, y) else { unreachable!("f32 only") };
-            winograd::conv2d(level, shape, x, w, epilogue, y)
-        }
+        Algorithm::Direct((x, w, epilogue, y)) => direct::conv2d(level, shape, x, w, epilogue, y),
+        Algorithm::Winograd((x, w, epilogue, y)) => winograd::conv2d(level, shape, x, w, epilogue, y),
     }
 }
 
@@ -252,16 +244,12 @@ pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], bias:
     let epilogue = Epilogue::bias(bias);
     epilogue.check(shape.in_channels);
     let level = Level::current();
-    match algorithm::<T>(level, Map::InputGrad, shape) {
+    match algorithm(level, Map::InputGrad, shape, in_f32((dy, w, epilogue, &mut *dx))) {
         Algorithm::Naive => naive::conv2d_input_grad(shape, dy, w, epilogue, dx),
-        Algorithm::Gemm => gemm::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
+        Algorithm::Patches => patches::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
         Algorithm::Thin => thin::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
-        Algorithm::Direct => {
-            let Some((dy, w, epilogue, dx)) = in_f32(dy, w, epilogue, dx) else { unreachable!("f32 only") };
-            direct::conv2d_input_grad(level, shape, dy, w, epilogue, dx)
-        }
-        Algorithm::Winograd => {
-            let Some((dy, w, epilogue, dx)) = in_f32(dy, w, epilogue, dx) else { unreachable!("f32 only") };
+        Algorithm::Direct((dy, w, epilogue, dx)) => direct::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
+        Algorithm::Winograd((dy, w, epilogue, dx)) => {
             winograd::conv2d_input_grad(level, shape, dy, w, epilogue.bias, dx)
         }
     }
@@ -272,19 +260,53 @@ pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], bias:
 pub fn conv2d_weight_grad<T: Element>(shape: &ConvShape, x: &[T], dy: &[T], dw: &mut [T]) {
     shape.check(x.len(), dw.len(), dy.len());
     let level = Level::current();
-    match algorithm::<T>(level, Map::WeightGrad, shape) {
+    match algorithm(level, Map::WeightGrad, shape, in_f32((x, dy, Epilogue::bias(None), &mut *dw))) {
         Algorithm::Naive => naive::conv2d_weight_grad(shape, x, dy, dw),
-        Algorithm::Gemm => gemm::conv2d_weight_grad(level, shape, x, dy, dw),
+        Algorithm::Patches => patches::conv2d_weight_grad(level, shape, x, dy, dw),
         Algorithm::Thin => thin::conv2d_weight_grad(level, shape, x, dy, dw),
-        Algorithm::Direct => {
-            let Some((x, dy, _, dw)) = in_f32(x, dy, Epilogue::bias(None), dw) else { unreachable!("f32 only") };
-            direct::conv2d_weight_grad(level, shape, x, dy, dw)
-        }
-        Algorithm::Winograd => {
-            let Some((x, dy, _, dw)) = in_f32(x, dy, Epilogue::bias(None), dw) else { unreachable!("f32 only") };
-            winograd::conv2d_weight_grad(level, shape, x, dy, dw)
-        }
+        Algorithm::Direct((x, dy, _, dw)) => direct::conv2d_weight_grad(level, shape, x, dy, dw),
+        Algorithm::Winograd((x, dy, _, dw)) => winograd::conv2d_weight_grad(level, shape, x, dy, dw),
     }
+}
+
+/// For stride 1, the convolution whose forward map, with [`adjoint_weights`], is the adjoint of this one in x.
+fn adjoint(shape: &ConvShape) -> ConvShape {
+    let padding = |i: usize| shape.dilation[i] * (shape.kernel[i].max(1) - 1) - shape.padding[i];
+    ConvShape {
+        in_channels: shape.out_channels,
+        out_channels: shape.in_channels,
+        input: shape.output,
+        output: shape.input,
+        padding: [padding(0), padding(1)],
+        ..*shape
+    }
+}
+
+/// For stride 1 and one group, the weights (R, S, K, C) of the [`adjoint`]: w with its taps in reverse order, which
+/// flips the kernel along both axes, and each tap's matrix transposed.
+fn adjoint_weights<T: Element>(level: Level, shape: &ConvShape, w: &[T]) -> Buffer<T> {
+    let of_tap = shape.in_channels * shape.out_channels;
+    let starts: Vec<usize> = (0..shape.taps()).rev().map(|tap| tap * of_tap).collect();
+    transposed_matrices(level, shape, w, &starts)
+}
+
+/// The matrices (C/G, K/G) of w that begin at `starts`, one tap and group each, transposed and one after another.
+fn transposed_matrices<T: Element>(level: Level, shape: &ConvShape, w: &[T], starts: &[usize]) -> Buffer<T> {
+    let (rows, columns) = (shape.group_out(), shape.group_in());
+    let mut transposed = Buffer::stale(starts.len() * rows * columns);
+    let matrices = transposed.par_chunks_mut((rows * columns).max(1)).zip(starts);
+    matrices.for_each(|(matrix, &start)| {
+        level.vectorize(
+            #[inline(always)]
+            || {
+                for (block, matrix) in matrix.chunks_mut(BLOCK * columns).enumerate() {
+                    let from = &w[start + block * BLOCK..];
+                    transpose_block(matrix, columns, from, shape.out_channels, matrix.len() / columns);
+                }
+            },
+        )
+    });
+    transposed
 }
 
 #[cfg(test)]

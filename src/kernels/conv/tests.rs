@@ -1,7 +1,7 @@
 //! Every algorithm at every level against the naive loops in f64, the adjoint equations, and bits across threads.
 
 use super::*;
-use crate::kernels::matmul::tests::{error, noise, same_bits_on_any_threads, tolerance, widen};
+use crate::kernels::testing::{error, noise, same_bits_on_any_threads, tolerance, widen};
 
 /// Square images, kernels and steps, except that the map is one wider than high, so that no axis passes for the other.
 #[allow(clippy::too_many_arguments)]
@@ -120,7 +120,7 @@ fn large_shapes() -> Vec<ConvShape> {
         shape(40, [64, 66], 5, 3, 1, 1, 1, 1),
         shape(200, [64, 67], 4, 3, 1, 1, 1, 1),
         shape(33, [64, 80], 16, 4, 2, 1, 1, 1),
-        shape(33, [33, 66], 33, 4, 2, 0, 1, 1), // Winograd, more tiles than few: cells, blocks and chunks, none of them full
+        shape(33, [33, 66], 33, 4, 2, 0, 1, 1), // Winograd by cells: cells, blocks and chunks, none of them full
         shape(65, [70, 64], 7, 4, 2, 1, 1, 1),
         shape(70, [16, 17], 15, 3, 1, 1, 1, 1), // several cells in a range of its weight gradient
         shape(7, [24, 48], 13, 3, 2, 1, 1, 2),
@@ -239,12 +239,13 @@ fn threads_do_not_change_the_bits() {
 fn the_large_shapes_reach_every_algorithm() {
     let best = Level::ALL.into_iter().rfind(|l| l.is_available()).unwrap();
     for map in [Map::Forward, Map::InputGrad, Map::WeightGrad] {
-        for wanted in [Algorithm::Gemm, Algorithm::Thin, Algorithm::Direct, Algorithm::Winograd] {
-            let reached = large_shapes().iter().any(|s| algorithm::<f32>(best, map, s) == wanted);
+        for wanted in [Algorithm::Patches, Algorithm::Thin, Algorithm::Direct(()), Algorithm::Winograd(())] {
+            let reached = large_shapes().iter().any(|s| algorithm(best, map, s, Some(())) == wanted);
             assert_eq!(reached, best != Level::Scalar, "{map:?} {wanted:?}");
         }
     }
-    assert!(large_shapes().iter().all(|s| algorithm::<f32>(Level::Scalar, Map::Forward, s) == Algorithm::Naive));
+    let scalar = |s: &ConvShape| algorithm(Level::Scalar, Map::Forward, s, Some(()));
+    assert!(large_shapes().iter().all(|s| scalar(s) == Algorithm::Naive));
 }
 
 /// Runs an algorithm's y and dx, or more, on all shapes that it supports, whether it pays there or not.
@@ -284,7 +285,7 @@ fn winograd_agrees_with_the_loops_whatever_the_channels() {
 #[test]
 fn thin_agrees_with_the_loops_to_any_few_channels() {
     fn supports(shape: &ConvShape) -> bool {
-        thin::supports(shape) && shape.in_channels.max(shape.out_channels) <= thin::THIN
+        thin::supports(shape) && shape.in_channels.max(shape.out_channels) <= thin::MOST_CHANNELS
     }
     fn run<T: Element>(level: Level, shape: &ConvShape, values: &Values<T>) -> Vec<Vec<T>> {
         let nan = |len: usize| vec![T::nan(); len];
@@ -320,101 +321,4 @@ fn the_adjoint_of_direct_agrees_with_the_loops() {
         vec![values.oracle(shape)[0].iter().map(|&y| y as f32).collect(), dx, dw]
     }
     check_directly::<f32>(direct::adjoint_pays, 6e-6, run);
-}
-
-/// Milliseconds, and GFLOP/s of the definition: the best of several runs.
-fn speed_of(shape: &ConvShape, mut f: impl FnMut()) -> String {
-    let mut time = || {
-        let start = std::time::Instant::now();
-        f();
-        start.elapsed().as_secs_f64()
-    };
-    time();
-    let best = (0..9).map(|_| time()).fold(f64::MAX, f64::min);
-    format!("{:6.2} ms {:4.0}", best * 1e3, 2e-9 * shape.work() as f64 / best)
-}
-
-fn layer(channels: [usize; 2], size: usize, kernel: usize, stride: usize) -> ConvShape {
-    let out = (size + 2 - kernel) / stride + 1;
-    let shape = shape(64, channels, size, kernel, stride, 1, 1, 1).unwrap();
-    ConvShape { input: [size; 2], output: [out; 2], ..shape }
-}
-
-/// `cargo test --release --lib -- --ignored --nocapture speed`
-#[test]
-#[ignore = "a measurement"]
-fn speed_of_the_layers() {
-    let layers = [
-        ("D1", layer([3, 64], 32, 3, 1)),
-        ("D2", layer([64, 64], 32, 4, 2)),
-        ("D3", layer([64, 128], 16, 3, 1)),
-        ("D4", layer([128, 128], 16, 4, 2)),
-        ("D5", layer([128, 256], 8, 3, 1)),
-        ("D6", layer([256, 256], 8, 4, 2)),
-        ("D7", layer([256, 512], 4, 3, 1)),
-        ("G1 (adjoint)", layer([256, 512], 8, 4, 2)),
-        ("G2 (adjoint)", layer([128, 256], 16, 4, 2)),
-        ("G3 (adjoint)", layer([64, 128], 32, 4, 2)),
-        ("G4", layer([64, 3], 32, 3, 1)),
-    ];
-    for (name, shape) in layers {
-        let Values { mut x, mut y, mut w, .. } = Values::<f32>::of(&shape);
-        let forward = speed_of(&shape, || conv2d(&shape, &x, &w, Epilogue::bias(None), &mut y));
-        let input_grad = speed_of(&shape, || conv2d_input_grad(&shape, &y, &w, None, &mut x));
-        let weight_grad = speed_of(&shape, || conv2d_weight_grad(&shape, &x, &y, &mut w));
-        println!("{name:13} forward {forward}   input_grad {input_grad}   weight_grad {weight_grad} GFLOP/s");
-        let level = Level::current();
-        if [Map::Forward, Map::InputGrad].iter().any(|&m| algorithm::<f32>(level, m, &shape) != Algorithm::Gemm) {
-            let none = Epilogue::bias(None);
-            let forward = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, none, &mut y));
-            let input_grad = speed_of(&shape, || gemm::conv2d_input_grad(level, &shape, &y, &w, none, &mut x));
-            let weight_grad = speed_of(&shape, || gemm::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
-            println!("{:13} forward {forward}   input_grad {input_grad}   weight_grad {weight_grad}", "     by gemm");
-        }
-    }
-}
-
-/// Where Winograd's algorithm pays.
-#[test]
-#[ignore = "a measurement"]
-fn speed_of_winograd_and_gemm() {
-    for (kernel, stride) in [(3, 1), (4, 2)] {
-        for channels in [8, 16, 32, 64, 128] {
-            for out in [1, 2, 3, 4, 5, 6, 7, 12] {
-                for batch in [2, 16, 64] {
-                    let shape = ConvShape { batch, ..layer([channels; 2], out * stride, kernel, stride) };
-                    let Values { mut x, mut y, mut w, .. } = Values::<f32>::of(&shape);
-                    let (level, none) = (Level::current(), Epilogue::bias(None));
-                    println!("{kernel}×{kernel} {channels:3} channels to {out:2}×{out:2} batch {batch:2}");
-                    let gemm = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, none, &mut y));
-                    let winograd = speed_of(&shape, || winograd::conv2d(level, &shape, &x, &w, none, &mut y));
-                    println!("  forward      gemm {gemm}   winograd {winograd} GFLOP/s");
-                    let gemm = speed_of(&shape, || gemm::conv2d_input_grad(level, &shape, &y, &w, none, &mut x));
-                    let winograd =
-                        speed_of(&shape, || winograd::conv2d_input_grad(level, &shape, &y, &w, None, &mut x));
-                    println!("  input grad   gemm {gemm}   winograd {winograd} GFLOP/s");
-                    let gemm = speed_of(&shape, || gemm::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
-                    let winograd = speed_of(&shape, || winograd::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
-                    println!("  weight grad  gemm {gemm}   winograd {winograd} GFLOP/s");
-                }
-            }
-        }
-    }
-}
-
-/// Up to how many output channels the product goes before the taps.
-#[test]
-#[ignore = "a measurement"]
-fn speed_of_thin_and_gemm() {
-    for channels in [[16, 3], [64, 3], [64, 4], [64, 8], [64, 12], [64, 16], [64, 32]] {
-        let shape = layer(channels, 32, 3, 1);
-        let Values { x, mut y, mut w, .. } = Values::<f32>::of(&shape);
-        let level = Level::current();
-        let gemm = speed_of(&shape, || gemm::conv2d(level, &shape, &x, &w, Epilogue::bias(None), &mut y));
-        let thin = speed_of(&shape, || thin::conv2d(level, &shape, &x, &w, Epilogue::bias(None), &mut y));
-        println!("{channels:?} forward       gemm {gemm}   thin {thin} GFLOP/s");
-        let gemm = speed_of(&shape, || gemm::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
-        let thin = speed_of(&shape, || thin::conv2d_weight_grad(level, &shape, &x, &y, &mut w));
-        println!("{channels:?} weight grad   gemm {gemm}   thin {thin} GFLOP/s");
-    }
 }

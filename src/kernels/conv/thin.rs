@@ -1,39 +1,41 @@
-//! Convolution of stride 1 to a few channels, as pictures have: first the product, then the taps.
+//! Convolution of stride 1 to a few channels, as pictures have: first the product, then the taps (kn2row: Vasudevan,
+//! Anderson and Gregg 2017, arXiv:1704.04428).
 //!
 //! With few outputs the product of gathered patches is a thin matrix whose register tiles are nearly empty. Here every
-//! pixel i of x is multiplied by the weights of all taps at once, and each output pixel then adds up what its taps got:
+//! pixel of x is multiplied by the weights of all taps at once, and each output pixel then adds up what its taps got:
 //!
 //! ```text
 //! P (pixels, R·S·K) = x (pixels, C) · W (C, R·S·K)        W[c, (r, s, k)] = w[r, s, c, k]
 //! y[p, q, k] = Σ_{r,s} P[p + r·dilation − padding, q + s·dilation − padding, (r, s, k)]
 //! ```
 //!
-//! The weight gradient turns the same way: it gathers patches of the thin dy instead of the wide x,
+//! The weight gradient changes sides likewise: it gathers patches of the thin dy instead of the wide x,
 //!
 //! ```text
 //! dW (C, R·S·K) = Σ_pixels  xᵀ (C, pixels) · patches of dy (pixels, R·S·K)
 //! ```
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::{ConvShape, Epilogue, gemm};
+use super::{ConvShape, Epilogue, adjoint, adjoint_weights, patches};
+use crate::kernels::parallel::Partition;
 use crate::kernels::{Buffer, Element, Level, matmul};
 
 /// Output pixels of a task, if an image has so many: P stays in the L2 cache, and the rows that neighbouring tasks both
 /// compute are few.
-const PIXELS: usize = 1024;
+const TASK_PIXELS: usize = 1024;
 
-/// Partial weight gradients.
-const RANGES: usize = 16;
+/// The most output channels for which this is used. Measured from 64 channels in maps of 32×32, batch 64, on 2 cores
+/// with AVX-512 (`benches/convolution.rs`), the forward map and the weight gradient are so many times as fast as by
+/// gathered patches: 3.3 and 5 to 3 channels, 2.8 and 1.6 to 8, 1.3 and 1.4 to 16, 1.1 and 1.1 to 32.
+pub const MOST_CHANNELS: usize = 16;
 
-/// The most output channels for which this is used. Measured on 2 cores with AVX-512 (`speed_of_thin_and_gemm`), from 64
-/// channels @32, batch 64: 3.3 times as fast as patches to 3 channels (weight gradient 5 times), 2.8 (1.6) to 8, 1.3 (1.4)
-/// to 16, 1.1 (1.1) to 32.
-pub const THIN: usize = 16;
-
-/// Whether the algorithm can compute these maps and is faster, `from` and `to` being the channels of its input and output.
+/// Whether the algorithm can compute these maps and is faster, `from` and `to` being the channels of its input and
+/// output.
 pub fn pays(shape: &ConvShape, [from, to]: [usize; 2]) -> bool {
-    supports(shape) && to <= THIN && from >= 16 && shape.taps() > 1
+    supports(shape) && to <= MOST_CHANNELS && from >= 16 && shape.taps() > 1
 }
 
 /// Whether the algorithm can compute these maps.
@@ -42,17 +44,17 @@ pub fn supports(shape: &ConvShape) -> bool {
     shape.stride == [1, 1] && shape.groups == 1 && reaches(0) && reaches(1)
 }
 
-/// See [`super::conv2d`]; `shape` is one that [`supports`] admits, to at most [`THIN`] channels.
+/// See [`super::conv2d`]; `shape` is one that [`supports`] admits, to at most [`MOST_CHANNELS`] channels.
 pub fn conv2d<T: Element>(level: Level, shape: &ConvShape, x: &[T], w: &[T], epilogue: Epilogue<T>, y: &mut [T]) {
-    assert!(shape.out_channels <= THIN, "{} channels are not a few", shape.out_channels);
+    assert!(shape.out_channels <= MOST_CHANNELS, "{} channels are not a few", shape.out_channels);
     let (c, [height, width]) = (shape.in_channels, shape.input);
     let row = shape.output[1] * shape.out_channels;
     if y.is_empty() || x.is_empty() || w.is_empty() {
-        return gemm::conv2d(level, shape, x, w, epilogue, y);
+        return patches::conv2d(level, shape, x, w, epilogue, y);
     }
     let weights = side_by_side(shape, w);
     let columns = weights.len() / c;
-    let together = (PIXELS / shape.output[1]).clamp(1, shape.output[0]);
+    let together = (TASK_PIXELS / shape.output[1]).clamp(1, shape.output[0]);
     let blocks = y.chunks_mut(shape.output[0] * row).flat_map(|image| image.chunks_mut(together * row));
     let per_image = shape.output[0].div_ceil(together);
     blocks.collect::<Vec<_>>().into_par_iter().enumerate().for_each(|(i, y)| {
@@ -62,37 +64,37 @@ pub fn conv2d<T: Element>(level: Level, shape: &ConvShape, x: &[T], w: &[T], epi
         let start = first.saturating_sub(shape.padding[0]).min(height);
         let end = (first + y.len() / row + reach).saturating_sub(shape.padding[0]).clamp(start, height);
         let pixels = (end - start) * width;
-        let mut products = Buffer::stale(pixels * columns + THIN);
+        let mut products = Buffer::stale(pixels * columns + MOST_CHANNELS);
         products[pixels * columns..].fill(T::zero());
         let x = (&x[(image * height + start) * width * c..], [c, 1]);
-        matmul::gemm(level, [pixels, c, columns], x, (&weights, [columns, 1]), false, &mut products, columns);
+        matmul::on_this_thread(level, [pixels, c, columns], x, (&weights, [columns, 1]), false, &mut products, columns);
         level.vectorize(
             #[inline(always)]
             || match shape.out_channels {
                 ..=4 => add_taps::<T, 4>(shape, &products, start..end, first, y),
                 5..=8 => add_taps::<T, 8>(shape, &products, start..end, first, y),
-                _ => add_taps::<T, THIN>(shape, &products, start..end, first, y),
+                _ => add_taps::<T, MOST_CHANNELS>(shape, &products, start..end, first, y),
             },
         );
         epilogue.apply(level, y);
     });
 }
 
-/// The output rows from `first` on, y (rows, OW, K), from the products (seen rows, W, R·S·K), after which `LANES` more
-/// elements lie, as a vector of the last tap reads over its end.
+/// The output rows from `first` on, y (rows, OW, K), from the products (seen rows, W, R·S·K), after which `ROOM` more
+/// elements lie, since the last tap is read as if it had so many channels.
 ///
-/// With vectors of a fixed number of lanes, K of them used: three channels one by one took ten times as long.
+/// A number of channels that the compiler knows, of which K are used: three channels one by one took ten times as long.
 #[inline(always)]
-fn add_taps<T: Element, const LANES: usize>(
+fn add_taps<T: Element, const ROOM: usize>(
     shape: &ConvShape,
     products: &[T],
-    seen: std::ops::Range<usize>,
+    seen: Range<usize>,
     first: usize,
     y: &mut [T],
 ) {
     let (k, [_, width]) = (shape.out_channels, shape.input);
     let columns = shape.taps() * k;
-    let mut sums = Buffer::stale(shape.output[1] * LANES);
+    let mut sums = Buffer::stale(shape.output[1] * ROOM);
     for (p, y) in y.chunks_exact_mut(shape.output[1] * k).enumerate() {
         sums.fill(T::zero());
         for r in 0..shape.kernel[0] {
@@ -107,16 +109,16 @@ fn add_taps<T: Element, const LANES: usize>(
                 let pixel = (low + offset) - shape.padding[1];
                 let tap = (r * shape.kernel[1] + s) * k;
                 let taps = &products[(at - seen.start) * width * columns..];
-                let sums = sums.as_chunks_mut::<LANES>().0;
+                let sums = sums.as_chunks_mut::<ROOM>().0;
                 for (i, sum) in (pixel..width).zip(&mut sums[low.min(shape.output[1])..]) {
-                    let tap: &[T; LANES] = taps[i * columns + tap..].first_chunk().expect("room after the products");
-                    for lane in 0..LANES {
-                        sum[lane] += tap[lane];
+                    let tap: &[T; ROOM] = taps[i * columns + tap..].first_chunk().expect("room after the products");
+                    for k in 0..ROOM {
+                        sum[k] += tap[k];
                     }
                 }
             }
         }
-        y.chunks_exact_mut(k).zip(sums.as_chunks::<LANES>().0).for_each(|(y, sum)| y.copy_from_slice(&sum[..k]));
+        y.chunks_exact_mut(k).zip(sums.as_chunks::<ROOM>().0).for_each(|(y, sum)| y.copy_from_slice(&sum[..k]));
     }
 }
 
@@ -130,7 +132,8 @@ fn side_by_side<T: Element>(shape: &ConvShape, w: &[T]) -> Buffer<T> {
     weights
 }
 
-/// See [`super::conv2d_input_grad`], to at most [`THIN`] channels: for stride 1 the convolution with the kernel turned around and C and K exchanged.
+/// See [`super::conv2d_input_grad`], to at most [`MOST_CHANNELS`] channels: for stride 1 the convolution with the
+/// flipped kernel, C and K exchanged.
 pub fn conv2d_input_grad<T: Element>(
     level: Level,
     shape: &ConvShape,
@@ -139,7 +142,7 @@ pub fn conv2d_input_grad<T: Element>(
     epilogue: Epilogue<T>,
     dx: &mut [T],
 ) {
-    conv2d(level, &gemm::adjoint(shape), dy, &gemm::turned_weights(level, shape, w), epilogue, dx);
+    conv2d(level, &adjoint(shape), dy, &adjoint_weights(level, shape, w), epilogue, dx);
 }
 
 /// See [`super::conv2d_weight_grad`]; `shape` is one that [`supports`] admits.
@@ -147,15 +150,11 @@ pub fn conv2d_weight_grad<T: Element>(level: Level, shape: &ConvShape, x: &[T], 
     if dw.is_empty() || x.is_empty() || dy.is_empty() {
         return dw.fill(T::zero());
     }
-    // The taps of dy that a pixel of x meets, in the order of the turned kernel.
-    let patches = gemm::Patches::of_adjoint(shape, dy);
+    // The taps of dy that a pixel of x meets, in the order of the flipped kernel.
+    let patches = patches::Patches::of_adjoint(shape, dy);
     let (c, k, columns) = (shape.in_channels, shape.out_channels, shape.taps() * shape.out_channels);
-    let rows = shape.batch * shape.input[0];
-    let rows_per_range = rows.div_ceil(RANGES);
-    let mut partial = Buffer::stale(rows.div_ceil(rows_per_range) * c * columns);
-    partial.par_chunks_mut(c * columns).enumerate().for_each(|(i, dw)| {
-        let range = i * rows_per_range..((i + 1) * rows_per_range).min(rows);
-        let together = (PIXELS / shape.input[1]).clamp(1, range.len());
+    let sums = Partition::few(shape.batch * shape.input[0], 1).partials(c * columns, |range, dw| {
+        let together = (TASK_PIXELS / shape.input[1]).clamp(1, range.len());
         let mut gathered = Buffer::stale(together * shape.input[1] * columns);
         for first in range.clone().step_by(together) {
             let last = (first + together).min(range.end);
@@ -163,15 +162,11 @@ pub fn conv2d_weight_grad<T: Element>(level: Level, shape: &ConvShape, x: &[T], 
             patches.gather(first..last, &mut gathered[..pixels * columns]);
             let x = (&x[first * shape.input[1] * c..], [1, c]);
             let size = [c, pixels, columns];
-            matmul::gemm(level, size, x, (&gathered, [columns, 1]), first > range.start, dw, columns);
+            matmul::on_this_thread(level, size, x, (&gathered, [columns, 1]), first > range.start, dw, columns);
         }
     });
-    // Back from (C, turned taps, K) to (R, S, C, K), the ranges in their order.
-    for (i, to) in dw.chunks_exact_mut(k).enumerate() {
-        let from = (i % c * shape.taps() + (shape.taps() - 1 - i / c)) * k;
-        to.fill(T::zero());
-        for partial in partial.chunks_exact(c * columns) {
-            to.iter_mut().zip(&partial[from..from + k]).for_each(|(to, &p)| *to += p);
-        }
+    // Back from (C, flipped taps, K) to (R, S, C, K).
+    for (i, dw) in dw.chunks_exact_mut(k).enumerate() {
+        sums.sum((i % c * shape.taps() + (shape.taps() - 1 - i / c)) * k, dw);
     }
 }

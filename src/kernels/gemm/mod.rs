@@ -2,24 +2,26 @@
 //!
 //! ```text
 //! C (m, n) ← A (m, k) · B (k, n)   or   C + A·B
-//! ```
 //!
-//! B is copied, a panel of `DEPTH` rows and one tile's columns at a time, into the order in which the tile reads it,
-//! unless it lies so already; A is
-//! read where it lies, one broadcast number at a time, so that neither gathered patches nor transposed operands are
-//! copied again. For each panel the tile walks down C:
-//!
-//! ```text
-//! for each DEPTH rows of B            the panel fits the L1 cache
+//! for each 192 rows of B              a panel of them fits the L1 cache
 //!   for each tile's columns           pack the panel
 //!     for each tile's rows            C tile += A rows · panel
 //! ```
 //!
-//! A tile of 8×32 (AVX-512) or 6×16 (AVX2) keeps C in registers: 16 or 12 accumulators, enough to hide the latency of the
-//! multiply-add, each loaded B vector used in every row, each broadcast of A in both vectors.
+//! B is copied, one panel at a time, into the order in which the tile reads it, unless it lies so already. A is read
+//! where it lies, one broadcast number at a time, so that neither gathered patches nor transposed operands are copied
+//! again.
 //!
-//! matrixmultiply is the path of f64 and of other machines. Measured with it in this place, `gan bench step` spent a
-//! quarter of its time in packing A and B (see notes/performance.md).
+//! A tile of 8×32 (AVX-512) or 6×16 (AVX2) keeps C in registers: 16 or 12 accumulators, enough to hide the latency of
+//! the multiply-add. Each loaded vector of B serves every row, each broadcast number of A both vectors.
+//!
+//! The blocks and the packing are those of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
+//! (ACM TOMS 34(3), 2008), the tile as all that must be written for a machine that of BLIS (Van Zee and van de Geijn,
+//! "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", ACM TOMS 41(3), 2015). Unlike theirs, A is not
+//! packed.
+//!
+//! f64 and other machines have the crate matrixmultiply. In the place of this product it spent a quarter of a training
+//! step in packing A and B.
 
 pub mod blocks;
 pub mod strided;
@@ -29,11 +31,11 @@ use std::mem::MaybeUninit;
 
 use self::tile::tile_of_rows;
 use super::Level;
-use super::simd::{self, Kernel, Simd};
+use super::simd::{self, Simd, WithSimd};
 
-/// Rows of a panel of B: 192·32 floats are 24 KiB of a 32 KiB L1 cache. Measured on Zen 4, 128 rows were up to 7 % slower,
-/// 256 and 384 within 2 %.
-const DEPTH: usize = 192;
+/// Rows of a panel of B: 192·32 floats are 24 KiB of an L1 cache of 32 KiB. Measured on a Zen 4, 128 rows were up to 7
+/// % slower; 256 and 384 were within 2 %.
+const PANEL_ROWS: usize = 192;
 
 /// Where an operand lies: its first element, and its (row, column) strides.
 type Place = (*const f32, [usize; 2]);
@@ -42,9 +44,8 @@ type Place = (*const f32, [usize; 2]);
 /// C is written with the first panel.
 ///
 /// # Safety
-/// A (m, k) and B (k, n) must lie in memory that may be read; the m rows of n floats from
-/// `c`, `c_row` apart, must overlap neither each other nor A or B, must lie in one allocation, and be touched by no other
-/// thread meanwhile.
+/// A (m, k) and B (k, n) must lie in memory that may be read; the m rows of n floats from `c`, `c_row` apart, must
+/// overlap neither each other nor A or B, must lie in one allocation, and be touched by no other thread meanwhile.
 pub unsafe fn product(
     level: Level,
     size: [usize; 3],
@@ -71,11 +72,11 @@ struct Blocked {
     c_row: usize,
 }
 
-impl Kernel for Blocked {
+impl WithSimd for Blocked {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Blocked { size, a, b, accumulate, c, c_row } = self;
         // SAFETY: only `product` makes a `Blocked`, and its caller has promised.
         unsafe { blocked(simd, size, a, b, accumulate, c, c_row) }
@@ -101,15 +102,15 @@ unsafe fn blocked<S: Simd>(
     // Not initialised: for a small product, zeros would cost more than the product.
     let mut panel = MaybeUninit::<Panel>::uninit();
     let panel: *mut f32 = panel.as_mut_ptr().cast();
-    for first in (0..k).step_by(DEPTH) {
-        let depth = DEPTH.min(k - first);
+    for first in (0..k).step_by(PANEL_ROWS) {
+        let depth = PANEL_ROWS.min(k - first);
         let add = accumulate || first > 0;
         for column in (0..n).step_by(width) {
             let columns = width.min(n - column);
             // A single vector serves if the columns fit it.
             let vectors = columns.div_ceil(S::LANES);
             // SAFETY: rows `first..first + depth` and columns `column..column + columns` of B; the panel has room for
-            // DEPTH rows of two vectors.
+            // PANEL_ROWS rows of two vectors.
             let packed = unsafe {
                 let [b_row, b_column] = b.1;
                 let b = (b.0.add(first * b_row + column * b_column), b.1);
@@ -121,8 +122,8 @@ unsafe fn blocked<S: Simd>(
                     (panel.cast_const(), [vectors * S::LANES, 0])
                 }
             };
-            for row in (0..m).step_by(S::ROWS) {
-                let rows = S::ROWS.min(m - row);
+            for row in (0..m).step_by(S::TILE_ROWS) {
+                let rows = S::TILE_ROWS.min(m - row);
                 // SAFETY: rows `row..row + rows` of A and C, columns `column..column + columns` of C; `packed` has
                 // `depth` rows of so many vectors.
                 unsafe {
@@ -140,7 +141,7 @@ unsafe fn blocked<S: Simd>(
 
 /// Room for a panel of B, (depth, at most 32), on lines of the cache.
 #[repr(align(64))]
-struct Panel(#[expect(dead_code, reason = "written and read through a pointer")] [f32; DEPTH * 32]);
+struct Panel(#[expect(dead_code, reason = "written and read through a pointer")] [f32; PANEL_ROWS * 32]);
 
 /// Copies B (depth, columns) to rows of `width` floats, filled up with zeros.
 ///
@@ -177,7 +178,8 @@ unsafe fn pack((b, [b_row, b_column]): Place, [depth, columns]: [usize; 2], pane
 #[cfg(test)]
 mod tests {
     use super::super::Level;
-    use super::super::matmul::{self, tests::noise};
+    use super::super::matmul;
+    use super::super::testing::noise;
 
     /// The largest m and n: past two tiles of rows, and of columns, at either level.
     const LARGEST: [usize; 2] = [17, 67];
@@ -185,8 +187,8 @@ mod tests {
     /// Every level, every remainder in m, n and k (one panel, one less, one more, several), both operands in every
     /// layout, into rows of C with gaps between them.
     ///
-    /// Each element must lie within the bound for sums in panels of `DEPTH`: every product is rounded at most once for
-    /// each later one of its panel and once for each later panel.
+    /// Each element must lie within the bound for sums in panels of `PANEL_ROWS`: every product is rounded at most once
+    /// for each later one of its panel and once for each later panel.
     #[test]
     fn every_remainder_agrees_with_the_definition() {
         let [rows, columns] = LARGEST;
@@ -200,7 +202,8 @@ mod tests {
                     .fold((0.0, 0.0), |s: (f64, f64), x| (s.0 + x, s.1 + x.abs()))
             };
             let want: Vec<(f64, f64)> = (0..rows * columns).map(|i| at(i / columns, i % columns)).collect();
-            let roundings = (k.min(super::DEPTH) + k.div_ceil(super::DEPTH) + 1) as f64 * (f32::EPSILON as f64 / 2.0);
+            let roundings =
+                (k.min(super::PANEL_ROWS) + k.div_ceil(super::PANEL_ROWS) + 1) as f64 * (f32::EPSILON as f64 / 2.0);
             for [m, n] in (1..=rows).flat_map(|m| (1..=columns).map(move |n| [m, n])) {
                 for sa in [[k, 1], [1, m], [3, 3 * m + 1]] {
                     let a = laid([m, k], sa, |i, p| a[i * k + p]);
@@ -213,7 +216,7 @@ mod tests {
                                 false => f32::NAN,
                             });
                             c.iter_mut().enumerate().filter(|(i, _)| i % c_row >= n).for_each(|(_, c)| *c = gap);
-                            matmul::gemm(level, [m, k, n], (&a, sa), (&b, sb), accumulate, &mut c, c_row);
+                            matmul::on_this_thread(level, [m, k, n], (&a, sa), (&b, sb), accumulate, &mut c, c_row);
                             for (i, row) in c.chunks(c_row).enumerate() {
                                 for (j, &got) in row.iter().enumerate() {
                                     let case =

@@ -8,10 +8,10 @@
 
 use super::tile::{Left, Right, tile_of_rows};
 use crate::kernels::Level;
-use crate::kernels::simd::{self, Kernel, Simd};
+use crate::kernels::simd::{self, Simd, WithSimd};
 
 /// The divisor of n: whole vectors of every level, so that no row of B must be copied for its end.
-pub const COLUMNS: usize = 16;
+pub const COLUMN_UNIT: usize = 16;
 
 /// What is multiplied, and how far apart it lies.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,8 @@ impl Strided {
             let each = counts.iter().zip(steps).map(|(&n, &step)| n.saturating_sub(1).saturating_mul(step));
             each.fold(0, usize::saturating_add)
         };
-        let fits = m > 0 && n > 0 && blocks > 0 && depth > 0 && n.is_multiple_of(COLUMNS) && (m == 1 || c_step >= n);
+        let fits =
+            m > 0 && n > 0 && blocks > 0 && depth > 0 && n.is_multiple_of(COLUMN_UNIT) && (m == 1 || c_step >= n);
         let fits = fits && last(&[m, depth, blocks], &a_steps) < a.len();
         let fits = fits && last(&[depth, blocks], &b_steps).saturating_add(n) <= b.len();
         let fits = fits && last(&[m], &[c_step]).saturating_add(n) <= c.len();
@@ -58,14 +59,14 @@ struct Run<'a> {
     c: *mut f32,
 }
 
-impl Kernel for Run<'_> {
+impl WithSimd for Run<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Run { product: &Strided { size: [m, n], terms, c_step, accumulate, .. }, a, b, c } = self;
         // Tiles of nearly as many rows: 9 rows as 5 and 4, since a tile of one row would wait for each of its sums.
-        let rows = m.div_ceil(m.div_ceil(S::ROWS));
+        let rows = m.div_ceil(m.div_ceil(S::TILE_ROWS));
         for column in (0..n).step_by(2 * S::LANES) {
             let vectors = ((n - column) / S::LANES).min(2);
             for row in (0..m).step_by(rows) {
@@ -87,7 +88,7 @@ impl Kernel for Run<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::matmul::tests::noise;
+    use crate::kernels::testing::noise;
 
     /// Every level, every number of rows around the tiles, one vector of columns to five, rows of A that overlap and a
     /// transposed A, into C with gaps.

@@ -114,7 +114,10 @@ impl Step {
         let thousandths = |seconds: f64| (seconds / n * 1e3).round() / 1e3;
         say(json!({
             "fw": concat!("wengert ", env!("CARGO_PKG_VERSION")),
-            "cfg": {"method": self.method.flag(), "width": self.width, "batch": self.batch, "threads": threads, "level": wengert::Level::current().name()},
+            "cfg": {
+                "method": self.method.flag(), "width": self.width, "batch": self.batch,
+                "threads": threads, "level": wengert::Level::current().name(),
+            },
             "iter_ms": whole,
             "d_ms": d,
             "g_ms": g,

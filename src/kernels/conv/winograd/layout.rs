@@ -1,30 +1,31 @@
 //! Where the frequencies lie, so that the products read memory in its order.
 
-use crate::kernels::gemm::blocks::{LANES, ROWS};
+use crate::kernels::gemm::blocks::{BLOCK_ROWS, SET};
 
-/// A line of the cache between two planes: at distances that are powers of two they would crowd in one set of the cache.
-pub const PAD: usize = LANES;
+/// A line of the cache between two planes: at distances that are powers of two they would compete for the same few
+/// lines of the cache.
+pub const PAD: usize = SET;
 
-/// The places of frequencies (tiles, channels): [chunks of channels][frequencies][groups of 8 tiles][sets][8][lanes],
-/// where a chunk has `sets` times `lanes` channels, the last one maybe fewer sets.
+/// The places of frequencies (tiles, channels): [chunks of channels][frequencies][groups of 8 tiles][strips][8][strip],
+/// where a strip is 16 or 32 channels side by side, and a chunk `strips` of them, or fewer in the last.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
-    /// Channels, filled up to whole vectors.
+    /// Channels, filled up to whole sets.
     pub width: usize,
     /// Groups of 8 tiles.
     pub groups: usize,
     /// N².
     pub frequencies: usize,
-    /// Channels of a set: 16 in a left operand, 32 in a right one or a result.
-    pub lanes: usize,
-    /// Sets of a chunk.
-    pub sets: usize,
+    /// Channels of a strip: a set of 16 in a left operand, a block of 32 in a right one or a result.
+    pub strip: usize,
+    /// Strips of a chunk.
+    pub strips: usize,
 }
 
-/// Where a vector of 16 channels lies.
+/// Where a set of 16 channels lies.
 #[derive(Clone, Copy)]
 pub struct Place {
-    /// The vector of frequency 0 and tile 0.
+    /// That of frequency 0 and tile 0.
     start: usize,
     /// From one group of tiles to the next.
     group: usize,
@@ -35,37 +36,37 @@ pub struct Place {
 }
 
 impl Place {
-    /// The vector of a tile at frequency 0.
+    /// Where it lies for a tile at frequency 0.
     #[inline(always)]
     pub fn of_tile(&self, tile: usize) -> usize {
-        self.start + tile / ROWS * self.group + tile % ROWS * self.tile
+        self.start + tile / BLOCK_ROWS * self.group + tile % BLOCK_ROWS * self.tile
     }
 }
 
 impl Layout {
-    /// Elements of a set: 8 tiles.
-    fn set(&self) -> usize {
-        ROWS * self.lanes
+    /// Elements of a strip in a group of tiles.
+    fn strip_len(&self) -> usize {
+        BLOCK_ROWS * self.strip
     }
 
     /// The number of chunks.
     pub fn chunks(&self) -> usize {
-        self.width.div_ceil(self.lanes * self.sets)
+        self.width.div_ceil(self.strip * self.strips)
     }
 
-    /// Sets of a chunk.
-    pub fn sets_of(&self, chunk: usize) -> usize {
-        self.sets.min(self.width.div_ceil(self.lanes) - chunk * self.sets)
+    /// Strips of a chunk.
+    fn strips_of(&self, chunk: usize) -> usize {
+        self.strips.min(self.width.div_ceil(self.strip) - chunk * self.strips)
     }
 
     /// From one frequency of a chunk to the next.
     pub fn plane(&self, chunk: usize) -> usize {
-        self.groups * self.sets_of(chunk) * self.set() + PAD
+        self.groups * self.strips_of(chunk) * self.strip_len() + PAD
     }
 
     /// Where a chunk begins.
     pub fn chunk(&self, chunk: usize) -> usize {
-        chunk * self.frequencies * (self.groups * self.sets * self.set() + PAD)
+        chunk * self.frequencies * (self.groups * self.strips * self.strip_len() + PAD)
     }
 
     /// Elements of all.
@@ -76,26 +77,26 @@ impl Layout {
 
     /// Zeros in the rest of the last group, from this tile on: terms of a sum over tiles.
     pub fn clear_after(&self, tile: usize, frequencies: &mut [f32]) {
-        if tile.is_multiple_of(ROWS) {
+        if tile.is_multiple_of(BLOCK_ROWS) {
             return;
         }
         for place in self.places() {
             for f in 0..self.frequencies {
-                for tile in tile..tile.next_multiple_of(ROWS) {
-                    frequencies[place.of_tile(tile) + f * place.plane..][..LANES].fill(0.0);
+                for tile in tile..tile.next_multiple_of(BLOCK_ROWS) {
+                    frequencies[place.of_tile(tile) + f * place.plane..][..SET].fill(0.0);
                 }
             }
         }
     }
 
-    /// The places of all vectors of 16 channels.
+    /// The places of all sets of 16 channels.
     pub fn places(&self) -> Vec<Place> {
-        let vectors = (0..self.width).step_by(LANES);
+        let sets = (0..self.width).step_by(SET);
         let place = |channel: usize| {
-            let (set, chunk) = (channel / self.lanes, channel / (self.lanes * self.sets));
-            let start = self.chunk(chunk) + set % self.sets * self.set() + channel % self.lanes;
-            Place { start, group: self.sets_of(chunk) * self.set(), tile: self.lanes, plane: self.plane(chunk) }
+            let (strip, chunk) = (channel / self.strip, channel / (self.strip * self.strips));
+            let start = self.chunk(chunk) + strip % self.strips * self.strip_len() + channel % self.strip;
+            Place { start, group: self.strips_of(chunk) * self.strip_len(), tile: self.strip, plane: self.plane(chunk) }
         };
-        vectors.map(place).collect()
+        sets.map(place).collect()
     }
 }

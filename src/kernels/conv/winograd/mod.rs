@@ -1,15 +1,52 @@
 //! Winograd's convolution with tiles of 4×4 outputs: F(4×4, 3×3) for kernels of 3×3 and stride 1, F(4×4, 2×2) for
-//! kernels of 4×4 and stride 2; all three maps.
+//! kernels of 4×4 and stride 2; all three maps. After Lavin and Gray, "Fast Algorithms for Convolutional Neural
+//! Networks" (CVPR 2016, arXiv:1509.09308), who treat the first of the two.
 //!
+//! ```text
+//! conv2d with many tiles:
+//! U ← the weights                                     for each block of 32 columns, in parallel
+//! for each cell of up to 32 tiles, in parallel        V stays in the L2 cache
+//!   V ← the pixels of x
+//!   for each block of 32 columns of y
+//!     for each chunk of 128 rows of U                 16 KiB for each frequency: the L1 cache
+//!       for each frequency f
+//!         P[f] += V[f] · U[f]                         kernels/gemm/blocks.rs
+//!     y ← P                                           P, fresh in the cache
+//!
+//! conv2d with few tiles:
+//! V ← the pixels of x                                 for each cell, in parallel
+//! for each block of 32 columns of y, in parallel
+//!   for each chunk of 128 rows of U
+//!     U ← the weights of this chunk and block         never all in memory at once
+//!     for each cell
+//!       for each frequency f
+//!         P[f] += V[f] · U[f]
+//!   y ← P                                             for each cell
+//!
+//! conv2d_weight_grad:
+//! for each range of the images, in parallel           some 64 tiles
+//!   P ← the pixels of dy
+//!   for each 64 channels of x, in parallel
+//!     V ← the pixels of x
+//!     for each block of 32 channels of dy
+//!       for each frequency f
+//!         U[f] ← V[f]ᵀ · P[f]
+//!       dw of the range ← U
+//! dw ← the sum over the ranges, in their order
+//! ```
+//!
+//! and `conv2d_input_grad` as `conv2d`, with dy, dx and Uᵀ in place of x, y and U.
+//!
+//! # The algorithm
 //! Four outputs of a kernel of R taps along one axis are a bilinear map of N = R + 3 inputs d and R weights g, and
 //!
 //! ```text
 //! y = Aᵀ ((G g) ⊙ (Bᵀ d))             Aᵀ (4, N), G (N, R), Bᵀ (N, N)
 //! ```
 //!
-//! for any N − 1 distinct points and infinity (see `matrices.rs`). In two dimensions the matrices apply along both axes.
-//! Summed over channels, each of the N² *frequencies* f is a matrix product of its own. Since the whole is a bilinear
-//! map of x and w, paired with dy, its adjoints are made of the same matrices, transposed:
+//! for any N − 1 distinct points and infinity (see `matrices.rs`). In two dimensions the matrices apply along both
+//! axes. Summed over channels, each of the N² *frequencies* f is a matrix product of its own. Since the whole is a
+//! bilinear map of x and w, paired with dy, its adjoints are made of the same matrices, transposed:
 //!
 //! ```text
 //! V = Bᵀ d B (tiles, C)     U = G g Gᵀ (C, K)     P (tiles, K)
@@ -29,24 +66,21 @@
 //! so that with R = 2 and the phases side by side in place of channels (4·C of them), 25·4 multiplications give 16
 //! outputs, where the definition takes 256.
 //!
-//! # Blocking
-//! The images are cut into *cells* of up to 32 tiles, whose V stays in the L2 cache from its transform to the products.
-//! P is computed for 32 channels at a time, and goes back to pixels at once. The weights are transformed first; where
-//! there are so few tiles that this would be the larger part of the work, a block of them is transformed and at once
-//! multiplied by all tiles. The weight gradient takes some 64 tiles at a time, and of these 64 channels of x, with all
-//! of dy. All operands lie as the register tile reads them (`layout.rs`, `kernels/gemm/blocks.rs`).
+//! # Memory
+//! Which of the two loop nests runs is a matter of the weights: where there are so few tiles that transforming all
+//! weights first, and reading U from memory, would be the larger part of the work, each block of them is used as soon
+//! as it is transformed. All operands lie as the register tile reads them (`layout.rs`, `kernels/gemm/blocks.rs`).
 //!
-//! A tile's outputs share their rounding: where the definition gives exactly 0, in an output that sees only padding, there
-//! may be an error of the size of its neighbours', and a NaN or an infinity in x may reach all outputs of the tiles
-//! that it is part of.
-//!
-//! Accuracy: one to five times the error of the definition in f32, 1e-6 to 4e-6 of the norm. f64, which checks gradients,
-//! never comes here.
+//! # Accuracy
+//! One to five times the error of the definition in f32, 1e-6 to 4e-6 of the norm. f64, which checks gradients, never
+//! comes here. The outputs of a tile share their rounding: where the definition gives exactly 0, in an output that sees
+//! only padding, there may be an error of the size of its neighbours', and a NaN or an infinity in x may reach all
+//! outputs of the tiles that it is part of.
 
-mod lanes;
 mod layout;
 mod matrices;
 mod tiles;
+mod transform;
 mod weight_grad;
 mod weights;
 
@@ -62,27 +96,27 @@ use self::weight_grad::WeightGrad;
 use self::weights::{TransformWeights, Weights};
 use super::{ConvShape, Epilogue};
 use crate::kernels::fetch;
-use crate::kernels::gemm::blocks::{COLUMNS, LANES, Order, Product, ROWS};
+use crate::kernels::gemm::blocks::{BLOCK_COLUMNS, BLOCK_ROWS, Order, Product, SET};
 use crate::kernels::shared::Shared;
-use crate::kernels::simd::{self, Kernel, Simd};
+use crate::kernels::simd::{self, Simd, WithSimd};
 use crate::kernels::{Buffer, Level};
 
-/// Tiles of a cell, where there are so many: two to four register tiles that share B. With up to eight the input gradients
-/// took 1 % longer.
-const CELL: [usize; 2] = [16, 32];
+/// Tiles of a cell, where there are so many: two to four register tiles that share B. With up to eight register tiles,
+/// input gradients took 1 % longer.
+const CELL_TILES: [usize; 2] = [16, 32];
 
 /// Bytes that V may take in a cell: half of an L2 cache of 2 MiB. 1.5 MiB made no difference.
 const CELL_BYTES: usize = 1 << 20;
 
-/// So many cells at least, where there are enough tiles, so that threads have equal shares.
-const CELLS: usize = 8;
+/// So many cells at least, where there are enough tiles, so that the threads have equal shares.
+const LEAST_CELLS: usize = 8;
 
-/// Sets of 16 channels that a product sums over at a time: 16 KiB of the right operand, which stay in the L1 cache. 12 sets
-/// made the step 5 % slower on one thread.
-const DEPTH: usize = 8;
+/// Sets of a chunk: of 16 channels each, over which a product sums at a time. They are 16 KiB of the right operand,
+/// which stay in the L1 cache. With 12 sets a training step took 5 % longer on one thread.
+const CHUNK_SETS: usize = 8;
 
-/// Up to how many tiles the weights are transformed block by block. With 255 the step was 3 % slower.
-const FEW: usize = 512;
+/// Up to how many tiles the weights are transformed block by block. With 255 a training step took 3 % longer.
+const FEW_TILES: usize = 512;
 
 /// Whether the algorithm can compute this convolution.
 pub fn supports(shape: &ConvShape) -> bool {
@@ -94,8 +128,8 @@ pub fn supports(shape: &ConvShape) -> bool {
 
 /// Whether the algorithm is faster than patches and products, for a map from some channels to others.
 ///
-/// Measured on one thread with AVX-512 against `gemm.rs` (`speed_of_winograd_and_gemm`), as many channels on both sides;
-/// times as fast in the forward map / the input's / the weights' gradient:
+/// Speed-up over `patches.rs` in the forward map, the gradient of the input and that of the weights, measured on one
+/// thread with AVX-512, with as many channels on both sides (`benches/convolution.rs`):
 ///
 /// | channels | 3×3, 64 images of 4×4 | of 6×6 | of 12×12 | 4×4 stride 2 to 4×4 | to 6×6 | to 12×12 |
 /// |---|---|---|---|---|---|---|
@@ -105,8 +139,8 @@ pub fn supports(shape: &ConvShape) -> bool {
 /// | 64 | 2.0 1.5 2.0 | 1.2 1.0 0.9 | 2.4 1.8 1.7 | 1.7 1.6 1.9 | 1.0 1.0 1.0 | 1.7 1.8 1.6 |
 /// | 128 | 1.7 1.8 2.8 | 1.5 1.3 1.4 | | 1.6 1.6 2.2 | 1.1 1.1 1.2 | |
 ///
-/// 16 tiles are where the weights' transform begins to pay (1.0 to 1.4 times), and maps must fill 0.7 of their tiles:
-/// 6×6 fill 0.56, 7×7 0.77 (1.1 to 1.9 times from 32 channels).
+/// From 16 tiles on the transform of the weights pays (1.0 to 1.4 times as fast), and maps must fill 0.7 of their
+/// tiles: maps of 6×6 fill 0.56, of 7×7 0.77 (1.1 to 1.9 times as fast from 32 channels on).
 pub fn pays(shape: &ConvShape, channels: [usize; 2]) -> bool {
     let tiles = shape.output.map(|n| n.div_ceil(TILE));
     let filled = shape.output[0] * shape.output[1] * 10 >= tiles[0] * tiles[1] * TILE * TILE * 7;
@@ -160,7 +194,8 @@ impl Tiled {
     }
 }
 
-/// A map from one side to the other: to the frequencies by M, products with the weights, back by L.
+/// A map from one side to the other: to the frequencies by the matrix M, products with the weights, back by the matrix
+/// L.
 struct Apply<'a, const N: usize, const R: usize> {
     level: Level,
     from: Tiled,
@@ -205,7 +240,7 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
             }
         }
         let output = Shared::new(output);
-        if cells.batch * self.from.tiles_of_image() > FEW {
+        if cells.batch * self.from.tiles_of_image() > FEW_TILES {
             self.run_by_cells::<M, L, P, Q>(cells, input, output);
         } else {
             self.run_by_blocks::<M, L, P, Q>(cells, input, output);
@@ -214,13 +249,13 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
 
     fn cells(&self, batch: usize) -> Cells {
         let (of_image, width) = (self.from.tiles_of_image(), self.from.width());
-        let tiles = (CELL_BYTES / (N * N * width * size_of::<f32>())).clamp(CELL[0], CELL[1]);
-        let cells = batch.div_ceil((tiles / of_image).max(1)).next_multiple_of(CELLS);
+        let tiles = (CELL_BYTES / (N * N * width * size_of::<f32>())).clamp(CELL_TILES[0], CELL_TILES[1]);
+        let cells = batch.div_ceil((tiles / of_image).max(1)).next_multiple_of(LEAST_CELLS);
         // A group of 8 tiles is computed whole, however few of them there are.
-        let images = batch.div_ceil(cells).max(ROWS.div_ceil(of_image)).min(batch);
-        let groups = (images * of_image).div_ceil(ROWS);
-        let v = Layout { width, groups, frequencies: N * N, lanes: LANES, sets: DEPTH };
-        Cells { batch, images, v, p_plane: groups * ROWS * COLUMNS + PAD }
+        let images = batch.div_ceil(cells).max(BLOCK_ROWS.div_ceil(of_image)).min(batch);
+        let groups = (images * of_image).div_ceil(BLOCK_ROWS);
+        let v = Layout { width, groups, frequencies: N * N, strip: SET, strips: CHUNK_SETS };
+        Cells { batch, images, v, p_plane: groups * BLOCK_ROWS * BLOCK_COLUMNS + PAD }
     }
 
     /// The weights are transformed first; then each cell is computed as a whole.
@@ -249,7 +284,8 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
                     let (v, p) = (&v, &mut p[..]);
                     simd::run(self.level, Multiply { apply: self, cells, cell, block, sets, v, u: &u[start..], p });
                 }
-                self.synthesise::<L, Q>(cells, cell, block, &p, output);
+                // SAFETY: no other task has the images of this cell.
+                unsafe { self.synthesise::<L, Q>(cells, cell, block, &p, output) };
             }
         });
     }
@@ -265,7 +301,7 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
         let mut v = Buffer::stale(cells.number() * v_len);
         v.par_chunks_mut(v_len).enumerate().for_each(|(cell, v)| self.analyse::<M, P>(cells, cell, input, v));
         (0..self.to.blocks()).into_par_iter().for_each(|block| {
-            let mut u = Buffer::stale(N * N * Weights::<N, R>::plane(DEPTH));
+            let mut u = Buffer::stale(N * N * Weights::<N, R>::plane(CHUNK_SETS));
             let mut p = Buffer::stale(cells.number() * p_len);
             for (sets, _) in self.weights.chunks() {
                 let weights = self.weights;
@@ -276,7 +312,8 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
                 }
             }
             for (cell, p) in p.chunks_exact(p_len).enumerate() {
-                self.synthesise::<L, Q>(cells, cell, block, p, output);
+                // SAFETY: no other task has this block of columns, in any image.
+                unsafe { self.synthesise::<L, Q>(cells, cell, block, p, output) };
             }
         });
     }
@@ -285,12 +322,16 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
         let (map, range) = (self.from, cells.images_of(cell));
         let images = &input[range.start * map.image()..range.end * map.image()];
         fetch::in_order(images);
-        let vectors = 0..map.vectors();
+        let sets = 0..map.sets();
         let matrix = PhantomData::<M>;
-        simd::run(self.level, Analyse { map, images, vectors, layout: cells.v, frequencies: v, matrix });
+        simd::run(self.level, Analyse { map, images, sets, layout: cells.v, frequencies: v, matrix });
     }
 
-    fn synthesise<L: Matrix<Q, N>, const Q: usize>(
+    /// The images of a cell, in a block of columns, from their frequencies.
+    ///
+    /// # Safety
+    /// Nobody else may hold the images of the cell in the channels, and phases, of this block meanwhile.
+    unsafe fn synthesise<L: Matrix<Q, N>, const Q: usize>(
         &self,
         cells: Cells,
         cell: usize,
@@ -298,16 +339,10 @@ impl<'a, const N: usize, const R: usize> Apply<'a, N, R> {
         p: &[f32],
         output: Shared<f32>,
     ) {
-        let synthesise = Synthesise {
-            map: self.to,
-            block,
-            frequencies: p,
-            plane: cells.p_plane,
-            epilogue: self.epilogue,
-            images: output,
-            range: cells.images_of(cell),
-            matrix: PhantomData::<L>,
-        };
+        let range = cells.images_of(cell);
+        // SAFETY: the caller's promise.
+        let synthesise =
+            unsafe { Synthesise::<L, N, Q>::new(self.to, block, (p, cells.p_plane), self.epilogue, output, range) };
         simd::run(self.level, synthesise);
     }
 }
@@ -324,23 +359,23 @@ struct Multiply<'a, const N: usize, const R: usize> {
     p: &'a mut [f32],
 }
 
-impl<const N: usize, const R: usize> Kernel for Multiply<'_, N, R> {
+impl<const N: usize, const R: usize> WithSimd for Multiply<'_, N, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Multiply { apply, cells, cell, block, sets, v, u, p } = self;
         let product = Product {
             order: Order::RowMajor,
             terms: sets.len(),
-            tiles: [1, (cells.images_of(cell).len() * apply.from.tiles_of_image()).div_ceil(ROWS)],
-            vectors: apply.to.vectors_of(block).len(),
-            term_step: ROWS * LANES,
-            a_steps: [0, sets.len() * ROWS * LANES],
-            c_steps: [0, ROWS * COLUMNS],
+            tiles: [1, (cells.images_of(cell).len() * apply.from.tiles_of_image()).div_ceil(BLOCK_ROWS)],
+            column_sets: apply.to.sets_of(block).len(),
+            term_step: BLOCK_ROWS * SET,
+            a_steps: [0, sets.len() * BLOCK_ROWS * SET],
+            c_steps: [0, BLOCK_ROWS * BLOCK_COLUMNS],
             accumulate: sets.start > 0,
         };
-        let chunk = sets.start / DEPTH;
+        let chunk = sets.start / CHUNK_SETS;
         for f in 0..N * N {
             let v = &v[cells.v.chunk(chunk) + f * cells.v.plane(chunk)..];
             product.run(simd, v, &u[f * Weights::<N, R>::plane(sets.len())..], &mut p[f * cells.p_plane..]);

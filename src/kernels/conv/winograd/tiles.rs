@@ -3,18 +3,18 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::lanes::transform;
 use super::layout::Layout;
 use super::matrices::{Matrix, TILE};
+use super::transform::transform;
 use crate::kernels::conv::Epilogue;
 use crate::kernels::fetch;
-use crate::kernels::gemm::blocks::{COLUMNS, LANES, ROWS};
+use crate::kernels::gemm::blocks::{BLOCK_COLUMNS, BLOCK_ROWS, SET};
 use crate::kernels::shared::Shared;
-use crate::kernels::simd::{Kernel, Simd};
+use crate::kernels::simd::{Simd, WithSimd};
 
-/// A map (images, height, width, channels), cut into squares of pixels that are `step` apart and 4·`step` from one
-/// tile to the next. The pixels of one remainder modulo the step are a *phase*; the phases stand side by side as if they
-/// were channels, each filled up to whole vectors of 16.
+/// A map (images, height, width, channels), cut into squares of pixels that are `step` apart, 4·`step` from one tile to
+/// the next. The pixels of one remainder modulo the step are a *phase*; the phases stand side by side as if they were
+/// channels, each filled up to whole sets of 16.
 #[derive(Clone, Copy)]
 pub struct Tiled {
     /// (height, width)
@@ -36,10 +36,10 @@ struct Square<const P: usize> {
 const OUTSIDE: usize = usize::MAX;
 
 /// Tiles ahead whose pixels are brought to the cache before they are written.
-const AHEAD: usize = 2;
+const AHEAD_TILES: usize = 2;
 
 /// What lies outside a map.
-static ZEROS: [f32; LANES] = [0.0; LANES];
+static ZEROS: [f32; SET] = [0.0; SET];
 
 impl<const P: usize> Square<P> {
     #[inline(always)]
@@ -49,16 +49,16 @@ impl<const P: usize> Square<P> {
     }
 }
 
-/// A vector of 16 channels: `count` of them exist, from `first` on.
+/// A set of 16 channels of one phase: `count` of them exist, from `first` on.
 #[derive(Clone, Copy)]
-pub struct Vector {
+pub struct Set {
     pub phase: usize,
     pub first: usize,
     pub count: usize,
 }
 
-impl Vector {
-    /// The channels from `part` on of a vector of `lanes`.
+impl Set {
+    /// The channels of the set from its `part`-th on, at most `lanes`.
     #[inline(always)]
     fn part(&self, part: usize, lanes: usize) -> Range<usize> {
         let first = self.first + part.min(self.count);
@@ -79,30 +79,30 @@ impl Tiled {
 
     /// The channels of all phases.
     pub fn width(&self) -> usize {
-        self.step * self.step * self.channels.next_multiple_of(LANES)
+        self.step * self.step * self.channels.next_multiple_of(SET)
     }
 
-    /// Vectors of the width.
-    pub fn vectors(&self) -> usize {
-        self.width() / LANES
+    /// Sets of the width.
+    pub fn sets(&self) -> usize {
+        self.width() / SET
     }
 
-    /// A vector of the width.
+    /// A set of the width.
     #[inline(always)]
-    pub fn vector(&self, index: usize) -> Vector {
-        let of_phase = self.channels.div_ceil(LANES);
-        let (phase, first) = (index / of_phase, index % of_phase * LANES);
-        Vector { phase, first, count: LANES.min(self.channels - first) }
+    pub fn set(&self, index: usize) -> Set {
+        let of_phase = self.channels.div_ceil(SET);
+        let (phase, first) = (index / of_phase, index % of_phase * SET);
+        Set { phase, first, count: SET.min(self.channels - first) }
     }
 
     /// Blocks of 32 columns.
     pub fn blocks(&self) -> usize {
-        self.width().div_ceil(COLUMNS)
+        self.width().div_ceil(BLOCK_COLUMNS)
     }
 
-    /// The vectors of a block: two, or one in the last.
-    pub fn vectors_of(&self, block: usize) -> Range<usize> {
-        2 * block..self.vectors().min(2 * block + 2)
+    /// The sets of a block: two, or one in the last.
+    pub fn sets_of(&self, block: usize) -> Range<usize> {
+        2 * block..self.sets().min(2 * block + 2)
     }
 
     /// Whether every pixel belongs to a square that reaches `overlap` pixels into the next.
@@ -139,35 +139,36 @@ impl Tiled {
     }
 }
 
-/// Frequencies ← M (square) Mᵀ for all tiles of some images and some vectors of channels; zeros outside the map.
+/// Frequencies ← M (square) Mᵀ for all tiles of some images and some sets of channels; zeros outside the map.
 pub struct Analyse<'a, M, const N: usize, const P: usize> {
     pub map: Tiled,
     pub images: &'a [f32],
-    pub vectors: Range<usize>,
-    /// Of these vectors only.
+    pub sets: Range<usize>,
+    /// Of these sets only.
     pub layout: Layout,
     pub frequencies: &'a mut [f32],
     pub matrix: PhantomData<M>,
 }
 
-impl<M: Matrix<N, P>, const N: usize, const P: usize> Kernel for Analyse<'_, M, N, P> {
+impl<M: Matrix<N, P>, const N: usize, const P: usize> WithSimd for Analyse<'_, M, N, P> {
     type Output = ();
 
-    /// Group by group of 8 tiles, whose vectors lie together: one tile after another through all vectors took up to 2.5 times
-    /// as long. It wrote single lines, in far more pages than the first table of addresses holds.
+    /// Group by group of 8 tiles, whose sets lie together. To take one tile after another through all sets lasted up to
+    /// 2.5 times as long: that writes single lines, in far more pages of memory than the processor's table of their
+    /// addresses holds.
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Analyse { map, images, vectors, layout, frequencies, .. } = self;
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Analyse { map, images, sets, layout, frequencies, .. } = self;
         let places = layout.places();
         let tiles = images.len() / map.image() * map.tiles_of_image();
-        for first in (0..tiles).step_by(ROWS) {
-            for (index, place) in vectors.clone().zip(&places) {
-                let vector = map.vector(index);
-                for tile in first..tiles.min(first + ROWS) {
-                    let square = map.square::<P>(tile, vector.phase);
-                    let out = &mut frequencies[place.of_tile(tile)..][..(N * N - 1) * place.plane + LANES];
-                    for part in (0..LANES).step_by(S::LANES) {
-                        let channels = vector.part(part, S::LANES);
+        for first in (0..tiles).step_by(BLOCK_ROWS) {
+            for (index, place) in sets.clone().zip(&places) {
+                let set = map.set(index);
+                for tile in first..tiles.min(first + BLOCK_ROWS) {
+                    let square = map.square::<P>(tile, set.phase);
+                    let out = &mut frequencies[place.of_tile(tile)..][..(N * N - 1) * place.plane + SET];
+                    for part in (0..SET).step_by(S::LANES) {
+                        let channels = set.part(part, S::LANES);
                         let from = images.as_ptr().wrapping_add(channels.start);
                         let out = out[part..].as_mut_ptr();
                         transform::<S, M, N, P>(
@@ -181,7 +182,7 @@ impl<M: Matrix<N, P>, const N: usize, const P: usize> Kernel for Analyse<'_, M, 
                             },
                             #[inline(always)]
                             |i, j, value| {
-                                // SAFETY: `out` reaches to the end of its vector at the last frequency.
+                                // SAFETY: `out` reaches to the end of its set at the last frequency.
                                 unsafe { simd.store_all(value, out.add((i * N + j) * place.plane)) }
                             },
                         );
@@ -192,46 +193,62 @@ impl<M: Matrix<N, P>, const N: usize, const P: usize> Kernel for Analyse<'_, M, 
     }
 }
 
-/// Squares of some images ← M (frequencies) Mᵀ for a block of columns, then the epilogue; where squares overlap they are
-/// added up.
+/// Squares of some images ← M (frequencies) Mᵀ for a block of columns, then the epilogue; where squares overlap they
+/// are added up.
 pub struct Synthesise<'a, M, const N: usize, const P: usize> {
-    pub map: Tiled,
-    pub block: usize,
-    pub frequencies: &'a [f32],
-    /// From one frequency to the next.
-    pub plane: usize,
-    pub epilogue: Epilogue<'a, f32>,
-    /// No other task may hold the channels of the block, in the pixels of their phases, in the images of the range.
-    pub images: Shared<'a, f32>,
-    pub range: Range<usize>,
-    pub matrix: PhantomData<M>,
+    map: Tiled,
+    block: usize,
+    frequencies: (&'a [f32], usize),
+    epilogue: Epilogue<'a, f32>,
+    images: Shared<'a, f32>,
+    range: Range<usize>,
+    matrix: PhantomData<M>,
 }
 
-impl<M: Matrix<P, N>, const N: usize, const P: usize> Kernel for Synthesise<'_, M, N, P> {
+impl<'a, M: Matrix<P, N>, const N: usize, const P: usize> Synthesise<'a, M, N, P> {
+    /// To compute a block of columns in a range of the images from their frequencies, which come with the step from one
+    /// frequency to the next.
+    ///
+    /// # Safety
+    /// Until it has run, nobody else may hold, in the images of the range, the channels of the block in the pixels of
+    /// their phases.
+    pub unsafe fn new(
+        map: Tiled,
+        block: usize,
+        frequencies: (&'a [f32], usize),
+        epilogue: Epilogue<'a, f32>,
+        images: Shared<'a, f32>,
+        range: Range<usize>,
+    ) -> Self {
+        Synthesise { map, block, frequencies, epilogue, images, range, matrix: PhantomData }
+    }
+}
+
+impl<M: Matrix<P, N>, const N: usize, const P: usize> WithSimd for Synthesise<'_, M, N, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Synthesise { map, block, range, images, .. } = &self;
         assert!(images.holds(0, range.end * map.image()), "a slice too short for the images {range:?}");
         let overlap = P - TILE;
         let tiles = range.start * map.tiles_of_image()..range.end * map.tiles_of_image();
         for tile in tiles.clone() {
-            // The vectors of a block lie side by side, if they are of one phase.
-            for (i, index) in map.vectors_of(*block).enumerate() {
-                let vector = map.vector(index);
-                let square = map.square::<P>(tile, vector.phase);
-                let ahead = map.square::<P>(tile + AHEAD, vector.phase);
+            // The sets of a block lie side by side, if they are of one phase.
+            for (i, index) in map.sets_of(*block).enumerate() {
+                let set = map.set(index);
+                let square = map.square::<P>(tile, set.phase);
+                let ahead = map.square::<P>(tile + AHEAD_TILES, set.phase);
                 for i in overlap..P {
                     for j in overlap..P {
                         if let Some(pixel) = ahead.pixel(i, j) {
-                            fetch::ahead(images.address(pixel + vector.first));
+                            fetch::ahead(images.address(pixel + set.first));
                         }
                     }
                 }
-                let from = (tile - tiles.start) * COLUMNS + i * LANES;
-                for part in (0..LANES).step_by(S::LANES) {
-                    self.square(simd, &square, map.place(tile), vector.part(part, S::LANES), from + part);
+                let from = (tile - tiles.start) * BLOCK_COLUMNS + i * SET;
+                for part in (0..SET).step_by(S::LANES) {
+                    self.square(simd, &square, map.place(tile), set.part(part, S::LANES), from + part);
                 }
             }
         }
@@ -239,7 +256,7 @@ impl<M: Matrix<P, N>, const N: usize, const P: usize> Kernel for Synthesise<'_, 
 }
 
 impl<M: Matrix<P, N>, const N: usize, const P: usize> Synthesise<'_, M, N, P> {
-    /// One square, for the channels of a vector.
+    /// One square, for some channels of a set.
     #[inline(always)]
     fn square<S: Simd>(
         &self,
@@ -250,14 +267,15 @@ impl<M: Matrix<P, N>, const N: usize, const P: usize> Synthesise<'_, M, N, P> {
         from: usize,
     ) {
         let overlap = P - TILE;
-        let from = &self.frequencies[from..][..(N * N - 1) * self.plane + S::LANES];
+        let (frequencies, plane) = self.frequencies;
+        let from = &frequencies[from..][..(N * N - 1) * plane + S::LANES];
         let bias = self.epilogue.bias_of(simd, channels.clone());
         transform::<S, M, P, N>(
             simd,
             #[inline(always)]
             |i, j| {
                 // SAFETY: `from` reaches to the end of the vector at the last frequency.
-                unsafe { simd.load_all(from.as_ptr().add((i * N + j) * self.plane)) }
+                unsafe { simd.load_all(from.as_ptr().add((i * N + j) * plane)) }
             },
             #[inline(always)]
             |i, j, value| {
@@ -265,8 +283,8 @@ impl<M: Matrix<P, N>, const N: usize, const P: usize> Synthesise<'_, M, N, P> {
                     let to = self.images.address(pixel + channels.start);
                     // The tiles before, in the order of rows, have been here.
                     let again = (i < overlap && row > 0) || (j < overlap && column > 0);
-                    // SAFETY: a pixel of one of the images, which lie in the slice by the assertion in `run`; no other task
-                    // holds these channels of this phase's pixels, as the field `images` asks.
+                    // SAFETY: a pixel of one of the images, which lie in the slice by the assertion in `with_simd`;
+                    // nobody else holds these channels of this phase's pixels, as whoever called `new` has promised.
                     unsafe {
                         let before = if again { simd.load_of(to, channels.len()) } else { bias };
                         let value = simd.add(value, before);

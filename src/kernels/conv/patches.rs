@@ -1,4 +1,5 @@
-//! Convolution as matrix products of gathered patches.
+//! Convolution as matrix products of gathered patches (im2col: Chellapilla, Puri and Simard, "High Performance
+//! Convolutional Neural Networks for Document Processing", 2006), a block of pixels at a time.
 //!
 //! For a block of output pixels, the patches of x that they see are copied into the rows of a matrix, so that
 //!
@@ -12,24 +13,35 @@
 //! The adjoint in x gathers too, instead of scattering: of the pixels i of dx, those with one remainder modulo the
 //! stride (one *phase*) see the taps r with i + padding − r·dilation divisible by the stride, at pixels
 //! (i + padding − r·dilation) / stride of dy. Each phase is thus a convolution of dy of stride 1 with some of the
-//! taps, and nothing is multiplied in vain. Its weights are w with C and K exchanged, copied once per call.
+//! taps, and nothing is multiplied in vain. Its weights are those taps of w with C and K exchanged, copied once per
+//! call.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{ConvShape, Epilogue};
-use crate::kernels::{Buffer, Element, Level, map, matmul};
+use super::{ConvShape, Epilogue, transposed_matrices};
+use crate::kernels::parallel::Partition;
+use crate::kernels::{Buffer, Element, Level, matmul};
 
 /// Elements of gathered patches that one task works on: half a megabyte of f32, half of an L2 cache.
-const PATCHES: usize = 128 * 1024;
+const PATCH_ELEMENTS: usize = 128 * 1024;
 
 /// Pixels per product, at least where there are so many: each product packs its weights anew, and this many rows make
 /// that cheap.
-const PIXELS: Range<usize> = 192..1024;
+const PIXELS_PER_PRODUCT: Range<usize> = 192..1024;
 
-/// Blocks that the output is cut into at least, unless they would get smaller than `PIXELS.start / 2`.
-const BLOCKS: usize = 8;
+/// Blocks that the output is cut into at least, unless they would have fewer than half of the fewest pixels of a
+/// product. Half of [`PARTS`](crate::kernels::parallel::PARTS): here every block packs the weights again, and no sum is
+/// cut.
+const LEAST_BLOCKS: usize = 8;
+
+/// Partial weight gradients at most. Half of [`PARTS`](crate::kernels::parallel::PARTS), since the taps share out the
+/// work as well.
+const RANGES: usize = 8;
+
+/// Elements of all partial weight gradients together, at most; there is always one.
+const RANGES_ELEMENTS: usize = 1 << 20;
 
 /// How the pixels of an output find their sources along one axis: output t sees, through its tap number i, the source
 /// coordinate t·step + offset, where it exists.
@@ -194,20 +206,8 @@ pub fn conv2d_input_grad<T: Element>(
     output.compute(level, source, &phases, epilogue, dx);
 }
 
-/// For stride 1, the convolution whose forward map, with [`turned_weights`], is the adjoint of this one in x.
-pub(super) fn adjoint(shape: &ConvShape) -> ConvShape {
-    let padding = |i: usize| shape.dilation[i] * (shape.kernel[i].max(1) - 1) - shape.padding[i];
-    ConvShape {
-        in_channels: shape.out_channels,
-        out_channels: shape.in_channels,
-        input: shape.output,
-        output: shape.input,
-        padding: [padding(0), padding(1)],
-        ..*shape
-    }
-}
-
-/// For stride 1 and one group, the patches of dy that the pixels of x see: the taps of [`adjoint`] in their order.
+/// For stride 1 and one group, the patches of dy that the pixels of x see: the taps of the [`adjoint`](super::adjoint)
+/// in their order.
 pub(super) struct Patches<'a, T> {
     source: Source<'a, T>,
     axes: [Axis; 2],
@@ -230,37 +230,19 @@ impl<'a, T: Element> Patches<'a, T> {
     }
 }
 
-/// For stride 1 and one group, the weights (R, S, C, K) of the adjoint: turned around, with C and K exchanged.
-pub(super) fn turned_weights<T: Element>(level: Level, shape: &ConvShape, w: &[T]) -> Buffer<T> {
-    exchange_channels(level, shape, w, &[[Axis::backward(shape, 0, 0), Axis::backward(shape, 1, 0)]])
-}
-
 /// The weights (R, S, C/G, K) as the phases need them: for each phase, group and tap a matrix (K/G, C/G).
 fn exchange_channels<T: Element>(level: Level, shape: &ConvShape, w: &[T], phases: &[[Axis; 2]]) -> Buffer<T> {
-    let (rows, columns) = (shape.group_out(), shape.group_in());
-    let mut blocks = Vec::new();
+    let mut starts = Vec::new();
     for [vertical, horizontal] in phases {
         for group in 0..shape.groups {
             for &(r, _) in &vertical.taps {
-                let tap = |&(s, _): &(usize, isize)| (r * shape.kernel[1] + s) * columns * shape.out_channels;
-                blocks.extend(horizontal.taps.iter().map(|s| tap(s) + group * rows));
+                let tap = |&(s, _): &(usize, isize)| r * shape.kernel[1] + s;
+                let start = |s| tap(s) * shape.group_in() * shape.out_channels + group * shape.group_out();
+                starts.extend(horizontal.taps.iter().map(start));
             }
         }
     }
-    let mut exchanged = Buffer::stale(blocks.len() * rows * columns);
-    let matrices = exchanged.par_chunks_mut((rows * columns).max(1)).zip(&blocks);
-    matrices.for_each(|(matrix, &start)| {
-        level.vectorize(
-            #[inline(always)]
-            || {
-                for (block, matrix) in matrix.chunks_mut(map::BLOCK * columns).enumerate() {
-                    let from = &w[start + block * map::BLOCK..];
-                    map::turn(matrix, columns, from, shape.out_channels, matrix.len() / columns);
-                }
-            },
-        )
-    });
-    exchanged
+    transposed_matrices(level, shape, w, &starts)
 }
 
 impl Output {
@@ -341,7 +323,7 @@ impl Output {
             if let Some(start) = self.pixels_as_they_lie(source, phase, rows.clone()) {
                 let a = (&source.values[start * source.channels + group * group_in..], [source.channels, 1]);
                 let size = [pixels, group_in, group_out];
-                matmul::gemm(level, size, a, (weights, [phase.row, 1]), false, out, self.channels);
+                matmul::on_this_thread(level, size, a, (weights, [phase.row, 1]), false, out, self.channels);
                 continue;
             }
             let together = taps_together(pixels * run, vertical.taps.len());
@@ -353,7 +335,7 @@ impl Output {
                 source.gather(channels, rows.clone(), (vertical, taps), horizontal, columns, patches);
                 let weights = (&weights[i * together * run * phase.row..], [phase.row, 1]);
                 let size = [pixels, patch, group_out];
-                matmul::gemm(level, size, (patches, [patch, 1]), weights, i > 0, out, self.channels);
+                matmul::on_this_thread(level, size, (patches, [patch, 1]), weights, i > 0, out, self.channels);
             }
         }
     }
@@ -375,19 +357,19 @@ impl Output {
 
 /// The pixels that a task takes of `total`, each with a patch of this length.
 fn pixels_per_block(total: usize, patch: usize) -> usize {
-    let fits = (PATCHES / patch.max(1)).clamp(PIXELS.start, PIXELS.end);
-    fits.min(total.div_ceil(BLOCKS).max(PIXELS.start / 2))
+    let fits = (PATCH_ELEMENTS / patch.max(1)).clamp(PIXELS_PER_PRODUCT.start, PIXELS_PER_PRODUCT.end);
+    fits.min(total.div_ceil(LEAST_BLOCKS).max(PIXELS_PER_PRODUCT.start / 2))
 }
 
 /// The row taps to gather at once, where one of them takes `elements`.
 fn taps_together(elements: usize, taps: usize) -> usize {
-    (2 * PATCHES / elements.max(1)).clamp(1, taps)
+    (2 * PATCH_ELEMENTS / elements.max(1)).clamp(1, taps)
 }
 
 /// See [`super::conv2d_weight_grad`].
 ///
-/// The work is cut in two ways: dw by taps, whose rows of the matrix are independent, and the images' rows into a few
-/// ranges, whose partial sums are added up at the end in their order.
+/// The work is cut in two ways: the rows of pixels of all images into a few ranges, whose sums are added up in their
+/// order, and dw by taps, whose rows of the matrix are independent.
 pub fn conv2d_weight_grad<T: Element>(level: Level, shape: &ConvShape, x: &[T], dy: &[T], dw: &mut [T]) {
     if dw.is_empty() {
         return;
@@ -397,34 +379,13 @@ pub fn conv2d_weight_grad<T: Element>(level: Level, shape: &ConvShape, x: &[T], 
     }
     let axes = [Axis::forward(shape, 0), Axis::forward(shape, 1)];
     let tasks = tap_blocks(shape, axes);
-    let len = dw.len() / tasks.len();
-    let rows = shape.batch * shape.output[0];
-    let ranges = ((1 << 20) / dw.len()).clamp(1, 8).min((rows * shape.output[1] / PIXELS.start).max(1));
-    let rows_per_range = rows.div_ceil(ranges);
+    let (each, rows) = (dw.len() / tasks.len(), shape.batch * shape.output[0]);
+    let most = (rows * shape.output[1] / PIXELS_PER_PRODUCT.start).max(1);
+    let ranges = (RANGES_ELEMENTS / dw.len()).clamp(1, RANGES).min(most);
     let source = Source { values: x, size: shape.input, channels: shape.in_channels };
-    let task = |i: usize, part: &mut [T]| {
-        let first = i / tasks.len() * rows_per_range;
-        let range = first.min(rows)..(first + rows_per_range).min(rows);
-        weight_grad_block(level, shape, source, &tasks[i % tasks.len()], dy, range, part);
-    };
-    if ranges == 1 {
-        dw.par_chunks_mut(len).enumerate().for_each(|(i, part)| task(i, part));
-        return;
-    }
-    let mut partial = Buffer::stale(ranges * dw.len());
-    partial.par_chunks_mut(len).enumerate().for_each(|(i, part)| task(i, part));
-    let total = dw.len();
-    dw.par_chunks_mut(1 << 14).enumerate().for_each(|(i, dw)| {
-        level.vectorize(
-            #[inline(always)]
-            || {
-                let at = |range: usize| &partial[range * total + (i << 14)..][..dw.len()];
-                dw.copy_from_slice(at(0));
-                for range in 1..ranges {
-                    dw.iter_mut().zip(&partial[range * total + (i << 14)..]).for_each(|(dw, &p)| *dw += p);
-                }
-            },
-        )
+    Partition::of(rows, rows.div_ceil(ranges)).sum_into(level, dw, |range, dw| {
+        let parts = dw.par_chunks_mut(each).zip(&tasks);
+        parts.for_each(|(part, taps)| weight_grad_block(level, shape, source, taps, dy, range.clone(), part));
     });
 }
 
@@ -456,12 +417,9 @@ fn weight_grad_block<T: Element>(
     let (group_in, group_out, k) = (shape.group_in(), shape.group_out(), shape.out_channels);
     let columns = shape.output[1];
     let patch = vertical.taps.len() * horizontal.taps.len() * group_in;
-    let pixels = (PATCHES / patch).clamp(PIXELS.start, PIXELS.end);
+    let pixels = (PATCH_ELEMENTS / patch).clamp(PIXELS_PER_PRODUCT.start, PIXELS_PER_PRODUCT.end);
     let rows_per_block = pixels.div_ceil(columns).min(range.len());
     let mut patches = Buffer::stale(rows_per_block * columns * patch);
-    if range.is_empty() {
-        return dw.fill(T::zero());
-    }
     for group in 0..shape.groups {
         for first in range.clone().step_by(rows_per_block) {
             let rows = first..(first + rows_per_block).min(range.end);
@@ -473,7 +431,7 @@ fn weight_grad_block<T: Element>(
             let dy = (&dy[first * columns * k + group * group_out..], [k, 1]);
             let size = [patch, pixels, group_out];
             let accumulate = first > range.start;
-            matmul::gemm(level, size, (patches, [1, patch]), dy, accumulate, &mut dw[group * group_out..], k);
+            matmul::on_this_thread(level, size, (patches, [1, patch]), dy, accumulate, &mut dw[group * group_out..], k);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Small matrices applied along both axes of a tile, to the channels of a vector side by side.
+//! Small matrices applied along both axes of a tile, to as many channels at once as a vector has lanes.
 
 use std::mem::MaybeUninit;
 
@@ -6,7 +6,8 @@ use super::matrices::Matrix;
 use crate::kernels::simd::Simd;
 
 /// The block for each index from 0 to 5 that is below the bound, with the index as a constant. A loop would do if the
-/// compiler unrolled it; where it did not, the factors were read from memory and tested one by one (twice as slow).
+/// compiler always unrolled it; where it did not, the factors were read from memory and tested one by one, which took
+/// twice as long.
 macro_rules! unrolled {
     ($index:ident < $bound:expr, $block:block) => {
         unrolled!($index < $bound, $block, 0 1 2 3 4 5);
@@ -29,7 +30,7 @@ pub fn transform<S: Simd, M: Matrix<R, N>, const R: usize, const N: usize>(
     mut put: impl FnMut(usize, usize, S::Vector),
 ) {
     const { assert!(R <= 6 && N <= 6) };
-    // Not initialised: the zeros were a call of memset for each tile.
+    // Not initialised: zeros would be a call of memset for each tile.
     let mut columns = [[const { MaybeUninit::<S::Vector>::uninit() }; N]; R];
     for j in 0..N {
         let mut column = [simd.zero(); N];
@@ -44,7 +45,8 @@ pub fn transform<S: Simd, M: Matrix<R, N>, const R: usize, const N: usize>(
     }
 }
 
-/// Σₖ M[I, k]·x[k]. Zeros cost nothing, nor does the first 1, with which the sum begins; other ones cost no multiplication.
+/// Σₖ M[I, k]·x[k]. Zeros cost nothing, nor does the first 1, with which the sum begins; the other ones cost no
+/// multiplication.
 #[inline(always)]
 fn combine<S: Simd, M: Matrix<R, N>, const R: usize, const N: usize, const I: usize>(
     simd: S,
