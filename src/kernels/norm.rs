@@ -3,7 +3,6 @@
 //! Sums over the rows are taken in two levels. A chunk of rows is summed in the tensor's own type; chunks are combined in
 //! `f64`, in a fixed order inside blocks whose number depends on the sizes alone.
 
-use super::kernel::{Inputs, Kernel, Outputs};
 use super::parallel::{Partition, TASK, for_chunks};
 use super::{Element, Level, fetch};
 
@@ -418,113 +417,6 @@ fn by_rows<T: Element>(out: &mut [T], channels: usize, f: impl Fn(usize, &mut [T
             || f(start, part),
         )
     });
-}
-
-/// The sum of each column of x, every element added in `f64`.
-#[derive(Clone, Copy, Debug)]
-pub struct ColumnSums {
-    /// The elements of x.
-    pub len: usize,
-}
-
-impl<T: Element> Kernel<T> for ColumnSums {
-    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
-        let ([x], [out]) = (inputs.tensors(), outputs.tensors());
-        store_all(out, &sums(&x[..self.len], out.len()));
-    }
-}
-
-/// The mean of each channel of x, its biased variance, and 1/√(variance + eps): computed in `f64`, rounded once.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchMoments {
-    /// The elements of x.
-    pub len: usize,
-    /// What is added to a variance before its root is taken.
-    pub eps: f64,
-}
-
-impl<T: Element> Kernel<T> for BatchMoments {
-    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
-        let ([x], [mean, var, inverse]) = (inputs.tensors(), outputs.tensors());
-        let moments = moments(&x[..self.len], mean.len());
-        store_all(mean, &moments.mean);
-        store_all(var, &moments.var);
-        inverse.iter_mut().zip(&moments.var).for_each(|(y, var)| *y = T::of((var + self.eps).sqrt().recip()));
-    }
-}
-
-fn store_all<T: Element>(out: &mut [T], values: &[f64]) {
-    out.iter_mut().zip(values).for_each(|(y, &x)| *y = T::of(x));
-}
-
-/// y = γ·(x − mean)·inverse + β, or max(y, 0), from x, mean, inverse, γ, β.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchNormalise {
-    /// C
-    pub channels: usize,
-    /// Whether a ReLU follows.
-    pub relu: bool,
-}
-
-impl<T: Element> Kernel<T> for BatchNormalise {
-    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
-        let ([x, statistics @ ..], [y]) = (inputs.tensors::<5>(), outputs.tensors());
-        let [mean, inverse, gamma, beta] = statistics.map(|of| &of[..self.channels]);
-        let scale = products(inverse, gamma);
-        let affine = Affine { mean, scale: &scale, shift: beta };
-        match self.relu {
-            false => normalize::<T, false>(y, x, &affine),
-            true => normalize::<T, true>(y, x, &affine),
-        }
-    }
-}
-
-/// The rule of batch normalisation in two walks over memory: γ̄, β̄, and x̄ if there is a third output, from x, the gradient
-/// g of y, mean, inverse = 1/√(σ² + eps), γ, β.
-///
-/// β̄ = Σ g, γ̄ = inverse·Σ g·(x − mean), and x̄ = a·g + b·(x − mean) + c for each channel with a = γ·inverse,
-/// b = −a·inverse·γ̄/n, c = −a·β̄/n, where n is the number of rows. With a ReLU behind y, g counts where y > 0.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchNormGradient {
-    /// The elements of x.
-    pub len: usize,
-    /// Whether a ReLU followed.
-    pub relu: bool,
-}
-
-impl<T: Element> Kernel<T> for BatchNormGradient {
-    fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
-        match self.relu {
-            false => self.run::<T, false>(inputs, outputs),
-            true => self.run::<T, true>(inputs, outputs),
-        }
-    }
-}
-
-impl BatchNormGradient {
-    fn run<T: Element, const RELU: bool>(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
-        let [dgamma, dbeta, dx @ ..] = outputs.tensors else { panic!("a rule of batch norm without outputs") };
-        let ([x, g, statistics @ ..], channels) = (inputs.tensors::<6>(), dgamma.len());
-        let [mean, inverse, gamma, beta] = statistics.map(|of| &of[..channels]);
-        let (x, g, scale) = (&x[..self.len], &g[..self.len], products(inverse, gamma));
-        let affine = Affine { mean, scale: &scale, shift: beta };
-        let (sums, mut dots) = gradient_sums::<T, RELU>(x, g, &affine);
-        dots.iter_mut().zip(inverse).for_each(|(dot, inverse)| *dot *= inverse.f64());
-        store_all(dgamma, &dots);
-        store_all(dbeta, &sums);
-        if let [dx] = dx {
-            let n = x.len() as f64 / channels as f64;
-            let a = |i: usize| gamma[i].f64() * inverse[i].f64();
-            let each = |f: &dyn Fn(usize) -> f64| (0..channels).map(|i| T::of(f(i))).collect::<Vec<T>>();
-            let b = each(&|i| -a(i) * inverse[i].f64() * dots[i] / n);
-            let c = each(&|i| -a(i) * sums[i] / n);
-            input_gradient::<T, RELU>(dx, x, g, &affine, [&each(&a), &b, &c]);
-        }
-    }
-}
-
-fn products<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
-    a.iter().zip(b).map(|(&a, &b)| a * b).collect()
 }
 
 #[cfg(test)]

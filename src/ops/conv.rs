@@ -11,7 +11,7 @@
 use crate::compute::{Kernel, Layout, compute};
 use crate::kernels::conv::ConvShape;
 use crate::kernels::conv::kernels::{Convolution, TransposedConvolution, WeightGradient};
-use crate::kernels::norm::ColumnSums;
+use crate::kernels::batch_norm::ColumnSums;
 use crate::{Backward, Element, Shape, Tensor, Var};
 
 /// How a convolution's kernel moves over the map, per axis (height, width).

@@ -3,7 +3,7 @@
 
 use super::elementwise::ReluGate;
 use crate::compute::{Layout, by_element, compute};
-use crate::kernels::norm::{BatchMoments, BatchNormGradient, BatchNormalise};
+use crate::kernels::batch_norm::{BatchMoments, BatchNormGradient, BatchNormalise};
 use crate::{Axes, Element, Shape, Tensor, Var, function, number};
 
 function!(

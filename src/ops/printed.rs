@@ -105,6 +105,9 @@ fn names(folder: &Path) -> BTreeSet<String> {
             names.extend(self::names(&path));
             continue;
         }
+        if path.ends_with(file!().rsplit('/').next().expect("this file")) {
+            continue;
+        }
         let source = std::fs::read_to_string(&path).expect("a source");
         let code: String =
             source.lines().filter(|line| !line.trim_start().starts_with("//")).fold(String::new(), |mut code, line| {
@@ -162,7 +165,7 @@ fn every_formula_is_printed_and_read() {
         check(AdamStep { beta1: 0.5, rest1: 0.5, beta2: 0.9, rest2: 0.1, step_size: lr, root: 0.3, eps }),
         check(Average { decay: 0.9, rest: 0.1 }),
     ];
-    [-3, 0, 2, 5].map(|n| assert_eq!(check(Powi { n }), "Powi"));
+    [-3, 0, 2, 5].iter().for_each(|&n| assert_eq!(check(Powi { n }), "Powi"));
     let found: BTreeSet<String> = found.into_iter().collect();
     let expected = names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     assert!(expected.len() > 20, "{expected:?}");

@@ -92,6 +92,37 @@ impl<T: Element> Var<T> {
         })
     }
 
+    /// The `len` elements from `start` on along `axis`: [`slice`](Var::slice) of `start..start + len`.
+    ///
+    /// # Panics
+    /// If the axis or the range is out of bounds.
+    #[track_caller]
+    pub fn narrow(&self, axis: usize, start: usize, len: usize) -> Var<T> {
+        let shape = self.shape();
+        let fits = axis < shape.len() && start.checked_add(len).is_some_and(|end| end <= shape[axis]);
+        assert!(fits, "narrow: {len} elements from {start} on along axis {axis} of shape {shape} are out of bounds");
+        self.slice(axis, start..start + len)
+    }
+
+    /// The parts of these extents, one after another along `axis`, views: what [`concat`](Var::concat) puts together.
+    ///
+    /// # Panics
+    /// If the axis is out of bounds, or the extents do not add up to its own.
+    #[track_caller]
+    pub fn split(&self, axis: usize, extents: &[usize]) -> Vec<Var<T>> {
+        let shape = self.shape();
+        let whole = extents.iter().try_fold(0usize, |sum, &extent| sum.checked_add(extent));
+        let fits = axis < shape.len() && whole == Some(shape[axis]);
+        assert!(fits, "split: {extents:?} along axis {axis} of shape {shape}: expected extents that add up to its own");
+        let mut parts = Vec::with_capacity(extents.len());
+        let mut start = 0;
+        for &extent in extents {
+            parts.push(self.slice(axis, start..start + extent));
+            start += extent;
+        }
+        parts
+    }
+
     /// Zeros before and after the elements along `axis`; x̄ is the slice of ȳ between them.
     ///
     /// # Panics

@@ -131,6 +131,18 @@ fn windows(s: &mut Sampler) -> Vec<Entry> {
         });
         entries.push(f.with(format!("axis {axis}, {start}..{end}")));
     }
+    let samples = s.samples(&[&[&[2, 3, 4, 5]], &[&[1, 3, 2, 1]], &[&[7, 3, 14, 15]]]);
+    entries.push(entry!("narrow", samples.clone(), |x| x[0].narrow(1, 1, 2), |x| x[0].select(Axis(1), &[1, 2])));
+    // The last part before the first, so that each has to be right by itself.
+    entries.push(entry!(
+        "split",
+        samples,
+        |x| {
+            let parts = x[0].split(1, &[1, 0, 2]);
+            Var::concat(&[&parts[2], &parts[1], &parts[0]], 1)
+        },
+        |x| x[0].select(Axis(1), &[1, 2, 0])
+    ));
     for (axis, before, after) in [(0, 0, 1), (1, 2, 0), (2, 1, 1), (3, 0, 0)] {
         let samples = s.samples(&[&[&[2, 3, 4, 5]], &[&[1, 2, 2, 1]], &[&[7, 13, 14, 15]], &[&[2, 0, 3, 1]]]);
         let label = format!("axis {axis}, {before} and {after}");
@@ -192,6 +204,11 @@ pub fn bad_calls() -> Vec<Bad> {
         bad!("slice", [[2, 3]], |x| x[0].slice(2, 0..1), "axis 2"),
         bad!("slice", [[2, 3]], |x| x[0].slice(1, 2..4), "2..4"),
         bad!("slice", [[2, 3]], |x| x[0].slice(1, std::ops::Range { start: 2, end: 1 }), "2..1"),
+        bad!("narrow", [[2, 3]], |x| x[0].narrow(2, 0, 1), "axis 2"),
+        bad!("narrow", [[2, 3]], |x| x[0].narrow(1, 2, 2), "2 elements from 2"),
+        bad!("narrow", [[2, 3]], |x| x[0].narrow(1, 2, usize::MAX), "from 2"),
+        bad!("split", [[2, 3]], |x| x[0].split(2, &[1]), "axis 2"),
+        bad!("split", [[2, 3]], |x| x[0].split(1, &[1, 1]), "[1, 1]"),
         bad!("pad", [[2, 3]], |x| x[0].pad(2, 0, 1), "axis 2"),
         bad!("concat", [[2, 3], [3, 3]], |x| Var::concat(&[&x[0], &x[1]], 1), "axis 1"),
         bad!("concat", [[2, 3], [2, 3, 1]], |x| Var::concat(&[&x[0], &x[1]], 0)),

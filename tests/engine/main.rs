@@ -13,3 +13,4 @@ mod spectral;
 mod state;
 mod support;
 mod tape;
+mod views;

@@ -135,3 +135,21 @@ fn slices_pads_and_concats_keep_their_places() {
     let weights: Var<f64> = Tensor::from_vec([2, 3], vec![1., 2., 3., 4., 5., 6.]).into();
     assert_eq!((y * weights).sum().backward().wrt(&x).to_vec(), [3., 1., 2., 6., 4., 5.]);
 }
+
+#[test]
+fn a_tape_prints_its_list() {
+    let tape = Tape::<f64>::new();
+    let x = tape.var(Tensor::ones([3, 2]));
+    let w = tape.var(Tensor::ones([2, 1]));
+    let y = (x.matmul(&w).tanh() * &Var::from(Tensor::ones([3, 1]))).sum();
+    assert!(y.is_tracked());
+    let expected = [
+        "   0  var                           (3, 2)",
+        "   1  var                           (2, 1)",
+        "   2  matmul             0 1        (3, 1)",
+        "   3  tanh               2          (3, 1)",
+        "   4  mul                3 ·        (3, 1)",
+        "   5  sum                4          ()",
+    ];
+    assert_eq!(tape.to_string().lines().collect::<Vec<_>>(), expected);
+}
