@@ -122,7 +122,7 @@ impl Level {
                 (self.0)()
             }
         }
-        simd::run(self, Loop(f))
+        simd::run_inlined(self, Loop(f))
     }
 }
 

@@ -127,8 +127,14 @@ mod private {
 ///
 /// # Panics
 /// If this machine lacks the level.
-#[inline(always)]
 pub fn run<C: WithSimd>(level: Level, computation: C) -> C::Output {
+    run_inlined(level, computation)
+}
+
+/// [`run`], except that the choice of the level is inlined where it is called: for short loops. A convolution of three
+/// channels, which runs a product for every row of pixels, is faster by up to 1 % if it is not.
+#[inline(always)]
+pub(super) fn run_inlined<C: WithSimd>(level: Level, computation: C) -> C::Output {
     assert!(level.is_available(), "this machine cannot run the level {}", level.name());
     match level {
         #[cfg(target_arch = "x86_64")]
