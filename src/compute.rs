@@ -49,7 +49,7 @@ impl std::ops::Deref for Indices {
 /// Runs a kernel into fresh tensors of these layouts. What the kernel expects of its inputs, their layouts included, is
 /// the caller's business.
 pub fn compute<T: Element, const M: usize>(
-    kernel: &impl Kernel<T>,
+    kernel: &dyn Kernel<T>,
     inputs: &[&Tensor<T>],
     outputs: [Layout; M],
 ) -> [Tensor<T>; M] {
@@ -58,54 +58,41 @@ pub fn compute<T: Element, const M: usize>(
 
 /// [`compute`] for kernels that read indices, or write lists of them, of these lengths.
 pub fn compute_indexed<T: Element, const M: usize, const I: usize>(
-    kernel: &impl Kernel<T>,
+    kernel: &dyn Kernel<T>,
     (inputs, indices): (&[&Tensor<T>], &[&Indices]),
     (outputs, new_indices): ([Layout; M], [usize; I]),
 ) -> ([Tensor<T>; M], [Indices; I]) {
-    let mut buffers = outputs.map(|layout| Buffer::stale(layout.shape.size()));
+    let mut tensors = outputs.map(|layout| Tensor::from_buffer(Buffer::stale(layout.shape.size()), layout));
     let mut lists = new_indices.map(Buffer::stale);
-    let mut tensors = buffers.each_mut().map(|buffer| &mut **buffer);
     let mut new_indices = lists.each_mut().map(|list| &mut **list);
-    let outputs_of = Outputs { tensors: &mut tensors, indices: &mut new_indices };
-    with_slices(inputs, |tensors| match indices {
-        [] => kernel.cpu(Inputs { tensors, indices: &[] }, outputs_of),
-        _ => {
-            let indices: Vec<&[u32]> = indices.iter().map(|&list| &**list).collect();
-            kernel.cpu(Inputs { tensors, indices: &indices }, outputs_of)
-        }
-    });
-    let mut layouts = outputs.into_iter();
-    let tensors = buffers.map(|buffer| {
-        let layout = layouts.next().expect("a layout for each output");
-        Tensor::from_buffer(buffer, layout)
-    });
+    let mut memory = tensors.each_mut().map(Tensor::make_mut);
+    run(kernel, inputs, indices, Outputs { tensors: &mut memory, indices: &mut new_indices });
     (tensors, lists.map(|list| Indices(Arc::new(list))))
 }
 
 /// Runs a kernel on tensors that it changes, in place where nobody else holds their memory. They are without gaps, in the
 /// order of memory that they have.
-pub fn update<T: Element, const M: usize>(
-    kernel: &impl Kernel<T>,
-    updated: [&mut Tensor<T>; M],
-    inputs: &[&Tensor<T>],
-) {
-    let mut tensors = updated.map(Tensor::make_mut);
-    with_slices(inputs, |inputs| {
-        kernel.cpu(Inputs { tensors: inputs, indices: &[] }, Outputs { tensors: &mut tensors, indices: &mut [] })
-    });
+pub fn update<T: Element, const M: usize>(kernel: &dyn Kernel<T>, updated: [&mut Tensor<T>; M], inputs: &[&Tensor<T>]) {
+    run(kernel, inputs, &[], Outputs { tensors: &mut updated.map(Tensor::make_mut), indices: &mut [] });
 }
 
-/// Calls `f` with the memory of some tensors. Without an allocation for the few that nearly every kernel has.
-fn with_slices<T: Element, R>(tensors: &[&Tensor<T>], f: impl FnOnce(&[&[T]]) -> R) -> R {
+/// Runs a kernel: where, will be decided here once there are devices.
+fn run<T: Element>(kernel: &dyn Kernel<T>, inputs: &[&Tensor<T>], indices: &[&Indices], outputs: Outputs<'_, '_, T>) {
+    // Without an allocation for the few operands that nearly every kernel has.
     const FEW: usize = 6;
-    if tensors.len() <= FEW {
-        let mut slices: [&[T]; FEW] = [&[]; FEW];
-        for (slice, tensor) in slices.iter_mut().zip(tensors) {
-            *slice = tensor.data();
-        }
-        return f(&slices[..tensors.len()]);
+    let (mut slices, mut lists): ([&[T]; FEW], [&[u32]; 1]) = ([&[]; FEW], [&[]]);
+    if inputs.len() > FEW || indices.len() > 1 {
+        let slices: Vec<&[T]> = inputs.iter().map(|tensor| tensor.data()).collect();
+        let lists: Vec<&[u32]> = indices.iter().map(|list| &***list).collect();
+        return kernel.cpu(Inputs { tensors: &slices, indices: &lists }, outputs);
     }
-    f(&tensors.iter().map(|tensor| tensor.data()).collect::<Vec<_>>())
+    for (slice, tensor) in slices.iter_mut().zip(inputs) {
+        *slice = tensor.data();
+    }
+    for (list, indices) in lists.iter_mut().zip(indices) {
+        *list = indices;
+    }
+    kernel.cpu(Inputs { tensors: &slices[..inputs.len()], indices: &lists[..indices.len()] }, outputs);
 }
 
 /// A function of the elements at the same place of some tensors, which are repeated to one shape by the rules of NumPy.
@@ -116,15 +103,21 @@ fn with_slices<T: Element, R>(tensors: &[&Tensor<T>], f: impl FnOnce(&[&[T]]) ->
 /// If the shapes do not broadcast to one.
 #[track_caller]
 pub fn by_element<T: Element, const N: usize>(function: impl Function<N>, inputs: [&Tensor<T>; N]) -> Tensor<T> {
+    inputs_by_element(function, inputs, joint_shape(&inputs))
+}
+
+/// The shape that some tensors broadcast to.
+#[track_caller]
+fn joint_shape<T: Element>(inputs: &[&Tensor<T>]) -> Shape {
     let mut shape = Shape::default();
     for input in inputs {
         let Some(joint) = shape.broadcast(input.shape()) else {
-            let shapes = inputs.map(|input| input.shape().to_string()).join(" and ");
+            let shapes = inputs.iter().map(|input| input.shape().to_string()).collect::<Vec<_>>().join(" and ");
             panic!("by_element: shapes {shapes} do not broadcast: expected equal extents, or 1, from the last axis on");
         };
         shape = joint;
     }
-    inputs_by_element(function, inputs, shape)
+    shape
 }
 
 /// [`by_element`] of tensors that broadcast to `shape`.
@@ -133,16 +126,21 @@ pub(crate) fn inputs_by_element<T: Element, const N: usize>(
     inputs: [&Tensor<T>; N],
     shape: Shape,
 ) -> Tensor<T> {
-    let strides = joint_strides(inputs, &shape);
-    let repeated = inputs.map(|input| input.broadcast_strides(&shape));
-    let nest = Nest::new(&shape, &strides, repeated.each_ref().map(|strides| &**strides));
-    let [y] = compute(&ByElement { nest, formula }, &inputs, [Layout { shape, strides }]);
+    let (nest, layout) = loops(inputs, shape);
+    let [y] = compute(&ByElement { nest, formula }, &inputs, [layout]);
     y
+}
+
+/// The loops over a result of this shape and over its inputs, and the layout of the result.
+fn loops<T: Element, const N: usize>(inputs: [&Tensor<T>; N], shape: Shape) -> (Nest<N>, Layout) {
+    let strides = joint_strides(&inputs, &shape);
+    let repeated = inputs.map(|input| input.broadcast_strides(&shape));
+    (Nest::new(&shape, &strides, repeated.each_ref().map(|strides| &**strides)), Layout { shape, strides })
 }
 
 /// Strides for the result of an operation on several tensors: dense, in the order of those that have the shape and repeat
 /// nothing; where these differ, or there are none, channels-last.
-fn joint_strides<T: Element, const N: usize>(inputs: [&Tensor<T>; N], shape: &Shape) -> Strides {
+fn joint_strides<T: Element>(inputs: &[&Tensor<T>], shape: &Shape) -> Strides {
     let mut found: Option<Strides> = None;
     for input in inputs {
         if input.shape() != shape || input.repeats() {
@@ -175,6 +173,12 @@ pub(crate) fn update_alike<T: Element, F: Function<N, M>, const N: usize, const 
     mut updated: [&mut Tensor<T>; M],
     inputs: &[&Tensor<T>],
 ) {
+    let inputs = lay_alike(&mut updated, inputs);
+    update(&UpdateAlike::<F, N, M>(function), updated, &inputs.iter().collect::<Vec<_>>());
+}
+
+/// Brings tensors of one shape to one memory order, dense: that of the first. Those to be read are returned.
+fn lay_alike<T: Element>(updated: &mut [&mut Tensor<T>], inputs: &[&Tensor<T>]) -> Vec<Tensor<T>> {
     let (first, others) = updated.split_first_mut().expect("something to update");
     if !first.shape().is_dense(first.strides()) {
         **first = first.with_strides(first.dense_strides());
@@ -182,8 +186,7 @@ pub(crate) fn update_alike<T: Element, F: Function<N, M>, const N: usize, const 
     for other in others {
         **other = other.like(first);
     }
-    let inputs: Vec<Tensor<T>> = inputs.iter().map(|input| input.like(first)).collect();
-    update(&UpdateAlike::<F, N, M>(function), updated, &inputs.iter().collect::<Vec<_>>());
+    inputs.iter().map(|input| input.like(first)).collect()
 }
 
 thread_local! {

@@ -9,9 +9,9 @@
 //! the channels innermost, where the kernels vectorise. What lies otherwise is copied.
 
 use crate::compute::{Kernel, Layout, compute};
+use crate::kernels::batch_norm::ColumnSums;
 use crate::kernels::conv::ConvShape;
 use crate::kernels::conv::kernels::{Convolution, TransposedConvolution, WeightGradient};
-use crate::kernels::batch_norm::ColumnSums;
 use crate::{Backward, Element, Shape, Tensor, Var};
 
 /// How a convolution's kernel moves over the map, per axis (height, width).
@@ -241,7 +241,7 @@ impl<T: Element> Var<T> {
 
 /// The map that a kernel makes of a map, a weight, and a bias if there is one.
 fn map_of<T: Element>(
-    kernel: &impl Kernel<T>,
+    kernel: &dyn Kernel<T>,
     x: &Var<T>,
     weight: &Var<T>,
     bias: Option<&Var<T>>,

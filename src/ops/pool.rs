@@ -123,12 +123,12 @@ fn maps<T: Element>(x: &Var<T>) -> Tensor<T> {
     x.value().channels_last()
 }
 
-fn by_kernel<T: Element>(kernel: &impl Kernel<T>, x: &Var<T>, y_shape: [usize; 4]) -> Tensor<T> {
+fn by_kernel<T: Element>(kernel: &dyn Kernel<T>, x: &Var<T>, y_shape: [usize; 4]) -> Tensor<T> {
     let [y] = compute(kernel, &[&maps(x)], [Layout::channels_last(y_shape)]);
     y
 }
 
-fn by_indices<T: Element>(kernel: &impl Kernel<T>, x: &Var<T>, indices: &Indices, y_shape: Shape) -> Tensor<T> {
+fn by_indices<T: Element>(kernel: &dyn Kernel<T>, x: &Var<T>, indices: &Indices, y_shape: Shape) -> Tensor<T> {
     let inputs: (&[&Tensor<T>], _) = (&[&maps(x)], &[indices][..]);
     let ([y], []) = compute_indexed(kernel, inputs, ([Layout::channels_last(y_shape)], []));
     y

@@ -49,7 +49,7 @@ fn what_a_slice_does_not_show_is_left_alone() {
     assert_eq!(x.to_vec(), before);
 }
 
-wengert::function!(Twice |x| x + x);
+wengert::function!(Twice | x | x + x);
 
 #[test]
 fn reshape_copies_only_where_strides_do_not_allow_a_view() {
