@@ -39,7 +39,9 @@ fn bench(group: &mut Group, name: &str, operands: u64, mut f: impl FnMut()) {
 
 /// In the memory of tensors, which is huge pages where the system has them.
 fn operand(value: f32) -> Buffer<f32> {
-    Buffer::filled(LEN, value)
+    let mut operand = Buffer::stale(LEN);
+    operand.fill(value);
+    operand
 }
 
 /// What there is to reach: an operand read (a word of each line), and copied, in order.

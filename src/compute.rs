@@ -18,7 +18,8 @@ use crate::tensor::Tensor;
 pub use crate::kernels::kernel::{Inputs, Kernel, Outputs};
 pub use crate::shape::Layout;
 
-/// Whole numbers that a kernel reads or writes: which rows to pick, where the maxima of a pooling lie. Clones share them.
+/// Whole numbers that a kernel reads or writes: which rows to pick, where the maxima of a pooling lie. Clones share
+/// them.
 #[derive(Clone, Debug)]
 pub struct Indices(Arc<Buffer<u32>>);
 
@@ -70,8 +71,8 @@ pub fn compute_indexed<T: Element, const M: usize, const I: usize>(
     (tensors, lists.map(|list| Indices(Arc::new(list))))
 }
 
-/// Runs a kernel on tensors that it changes, in place where nobody else holds their memory. They are without gaps, in the
-/// order of memory that they have.
+/// Runs a kernel on tensors that it changes, in place where nobody else holds their memory. They are without gaps, in
+/// the order of memory that they have.
 pub fn update<T: Element, const M: usize>(kernel: &dyn Kernel<T>, updated: [&mut Tensor<T>; M], inputs: &[&Tensor<T>]) {
     run(kernel, inputs, &[], Outputs { tensors: &mut updated.map(Tensor::make_mut), indices: &mut [] });
 }
@@ -138,8 +139,8 @@ fn loops<T: Element, const N: usize>(inputs: [&Tensor<T>; N], shape: Shape) -> (
     (Nest::new(&shape, &strides, repeated.each_ref().map(|strides| &**strides)), Layout { shape, strides })
 }
 
-/// Strides for the result of an operation on several tensors: dense, in the order of those that have the shape and repeat
-/// nothing; where these differ, or there are none, channels-last.
+/// Strides for the result of an operation on several tensors: dense, in the order of those that have the shape and
+/// repeat nothing; where these differ, or there are none, channels-last.
 fn joint_strides<T: Element>(inputs: &[&Tensor<T>], shape: &Shape) -> Strides {
     let mut found: Option<Strides> = None;
     for input in inputs {
@@ -166,8 +167,8 @@ pub(crate) fn update_by_element<T: Element>(formula: impl Formula<T, 2>, y: &mut
     update(&Update { nest, formula }, [y], &[x]);
 }
 
-/// Several results by elements, in place: `updated` and `inputs` have one shape, and the inputs are brought to the memory
-/// order of the updated ones. The step of an optimiser.
+/// Several results by elements, in place: `updated` and `inputs` have one shape, and the inputs are brought to the
+/// memory order of the updated ones. The step of an optimiser.
 pub(crate) fn update_alike<T: Element, F: Function<N, M>, const N: usize, const M: usize>(
     function: F,
     mut updated: [&mut Tensor<T>; M],
@@ -199,6 +200,13 @@ pub fn copies() -> u64 {
 }
 
 impl<T: Element> Tensor<T> {
+    /// A tensor that `write` fills from values of the host.
+    pub(crate) fn written(layout: Layout, write: impl FnOnce(&mut [T])) -> Tensor<T> {
+        let mut buffer = Buffer::stale(layout.shape.size());
+        write(&mut buffer);
+        Tensor::from_buffer(buffer, layout)
+    }
+
     /// The same values with these strides, which are dense; a copy only if they lie otherwise.
     pub(crate) fn with_strides(&self, strides: Strides) -> Tensor<T> {
         let shape = *self.shape();
@@ -217,8 +225,8 @@ impl<T: Element> Tensor<T> {
         y
     }
 
-    /// `f` of every element, in the memory order of this tensor. A closure runs on the processor only; a [`Function`] by
-    /// [`by_element`] anywhere.
+    /// `f` of every element, in the memory order of this tensor. A closure runs on the processor only; a [`Function`]
+    /// by [`by_element`] anywhere.
     ///
     /// ```
     /// use wengert::Tensor;
@@ -229,8 +237,8 @@ impl<T: Element> Tensor<T> {
         inputs_by_element(Closure(f), [self], *self.shape())
     }
 
-    /// `f(a, b)` of every pair of elements of two tensors, repeated to one shape by the rules of NumPy. A closure runs on
-    /// the processor only; a [`Function`] by [`by_element`] anywhere.
+    /// `f(a, b)` of every pair of elements of two tensors, repeated to one shape by the rules of NumPy. A closure runs
+    /// on the processor only; a [`Function`] by [`by_element`] anywhere.
     ///
     /// The result keeps the memory order that both operands have; mixed orders yield channels-last.
     ///

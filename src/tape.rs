@@ -119,9 +119,9 @@ impl<T: Element> Tape<T> {
 impl<T: Element> Var<T> {
     /// Records an operation: its name, its inputs, the value that it computed from them, and its rule.
     ///
-    /// This is all that an operation of one's own needs. The rule receives `grad` = ∂L/∂y, of the shape of the output y,
-    /// and gives ∂L/∂xᵢ for every input through [`Backward::give`]. It must be written in differentiable operations on
-    /// `Var`s if higher derivatives are to be right. If every input is a constant, so is the result, and the rule is
+    /// This is all that an operation of one's own needs. The rule receives `grad` = ∂L/∂y, of the shape of the output
+    /// y, and gives ∂L/∂xᵢ for every input through [`Backward::give`]. It must be written in differentiable operations
+    /// on `Var`s if higher derivatives are to be right. If every input is a constant, so is the result, and the rule is
     /// dropped.
     ///
     /// ```

@@ -12,9 +12,9 @@ use crate::shape::{Axes, Layout, Shape, Strides};
 /// An immutable n-dimensional array of `f32` or `f64`.
 ///
 /// Clones share the values, and so do views: [`permute`](Tensor::permute), [`slice`](Tensor::slice),
-/// [`broadcast_to`](Tensor::broadcast_to), and [`reshape`](Tensor::reshape) where strides allow it. The memory returns to a pool when the last clone goes.
-/// Logical shapes are PyTorch's (N, C, H, W); strides say how the values lie in memory, which for the maps of a
-/// convolution net is channels-last.
+/// [`broadcast_to`](Tensor::broadcast_to), and [`reshape`](Tensor::reshape) where strides allow it. The memory returns
+/// to a pool when the last clone goes. Logical shapes are PyTorch's (N, C, H, W); strides say how the values lie in
+/// memory, which for the maps of a convolution net is channels-last.
 ///
 /// ```
 /// use wengert::Tensor;
@@ -65,7 +65,7 @@ impl<T: Element> Tensor<T> {
     pub fn from_slice(shape: impl Into<Shape>, values: &[T]) -> Tensor<T> {
         let shape = shape.into();
         assert!(values.len() == shape.size(), "{} values for a tensor of shape {shape}", values.len());
-        Tensor::from_buffer(Buffer::copy_of(values), Layout::row_major(shape))
+        Tensor::written(Layout::row_major(shape), |y| y.copy_from_slice(values))
     }
 
     /// A copy of an `ndarray` array or view, in row-major memory.
@@ -75,16 +75,14 @@ impl<T: Element> Tensor<T> {
     #[track_caller]
     pub fn from_array<D: ndarray::Dimension>(array: &ndarray::ArrayRef<T, D>) -> Tensor<T> {
         let shape = Shape::from(array.shape());
-        let mut buffer = Buffer::stale(shape.size());
-        buffer.iter_mut().zip(array.iter()).for_each(|(y, &x)| *y = x);
-        Tensor::from_buffer(buffer, Layout::row_major(shape))
+        Tensor::written(Layout::row_major(shape), |y| y.iter_mut().zip(array.iter()).for_each(|(y, &x)| *y = x))
     }
 
     /// A tensor that has the same value everywhere.
     #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: f64) -> Tensor<T> {
         let shape = shape.into();
-        Tensor::from_buffer(Buffer::filled(shape.size(), T::of(value)), Layout::row_major(shape))
+        Tensor::written(Layout::row_major(shape), |y| y.fill(T::of(value)))
     }
 
     /// A tensor of zeros.
@@ -281,9 +279,8 @@ impl<T: Element> Tensor<T> {
     /// The same values as another scalar type, in the same memory order.
     pub fn cast<U: Element>(&self) -> Tensor<U> {
         let dense = self.with_strides(self.dense_strides());
-        let mut buffer = Buffer::stale(self.size());
-        buffer.iter_mut().zip(dense.elements()).for_each(|(y, x)| *y = U::of(x.f64()));
-        Tensor::from_buffer(buffer, Layout { shape: self.shape, strides: dense.strides })
+        let layout = Layout { shape: self.shape, strides: dense.strides };
+        Tensor::written(layout, |y| y.iter_mut().zip(dense.elements()).for_each(|(y, x)| *y = U::of(x.f64())))
     }
 
     /// Whether nobody else holds this memory, which has no gaps.

@@ -29,11 +29,12 @@ pub struct BatchMoments {
 
 impl<T: Element> Kernel<T> for BatchMoments {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
-        let ([x], [mean, var, inverse]) = (inputs.tensors(), outputs.tensors());
+        let ([x], [mean, variance, inverse]) = (inputs.tensors(), outputs.tensors());
         let moments = moments(&x[..self.len], mean.len());
         store_all(mean, &moments.mean);
-        store_all(var, &moments.var);
-        inverse.iter_mut().zip(&moments.var).for_each(|(y, var)| *y = T::of((var + self.eps).sqrt().recip()));
+        store_all(variance, &moments.variance);
+        let roots = moments.variance.iter().map(|variance| (variance + self.eps).sqrt().recip());
+        inverse.iter_mut().zip(roots).for_each(|(y, root)| *y = T::of(root));
     }
 }
 
@@ -63,8 +64,8 @@ impl<T: Element> Kernel<T> for BatchNormalise {
     }
 }
 
-/// The rule of batch normalisation in two walks over memory: γ̄, β̄, and x̄ if there is a third output, from x, the gradient
-/// g of y, mean, inverse = 1/√(σ² + eps), γ, β.
+/// The rule of batch normalisation in two walks over memory: γ̄, β̄, and x̄ if there is a third output, from x, the
+/// gradient g of y, mean, inverse = 1/√(σ² + eps), γ, β.
 ///
 /// β̄ = Σ g, γ̄ = inverse·Σ g·(x − mean), and x̄ = a·g + b·(x − mean) + c for each channel with a = γ·inverse,
 /// b = −a·inverse·γ̄/n, c = −a·β̄/n, where n is the number of rows. With a ReLU behind y, g counts where y > 0.

@@ -39,13 +39,6 @@ impl<T: Plain> Buffer<T> {
         buffer
     }
 
-    /// `len` times `value`.
-    pub fn filled(len: usize, value: T) -> Buffer<T> {
-        let mut buffer = Buffer::stale(len);
-        buffer.fill(value);
-        buffer
-    }
-
     /// A copy of `values`.
     pub fn copy_of(values: &[T]) -> Buffer<T> {
         let mut buffer = Buffer::stale(values.len());
@@ -59,8 +52,8 @@ impl<T: Plain> std::ops::Deref for Buffer<T> {
 
     #[inline(always)]
     fn deref(&self) -> &[T] {
-        // SAFETY: the lines hold at least `len` elements, are aligned to 64 bytes and always initialised
-        // (zeros from the system or an earlier user's values), and every bit pattern is a valid value of a `Plain` type.
+        // SAFETY: the lines hold at least `len` elements, are aligned to 64 bytes and always initialised (zeros from
+        // the system or an earlier user's values), and every bit pattern is a valid value of a `Plain` type.
         unsafe { std::slice::from_raw_parts(self.lines.start().cast(), self.len) }
     }
 }
@@ -153,7 +146,7 @@ mod tests {
     #[test]
     fn dropped_memory_comes_back() {
         // A size that no other test uses, so that nobody else takes it meanwhile.
-        let buffer = Buffer::<f64>::filled(1_234_567, 1.0);
+        let buffer = Buffer::<f64>::stale(1_234_567);
         let address = buffer.as_ptr();
         drop(buffer);
         assert_eq!(Buffer::<f64>::stale(1_234_567).as_ptr(), address);

@@ -71,8 +71,8 @@ impl<T: Element, F: Formula<T, N>, const N: usize> Kernel<T> for ByElement<F, N>
     }
 }
 
-/// One run of the innermost loop, whose inputs begin at `offsets` and go on by `steps`. Inputs that lie densely (step 1)
-/// or stay the same (step 0) have loops of their own, which become vectors.
+/// One run of the innermost loop, whose inputs begin at `offsets` and go on by `steps`. Inputs that lie densely (step
+/// 1) or stay the same (step 0) have loops of their own, which become vectors.
 #[inline(always)]
 fn write_run<T: Element, const N: usize>(
     out: &mut [T],

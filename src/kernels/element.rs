@@ -219,11 +219,12 @@ fn mul_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// eˣ = 2ⁿ·eʳ for −87 ≤ x ≤ 0, as (2ⁿ, q, r): with n = round(x/ln 2) and r = x − n·ln 2, |r| ≤ ln 2/2, eʳ = 1 + r + q·r², where q
-/// is a polynomial of degree 4 by Remez' algorithm: eʳ is off by at most 4e-9 of itself.
+/// eˣ = 2ⁿ·eʳ for −87 ≤ x ≤ 0, as (2ⁿ, q, r): with n = round(x/ln 2) and r = x − n·ln 2, |r| ≤ ln 2/2, eʳ = 1 + r +
+/// q·r², where q is a polynomial of degree 4 by Remez' algorithm: eʳ is off by at most 4e-9 of itself.
 #[inline(always)]
 fn exp_parts<const FUSED: bool>(x: f32) -> (f32, f32, f32) {
-    /// 1.5·2²³: adding it rounds to whole numbers, which then are the last bits of the sum; and 127, the exponent's bias.
+    /// 1.5·2²³: adding it rounds to whole numbers, which then are the last bits of the sum; and 127, the exponent's
+    /// bias.
     const SHIFT: f32 = 12_582_912.0 + 127.0;
     /// ln 2 in two parts, the first of 9 bits, so that n times it is exact.
     const LN_2: [f32; 2] = [355.0 / 512.0, -2.121_944_4e-4];
@@ -249,8 +250,8 @@ fn exp_of_negative<const FUSED: bool>(x: f32) -> f32 {
 /// tanh x within four units of the last place, and NaN of NaN, by arithmetic alone, so that a loop of it is made of
 /// vectors.
 ///
-/// tanh |x| = −m / (2 + m) with m = e^(−2|x|) − 1 = 2ⁿ·(r + q·r²) + (2ⁿ − 1), which is exact to the last places near 0 too. From 10
-/// on it is 1.
+/// tanh |x| = −m / (2 + m) with m = e^(−2|x|) − 1 = 2ⁿ·(r + q·r²) + (2ⁿ − 1), which is exact to the last places near 0
+/// too. From 10 on it is 1.
 #[inline(always)]
 fn tanh_by_exp(x: f32) -> f32 {
     let (scale, q, r) = exp_parts::<false>(-2.0 * if x.abs() < 10.0 { x.abs() } else { 10.0 });

@@ -1,7 +1,7 @@
 //! Batch normalisation over a (rows, channels) matrix in row-major memory, which is what channels-last maps are.
 //!
-//! Sums over the rows are taken in two levels. A chunk of rows is summed in the tensor's own type; chunks are combined in
-//! `f64`, in a fixed order inside blocks whose number depends on the sizes alone.
+//! Sums over the rows are taken in two levels. A chunk of rows is summed in the tensor's own type; chunks are combined
+//! in `f64`, in a fixed order inside blocks whose number depends on the sizes alone.
 
 use super::parallel::{Partition, TASK, for_chunks};
 use super::{Element, Level, fetch};
@@ -15,12 +15,12 @@ const WIDE: usize = 64;
 /// Columns that are worked on together where fewer than [`WIDE`] are left: a vector of AVX-512 in f32.
 const NARROW: usize = 16;
 
-/// Rows of more than [`WIDE`] columns in a band, which is brought to the cache in memory's order and then summed column by
-/// column, so that sums are seldom read and written.
+/// Rows of more than [`WIDE`] columns in a band, which is brought to the cache in memory's order and then summed column
+/// by column, so that sums are seldom read and written.
 const BAND: usize = 4;
 
-/// The bands of a chunk in which rows are summed. Rows of up to [`WIDE`] columns are read almost in memory's order anyway, at most
-/// a few times from the L1 cache: one band.
+/// The bands of a chunk in which rows are summed. Rows of up to [`WIDE`] columns are read almost in memory's order
+/// anyway, at most a few times from the L1 cache: one band.
 #[inline(always)]
 fn bands<T: Element>(x: &[T], channels: usize) -> impl Iterator<Item = &[T]> {
     let rows = if channels > WIDE { BAND } else { x.len() / channels };
@@ -35,12 +35,13 @@ fn fetch<T: Element>(band: &[T], channels: usize) {
     }
 }
 
-/// Evaluates the body for each 64 of the columns, with `$lanes` a constant of 64, then for each 16, then for each column left.
+/// Runs the body for the columns in groups of 64, with `$lanes` a constant of 64, then in groups of 16, then for the
+/// columns that are left, one by one.
 ///
-/// Inside, rows are read into arrays ([`lanes`]), and arrays are worked on by one plain loop: of slices the compiler would ask
-/// in each row whether they lie apart, and for short rows leave it at scalars; several loops that hand arrays to one another
-/// it cut into odd pieces of vectors; closures it would compile without the instructions of the level. Each made the sums of
-/// gradients two to six times as slow.
+/// Inside, a group of columns of a row is read into an array ([`lanes`]), and one plain loop works on the arrays. Other
+/// forms made the sums of gradients two to six times as slow: on slices, the compiler checks in every row whether they
+/// overlap, and uses no vectors for short rows; of several loops in a row it makes vectors of odd widths; closures it
+/// compiles without the instructions of the level.
 macro_rules! by_lanes {
     ($columns:expr, |$at:ident, $lanes:ident| $body:expr) => {{
         let (wide, whole) = ($columns / WIDE * WIDE, $columns / NARROW * NARROW);
@@ -77,16 +78,16 @@ pub struct Moments {
     /// Σ x / n.
     pub mean: Vec<f64>,
     /// Σ (x − mean)² / n.
-    pub var: Vec<f64>,
+    pub variance: Vec<f64>,
 }
 
 /// The mean and the biased variance of each column of x, which has at least one row.
 ///
-/// One pass. In a chunk of n rows the sums are those of d = x − x₀ and d², with x₀ the chunk's first row: the mean is x₀ + Σ d / n,
-/// and the squared deviations from it M = Σ d² − (Σ d)²/n. However far the values are from 0 and wherever their mean drifts to,
-/// little cancels: x₀ is one of the values, so that (x₀ − mean)² ≤ M, and Σ d² = M + n·(x₀ − mean)² is at most (n + 1)·M,
-/// commonly 2·M; at the very worst that loses 2.5·10⁻⁴ of M in f32. Chunks are combined by the formula of Chan, Golub and LeVeque
-/// (1979).
+/// One pass. In a chunk of n rows the sums are those of d = x − x₀ and d², with x₀ the chunk's first row: the mean is
+/// x₀ + Σ d / n, and the squared deviations from it M = Σ d² − (Σ d)²/n. However far the values are from 0 and wherever
+/// their mean drifts to, little cancels: x₀ is one of the values, so that (x₀ − mean)² ≤ M, and Σ d² = M + n·(x₀ −
+/// mean)² is at most (n + 1)·M, commonly 2·M; at the very worst that loses 2.5·10⁻⁴ of M in f32. Chunks are combined by
+/// the formula of Chan, Golub and LeVeque (1979).
 pub fn moments<T: Element>(x: &[T], channels: usize) -> Moments {
     let start = || Running { n: 0.0, mean: vec![0.0; channels], m2: vec![0.0; channels] };
     let parts = over_ranges(
@@ -113,7 +114,7 @@ pub fn moments<T: Element>(x: &[T], channels: usize) -> Moments {
         all.combine(&part);
         all
     });
-    Moments { mean: all.mean, var: all.m2.iter().map(|m2| m2 / all.n).collect() }
+    Moments { mean: all.mean, variance: all.m2.iter().map(|m2| m2 / all.n).collect() }
 }
 
 /// Number of some rows, their mean, and the sum of their squared deviations from it.
@@ -124,7 +125,8 @@ struct Running {
 }
 
 impl Running {
-    /// Mean and squared deviations in `L` columns of `n` rows, from Σ d and Σ d² as in [`moments`], which are 0 after that.
+    /// Mean and squared deviations in `L` columns of `n` rows, from Σ d and Σ d² as in [`moments`], which are 0 after
+    /// that.
     #[inline(always)]
     fn take<T: Element, const L: usize>(&mut self, at: usize, first: &[T], (sum, squares): (&mut [T], &mut [T])) {
         let (first, d1, d2) = (lanes::<T, L>(first, at), lanes::<T, L>(sum, at), lanes::<T, L>(squares, at));
@@ -466,7 +468,7 @@ mod tests {
                         let average = x.iter().sum::<f64>() / rows as f64;
                         let var = x.iter().map(|x| (x - average).powi(2)).sum::<f64>() / rows as f64;
                         assert!((got.mean[c] - average).abs() <= 1e-6, "mean, {case}");
-                        assert!((got.var[c] - var).abs() <= 1e-6 * (1.0 + var), "variance, {case}");
+                        assert!((got.variance[c] - var).abs() <= 1e-6 * (1.0 + var), "variance, {case}");
                         let mean = mean[c] as f64;
                         let gated = |(x, g): (&f64, &f64)| if (x - mean) * 1.5 + 0.25 > 0.0 { *g } else { 0.0 };
                         let sum: f64 = x.iter().zip(&g).map(gated).sum();
@@ -476,14 +478,15 @@ mod tests {
                     }
                 }
                 if rows == 3_000 {
-                    same_bits_on_any_threads(|| moments(&x, channels).var);
+                    same_bits_on_any_threads(|| moments(&x, channels).variance);
                     same_bits_on_any_threads(|| gradient_sums::<f32, true>(&x, &g, &affine).1);
                 }
             }
         }
     }
 
-    /// The worst case of one pass, a chunk whose first row alone lies far from its mean; and means that drift far from 0.
+    /// The worst case of one pass, a chunk whose first row alone lies far from its mean; and means that drift far from
+    /// 0.
     #[test]
     fn variances_survive_outliers_and_drift() {
         for (channels, rows, outlier, drift) in
@@ -502,10 +505,11 @@ mod tests {
                     let mean = column().sum::<f64>() / rows as f64;
                     let var = column().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64;
                     assert!((got.mean[c] / mean - 1.0).abs() <= 1e-6, "{case}: {}, not {mean}", got.mean[c]);
-                    // What 64 additions are off by at worst, times the n + 1 of `moments` where the first row is the outlier.
+                    // What 64 additions are off by at worst, times the n + 1 of `moments` where the first row is the
+                    // outlier.
                     let worst = (ROWS * (ROWS + 1)) as f64 * 0.5 * f32::EPSILON as f64;
                     let tolerance = if outlier > 0.0 { worst } else { 2e-6 };
-                    assert!((got.var[c] / var - 1.0).abs() <= tolerance, "{case}: {}, not {var}", got.var[c]);
+                    assert!((got.variance[c] / var - 1.0).abs() <= tolerance, "{case}: {}, not {var}", got.variance[c]);
                 }
             }
         }

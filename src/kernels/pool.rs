@@ -140,7 +140,8 @@ impl<T: Element> Kernel<T> for AveragePool {
     }
 }
 
-/// y ← the pixels of x repeated, or, as the adjoint, dx ← blocks of dy summed; see [`upsample_nearest`] and [`sum_blocks`].
+/// y ← the pixels of x repeated, or, as the adjoint, dx ← blocks of dy summed; see [`upsample_nearest`] and
+/// [`sum_blocks`].
 #[derive(Clone, Copy, Debug)]
 pub struct NearestUpsampling {
     /// (N, H, W, C) of the smaller map.

@@ -6,8 +6,8 @@ use super::nest::Nest;
 use super::parallel::for_chunks;
 use super::{Element, Level};
 
-/// C (…, m, n) = A (…, m, k) · B (…, k, n): operands of any strides, so that neither a transpose nor a matrix that a whole
-/// batch shares is copied; C is fresh and row-major.
+/// C (…, m, n) = A (…, m, k) · B (…, k, n): operands of any strides, so that neither a transpose nor a matrix that a
+/// whole batch shares is copied; C is fresh and row-major.
 #[derive(Clone, Copy, Debug)]
 pub struct MatrixProduct {
     /// The number of products.

@@ -69,11 +69,11 @@ impl<T: Element> Kernel<T> for Dot {
     }
 }
 
-/// The gradient of W through W̄ = W/σ, (G − ⟨G, W̄⟩·u vᵀ)/σ, from G, W̄, u, v in memory order, and σ: two walks over
-/// memory.
+/// The gradient of W through Y = W/σ, (G − ⟨G, Y⟩·u vᵀ)/σ, from the gradient G of Y, Y, u, v in memory order, and σ:
+/// two walks over memory.
 #[derive(Clone, Copy, Debug)]
 pub struct SpectralGradient {
-    /// W̄ and G around the output axis.
+    /// Y and G around the output axis.
     pub around: Around,
 }
 
@@ -227,7 +227,8 @@ mod tests {
     use super::super::testing::{noise, same_bits_on_any_threads};
     use super::*;
 
-    /// Rows on either side of [`matmul::LONG`], their number on either side of four, in every place of the weight's memory.
+    /// Rows on either side of [`matmul::LONG`], their number on either side of four, in every place of the weight's
+    /// memory.
     #[test]
     fn products_are_those_of_the_definition() {
         let shapes = [

@@ -14,7 +14,8 @@ pub enum Init {
     /// What PyTorch does by default. Dense and convolution layers: weight and bias uniform on ±1/√fan-in (Kaiming
     /// uniform with a = √5). Embedding: N(0, 1). Norms: 1.
     PyTorch,
-    /// N(mean, std²), biases 0. The DCGAN-style nets use N(0, 0.02²) for weights and N(1, 0.02²) for the γ of batch norm.
+    /// N(mean, std²), biases 0. The DCGAN-style nets use N(0, 0.02²) for weights and N(1, 0.02²) for the γ of batch
+    /// norm.
     Normal {
         /// The mean.
         mean: f64,

@@ -113,7 +113,7 @@ impl BatchNorm {
             return;
         }
         let unbias = stats.count as f64 / (stats.count - 1) as f64;
-        for (id, batch, scale) in [(self.mean, &stats.mean, 1.0), (self.var, &stats.var, unbias)] {
+        for (id, batch, scale) in [(self.mean, &stats.mean, 1.0), (self.var, &stats.variance, unbias)] {
             let average = Average { decay: 1.0 - MOMENTUM, rest: MOMENTUM * scale };
             pass.set_buffer(id, by_element(average, [&pass.buffer(id), batch]));
         }

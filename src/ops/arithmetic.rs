@@ -8,8 +8,8 @@ use crate::{Element, Function, Var, function};
 
 function!(pub Negative |x| -x);
 
-/// Both operands repeated to one shape. This is all that there is to broadcasting: operators see operands of one shape, and
-/// the rule of [`broadcast_to`](Var::broadcast_to) adds up the gradients of the copies.
+/// Both operands repeated to one shape. This is all that there is to broadcasting: operators see operands of one shape,
+/// and the rule of [`broadcast_to`](Var::broadcast_to) adds up the gradients of the copies.
 #[track_caller]
 fn repeated<T: Element>(name: &str, a: &Var<T>, b: &Var<T>) -> (Var<T>, Var<T>) {
     let (a_shape, b_shape) = (a.shape(), b.shape());

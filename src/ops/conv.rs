@@ -1,9 +1,9 @@
 //! Convolution, its transpose, and its weight gradient: three bilinear maps that are each other's rules.
 //!
-//! Let y = w ∗ x, which is y[n,k,i,j] = Σ_{c,r,s} w[k,c,r,s]·x[n, c, i·stride + r·dilation − padding, …]. For a gradient ȳ
-//! there are two adjoints: in x, x̄ = convᵀ(ȳ, w), the transposed convolution; and in w, w̄ = corr(x, ȳ). All three are the
-//! one trilinear form ⟨ȳ, w ∗ x⟩ with one argument left open, so the derivative of each in either of its arguments is
-//! one of the other two, and three kernels and three rules give every order of derivative.
+//! Let y = w ∗ x, which is y[n,k,i,j] = Σ_{c,r,s} w[k,c,r,s]·x[n, c, i·stride + r·dilation − padding, …]. For a
+//! gradient ȳ there are two adjoints: in x, x̄ = convᵀ(ȳ, w), the transposed convolution; and in w, w̄ = corr(x, ȳ).
+//! All three are the one trilinear form ⟨ȳ, w ∗ x⟩ with one argument left open, so the derivative of each in either of
+//! its arguments is one of the other two, and three kernels and three rules give every order of derivative.
 //!
 //! Maps are (N, C, H, W), in memory channels-last. Weights are (K, C/groups, R, S), in memory R, S, C, K: both have
 //! the channels innermost, where the kernels vectorise. What lies otherwise is copied.
@@ -75,8 +75,8 @@ impl<T: Element> Var<T> {
         self.convolve(weight, bias, self.forward_geometry("conv2d", weight, bias, options))
     }
 
-    /// [`conv2d`](Var::conv2d), then [`leaky_relu`](Var::leaky_relu), without a pass over memory for the latter: with
-    /// p = w ∗ x + b, y = p where p > 0, else slope·p. Since y has the sign of p, p̄ = ȳ times 1 or slope can be read off
+    /// [`conv2d`](Var::conv2d), then [`leaky_relu`](Var::leaky_relu), without a pass over memory for the latter: with p
+    /// = w ∗ x + b, y = p where p > 0, else slope·p. Since y has the sign of p, p̄ = ȳ times 1 or slope can be read off
     /// y, and then the gradients are those of [`conv2d`](Var::conv2d).
     ///
     /// # Panics
@@ -128,7 +128,8 @@ impl<T: Element> Var<T> {
     /// The transposed convolution of maps (N, C, H, W) with a weight (C, K/groups, R, S), plus a bias (K) if given:
     /// (N, K, OH, OW) with OH = (H − 1)·stride − 2·padding + dilation·(R − 1) + output_padding + 1, and likewise OW.
     ///
-    /// It is the adjoint of the [`conv2d`](Var::conv2d) of the same options and weight from (N, K, OH, OW) to (N, C, H, W).
+    /// It is the adjoint of the [`conv2d`](Var::conv2d) of the same options and weight from (N, K, OH, OW) to (N, C, H,
+    /// W).
     ///
     /// # Panics
     /// If shapes and options do not fit each other, an output would have no pixel, or an output padding is not smaller
@@ -255,9 +256,9 @@ fn map_of<T: Element>(
 
 /// The gradient of a bias, if there is one: input 2, with one value per channel.
 ///
-/// Its terms may cancel altogether. While a hinge loss is active everywhere, real and generated images pull the bias of the
-/// last convolution equally far apart, and Adam, which divides a gradient by its size, would make steps of the size of
-/// lr out of the rounding error. So the sum is taken in f64, except where the walk records.
+/// Its terms may cancel altogether. While a hinge loss is active everywhere, real and generated images pull the bias of
+/// the last convolution equally far apart, and Adam, which divides a gradient by its size, would make steps of the size
+/// of lr out of the rounding error. So the sum is taken in f64, except where the walk records.
 fn give_bias<T: Element>(grad: &Var<T>, back: &mut Backward<T>) {
     if back.inputs() != 3 {
         return;

@@ -87,7 +87,8 @@ pub fn binary_cross_entropy_with_logits<T: Element>(logits: &Var<T>, targets: &V
     let (found, expected) = (targets.shape(), logits.shape());
     assert!(
         found == expected,
-        "binary_cross_entropy_with_logits: targets of shape {found} for logits of shape {expected}: expected equal shapes"
+        "binary_cross_entropy_with_logits: targets of shape {found} for logits of shape {expected}: expected equal \
+         shapes"
     );
     (targets * (-logits).softplus() + (1.0 - targets) * logits.softplus()).mean()
 }

@@ -8,7 +8,7 @@ use crate::{Axes, Element, Shape, Tensor, Var, function, number};
 
 function!(
     /// 1/√(variance + eps)
-    pub InverseRoot { eps } |var| number::<X>(1.0) / (var + eps).sqrt()
+    pub InverseRoot { eps } |variance| number::<X>(1.0) / (variance + eps).sqrt()
 );
 
 /// What a batch says about its channels: the state that the caller may fold into running statistics.
@@ -18,7 +18,7 @@ pub struct BatchStats<T: Element = f32> {
     pub mean: Tensor<T>,
     /// The biased variance Σ(x − mean)²/count of every channel, of shape (C). PyTorch's running variance takes the
     /// unbiased one, this times count/(count − 1).
-    pub var: Tensor<T>,
+    pub variance: Tensor<T>,
     /// The number of values per channel.
     pub count: usize,
 }
@@ -27,10 +27,9 @@ impl<T: Element> Var<T> {
     /// Batch normalisation in training: with μ and σ² the mean and the biased variance of each channel over the batch
     /// and the positions, y = γ ⊙ x̂ + β, x̂ = (x − μ)/√(σ² + eps). x is (N, C) or (N, C, positions…), γ and β are (C).
     ///
-    /// With ⟨·⟩ the mean over a channel,
-    /// β̄ = Σ ȳ, γ̄ = Σ ȳ ⊙ x̂, x̄ = γ/√(σ² + eps) ⊙ (ȳ − ⟨ȳ⟩ − x̂ ⊙ ⟨ȳ ⊙ x̂⟩): the two means are there because μ and σ²
-    /// depend on x. [`Var::backward`] runs this as a kernel of two passes; [`Var::grad`] runs its twin in
-    /// differentiable operations.
+    /// With ⟨·⟩ the mean over a channel, β̄ = Σ ȳ, γ̄ = Σ ȳ ⊙ x̂, x̄ = γ/√(σ² + eps) ⊙ (ȳ − ⟨ȳ⟩ − x̂ ⊙ ⟨ȳ ⊙ x̂⟩): the
+    /// two means are there because μ and σ² depend on x. [`Var::backward`] runs this as a kernel of two passes;
+    /// [`Var::grad`] runs its twin in differentiable operations.
     ///
     /// Maps lie channels-last in memory afterwards.
     ///
@@ -42,8 +41,9 @@ impl<T: Element> Var<T> {
         self.normalise_batch(false, "batch_norm_train", gamma, beta, eps)
     }
 
-    /// [`batch_norm_train`](Var::batch_norm_train), then [`relu`](Var::relu), without passes over memory for the latter:
-    /// the gradient passes where γ ⊙ x̂ + β > 0, which [`Var::backward`] computes again from x; [`Var::grad`] reads it off y.
+    /// [`batch_norm_train`](Var::batch_norm_train), then [`relu`](Var::relu), without passes over memory for the
+    /// latter: the gradient passes where γ ⊙ x̂ + β > 0, which [`Var::backward`] computes again from x; [`Var::grad`]
+    /// reads it off y.
     ///
     /// # Panics
     /// As [`batch_norm_train`](Var::batch_norm_train).
@@ -71,10 +71,10 @@ impl<T: Element> Var<T> {
         );
         let x = channels_innermost(self.value());
         let moments = BatchMoments { len: x.size(), eps };
-        let [mean, var, inverse] = compute(&moments, &[&x], [Layout::row_major([channels]); 3]);
+        let [mean, variance, inverse] = compute(&moments, &[&x], [Layout::row_major([channels]); 3]);
         let affine = [&mean, &inverse, &gamma.value().contiguous(), &beta.value().contiguous()].map(Tensor::clone);
         let value = normalised(&x, &affine, relu);
-        let stats = BatchStats { mean, var, count };
+        let stats = BatchStats { mean, variance, count };
 
         let (saved_x, saved_gamma) = (Var { value: x, ..self.clone() }.saved(), gamma.saved());
         let y = relu.then(|| value.clone());

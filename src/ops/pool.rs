@@ -6,8 +6,8 @@ use crate::kernels::pool::{AveragePool, Gather, MaxPool, NearestUpsampling, Pool
 use crate::{Element, Shape, Tensor, Var};
 
 impl<T: Element> Var<T> {
-    /// The largest value of each window, (N, C, OH, OW) with OH = ⌊(H + 2·padding − kernel)/stride⌋ + 1, and likewise OW.
-    /// The padding never wins; of equal values the first one does, and takes the gradient. x̄ is ȳ at the maxima.
+    /// The largest value of each window, (N, C, OH, OW) with OH = ⌊(H + 2·padding − kernel)/stride⌋ + 1, and likewise
+    /// OW. The padding never wins; of equal values the first one does, and takes the gradient. x̄ is ȳ at the maxima.
     ///
     /// # Panics
     /// If this is no map, a window has no pixel, or a padding is more than half the kernel.
@@ -143,7 +143,8 @@ fn geometry(name: &str, x: &Shape, kernel: [usize; 2], stride: [usize; 2], paddi
         // A map without pixels has no maximum, however it is padded.
         kernel[i] > 0 && stride[i] > 0 && 2 * padding[i] <= kernel[i] && padded >= kernel[i] && x[2 + i] > 0
     };
-    let expected = "expected a stride of at least 1, a padding of at most half the kernel, a kernel within the padded map, which has a pixel";
+    let expected = "expected a stride of at least 1, a padding of at most half the kernel, a kernel within the padded \
+                    map, which has a pixel";
     assert!(fits(0) && fits(1), "{name}: shape {x}, {options}: {expected}");
     let output = std::array::from_fn(|i| (x[2 + i] + 2 * padding[i] - kernel[i]) / stride[i] + 1);
     PoolShape { batch: x[0], channels: x[1], input: [x[2], x[3]], output, kernel, stride, padding }

@@ -96,8 +96,8 @@ impl<T: Element> Var<T> {
     /// # Panics
     /// If one of `axes` is out of range or named twice.
     #[track_caller]
-    pub fn var_axes(&self, axes: impl Into<Axes>, keepdim: bool, correction: usize) -> Var<T> {
-        let axes = check_axes("var", self.shape(), axes);
+    pub fn variance_axes(&self, axes: impl Into<Axes>, keepdim: bool, correction: usize) -> Var<T> {
+        let axes = check_axes("variance", self.shape(), axes);
         let n: usize = axes.iter().map(|&axis| self.shape()[axis]).product();
         let deviation = self - self.mean_axes(axes, true);
         deviation.powi(2).sum_axes(axes, keepdim) * (1.0 / n.saturating_sub(correction) as f64)

@@ -170,8 +170,8 @@ impl<T: Element> Var<T> {
     }
 }
 
-/// The pieces one after another along `axis`, in the memory order of the first input; `shape` is that of an input but for
-/// the extent along the axis.
+/// The pieces one after another along `axis`, in the memory order of the first input; `shape` is that of an input but
+/// for the extent along the axis.
 fn put_together<T: Element>(parts: &[&Tensor<T>], pieces: Vec<Piece>, axis: usize, shape: Shape) -> Tensor<T> {
     let order = parts[0].strides().order();
     let parts: Vec<Tensor<T>> = parts.iter().map(|part| part.in_memory_order(order)).collect();

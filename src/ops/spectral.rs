@@ -1,8 +1,8 @@
 //! Spectral normalisation (Miyato et al. 2018, arXiv:1802.05957) and spectral norm regularisation (Yoshida and Miyato
 //! 2017, arXiv:1705.10941).
 //!
-//! σ(W) = max ‖Wx‖/‖x‖ is the largest singular value. With its singular vectors u and v, σ = uᵀWv and ∂σ/∂W = u vᵀ.
-//! u and v are state, held constant by every derivative. That is exact for the first derivative if they are the singular
+//! σ(W) = max ‖Wx‖/‖x‖ is the largest singular value. With its singular vectors u and v, σ = uᵀWv and ∂σ/∂W = u vᵀ. u
+//! and v are state, held constant by every derivative. That is exact for the first derivative if they are the singular
 //! vectors; for the second it leaves out that they turn with W.
 
 use super::index::{around, check_axis};
@@ -20,8 +20,9 @@ impl<T: Element> Var<T> {
     /// a transposed convolution, output axis 1; (out, in) of a dense layer, output axis 0, gives rest = (in). u is
     /// (d_out) and v is (rest), whatever the order in which the weight lies in memory.
     ///
-    /// With y = W/σ, W̄ = (ȳ − ⟨ȳ, y⟩ u vᵀ)/σ: what changes W along u vᵀ only changes σ, and y does not see it. Miyato et al.
-    /// give this for a layer h ↦ yh, where ȳ is the mean of δhᵀ over the batch and ⟨ȳ, y⟩ their λ; it holds for any loss.
+    /// With y = W/σ, W̄ = (ȳ − ⟨ȳ, y⟩ u vᵀ)/σ: what changes W along u vᵀ only changes σ, and y does not see it. Miyato
+    /// et al. give this for a layer h ↦ yh, where ȳ is the mean of δhᵀ over the batch and ⟨ȳ, y⟩ their λ; it holds for
+    /// any loss.
     ///
     /// σ(W/σ) = 1 only as far as u and v have converged; see [`power_iteration`]. W = 0 gives NaN, as in PyTorch.
     ///

@@ -26,8 +26,9 @@ impl<T: Element, const N: usize> Moments<T, N> {
         Moments { names, structure: None, slots: Vec::new() }
     }
 
-    /// Applies a function of (parameter, averages…, gradient) with the results (parameter, averages…) to every parameter
-    /// that has a gradient: `function(t)`, t = 1, 2, … being the number of the parameter's steps, this one included.
+    /// Applies a function of (parameter, averages…, gradient) with the results (parameter, averages…) to every
+    /// parameter that has a gradient: `function(t)`, t = 1, 2, … being the number of the parameter's steps, this one
+    /// included.
     ///
     /// # Panics
     /// If the gradients, or earlier steps, are of another network: averages of one must not move the other.

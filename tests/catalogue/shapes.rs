@@ -54,7 +54,7 @@ fn reductions_over_axes(s: &mut Sampler) -> Vec<Entry> {
         for (axes, correction) in [(&[0][..], 0), (&[1, 2], 1), (&[0, 1, 2], 0), (&[2], 1)] {
             let label = format!("{axes:?} keepdim {keepdim} correction {correction}");
             let samples = s.samples(&[&[&[2, 3, 5]], &[&[3, 1, 4]], &[&[40, 6, 90]]]);
-            let f = entry!("var_axes", samples, |x| x[0].var_axes(axes, keepdim, correction), |x| {
+            let f = entry!("variance_axes", samples, |x| x[0].variance_axes(axes, keepdim, correction), |x| {
                 reduce(&x[0], axes, keepdim, |values| variance(values, correction))
             });
             entries.push(f.with(label));
@@ -71,7 +71,7 @@ fn special_reductions() -> Vec<Entry> {
     vec![
         entry!("sum_axes", maps(), |x| x[0].sum_axes([0, 2, 3], false), |x| reduce(&x[0], &[0, 2, 3], false, sum))
             .with("of channels"),
-        entry!("var_axes", maps(), |x| x[0].var_axes([0, 2, 3], true, 0), |x| {
+        entry!("variance_axes", maps(), |x| x[0].variance_axes([0, 2, 3], true, 0), |x| {
             reduce(&x[0], &[0, 2, 3], true, |values| variance(values, 0))
         })
         .with("of channels"),
@@ -187,7 +187,7 @@ pub fn bad_calls() -> Vec<Bad> {
         bad!("sum_axes", [[2, 3]], |x| x[0].sum_axes([2], false), "axis 2"),
         bad!("sum_axes", [[2, 3]], |x| x[0].sum_axes([1, 1], true), "named twice"),
         bad!("mean_axes", [[2, 3]], |x| x[0].mean_axes([5], false), "axis 5"),
-        bad!("var_axes", [[4]], |x| x[0].var_axes([1], false, 1), "axis 1"),
+        bad!("variance_axes", [[4]], |x| x[0].variance_axes([1], false, 1), "axis 1"),
         bad!("max_axes", [[2, 3]], |x| x[0].max_axes([2], false), "axis 2"),
         bad!("max_axes", [[2, 0, 3]], |x| x[0].max_axes([1], false), "expected at least one element"),
         bad!("max", [[0]], |x| x[0].max(), "expected at least one element"),

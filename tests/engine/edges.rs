@@ -35,7 +35,7 @@ fn the_mean_of_nothing_is_nan() {
     assert!(nothing(&[0]).mean().item().is_nan());
     assert!(nothing(&[2, 0]).mean_axes([1], false).value().to_vec().iter().all(|x| x.is_nan()));
     assert!(nothing(&[2, 0]).mean_axes([0], false).value().to_vec().is_empty());
-    assert!(nothing(&[0]).var_axes([0], false, 0).item().is_nan());
+    assert!(nothing(&[0]).variance_axes([0], false, 0).item().is_nan());
     assert!(loss::gan_generator(&nothing(&[0])).item().is_nan());
     let tape = Tape::new();
     let x = tape.var(Tensor::<f64>::zeros([0]));
@@ -44,8 +44,8 @@ fn the_mean_of_nothing_is_nan() {
 
 #[test]
 fn the_variance_of_one_value() {
-    assert_eq!(constant(&[1], &[3.0]).var_axes([0], false, 0).item(), 0.0);
-    assert!(constant(&[1], &[3.0]).var_axes([0], false, 1).item().is_nan());
+    assert_eq!(constant(&[1], &[3.0]).variance_axes([0], false, 0).item(), 0.0);
+    assert!(constant(&[1], &[3.0]).variance_axes([0], false, 1).item().is_nan());
 }
 
 #[test]
@@ -158,8 +158,8 @@ fn infinite_logits_have_finite_losses() {
 
 #[test]
 fn a_bias_that_is_pulled_equally_both_ways_has_no_gradient() {
-    // As in the first steps with a hinge loss: real images pull one way, generated ones the other. In f32, rounding would
-    // leave 1e-6 of the sum, and Adam would take that for a gradient.
+    // As in the first steps with a hinge loss: real images pull one way, generated ones the other. In f32, rounding
+    // would leave 1e-6 of the sum, and Adam would take that for a gradient.
     let pull: Var<f32> = noise([4, 8, 9, 9], 1).cast().into();
     let pulls = Var::concat(&[&pull, &-&pull], 0);
     let tape = Tape::new();

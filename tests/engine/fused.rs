@@ -1,5 +1,5 @@
-//! Operations that do two things in one pass over memory, against the two things: values, both walks, and gradients that
-//! are used twice, which the fused rules must not change in place.
+//! Operations that do two things in one pass over memory, against the two things: values, both walks, and gradients
+//! that are used twice, which the fused rules must not change in place.
 
 use crate::support::{assert_close, noise};
 use wengert::ops::Conv2dOptions;

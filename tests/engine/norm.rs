@@ -38,7 +38,7 @@ fn values_in_training() {
         let (y, stats) = Var::from(&x).batch_norm_train(&gamma.into(), &beta.into(), EPS);
         assert_close(y.value(), &expected, 1e-12);
         assert_close(&stats.mean, &mean, 1e-14);
-        assert_close(&stats.var, &var, 1e-14);
+        assert_close(&stats.variance, &var, 1e-14);
         assert_eq!(stats.count, x.size() / channels);
         assert!(x.rank() != 4 || y.value().is_channels_last());
     }
@@ -111,7 +111,7 @@ fn means_far_from_zero_do_not_cancel_the_variance() {
             pairs.fold(0.0, |m: f64, (a, b)| m.max(((a as f64 - b) / b).abs()))
         };
         assert!(relative(&stats.mean, &mean) < 1e-7 || offset == 0.0);
-        assert!(relative(&stats.var, &var) < 4e-6, "offset {offset}: {}", relative(&stats.var, &var));
+        assert!(relative(&stats.variance, &var) < 4e-6, "offset {offset}: {}", relative(&stats.variance, &var));
         // The mean itself is rounded to f32, which shifts y by up to half a unit in its last place.
         let tolerance = 2e-6 + offset * 6e-8 / 0.57;
         assert!(difference(&y.value().cast(), &expected) < tolerance, "offset {offset}");
@@ -145,7 +145,7 @@ fn same_bits_at_any_thread_count() {
             let ones = || Tensor::ones([shape[1]]);
             let wrt = [x.clone(), ones(), ones()].map(|x| tape.var(x));
             let (y, stats) = wrt[0].batch_norm_train(&wrt[1], &wrt[2], EPS);
-            let mut all = [stats.mean.to_vec(), stats.var.to_vec(), y.value().to_vec()].concat();
+            let mut all = [stats.mean.to_vec(), stats.variance.to_vec(), y.value().to_vec()].concat();
             let gradients = (y * Var::from(&weights)).sum().backward();
             wrt.iter().for_each(|x| all.extend(gradients.wrt(x).to_vec()));
             all

@@ -148,8 +148,8 @@ fn converged(w: &Tensor<f64>, out_axis: usize) -> (f64, Tensor<f64>, Tensor<f64>
     (values[0], u, v)
 }
 
-/// Equation (14) entry by entry: ∂W̄/∂W_ij = (E_ij − u_i v_j W̄)/σ, against difference quotients of W/σ(W) where σ(W) is
-/// found anew by SVD each time: the singular vectors move, and it does not matter at first order.
+/// Equation (14) entry by entry: ∂W̄/∂W_ij = (E_ij − u_i v_j W̄)/σ, against difference quotients of W/σ(W) where σ(W)
+/// is found anew by SVD each time: the singular vectors move, and it does not matter at first order.
 #[test]
 fn equation_14_holds_through_converged_vectors() {
     for (w, out_axis) in weights().into_iter().filter(|(w, _)| w.size() < 200) {

@@ -45,8 +45,8 @@ fn bytes<T: Element>(params: &Params<T>) -> Vec<u8> {
     archive.to_bytes()
 }
 
-/// The strides of an axis of extent 1 say nothing about where elements lie, but kernels look at them: after loading they
-/// must be as before, or sums would be rounded otherwise.
+/// The strides of an axis of extent 1 say nothing about where elements lie, but kernels look at them: after loading
+/// they must be as before, or sums would be rounded otherwise.
 #[test]
 fn loading_keeps_the_strides_of_axes_of_extent_1() {
     for (inputs, outputs, kernel) in [(1, 3, [3, 3]), (3, 1, [3, 3]), (1, 1, [3, 2]), (4, 2, [1, 1]), (2, 3, [1, 5])] {

@@ -8,7 +8,8 @@ pub fn noise(shape: impl Into<Shape>, seed: u64) -> Tensor<f64> {
     Rng::seed(seed).uniform(shape, -1.0, 1.0)
 }
 
-/// The largest difference between two tensors, relative to the largest element (or 1); infinite where one is not finite.
+/// The largest difference between two tensors, relative to the largest element (or 1); infinite where one is not
+/// finite.
 pub fn difference(a: &Tensor<f64>, b: &Tensor<f64>) -> f64 {
     assert_eq!(a.shape(), b.shape());
     let (a, b) = (a.to_vec(), b.to_vec());

@@ -157,7 +157,8 @@ impl Worst {
         let relative = if error == 0.0 { 0.0 } else { error / scale };
         assert!(
             relative <= tolerance,
-            "{what}: element {i} is {}, PyTorch has {}: {relative:.1e} of the scale {scale:.1e}, allowed {tolerance:.0e}",
+            "{what}: element {i} is {}, PyTorch has {}: {relative:.1e} of the scale {scale:.1e}, allowed \
+             {tolerance:.0e}",
             found[i],
             expected[i]
         );

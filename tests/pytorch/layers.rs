@@ -1,7 +1,7 @@
 //! layers.safetensors: values, gradients and second derivatives of every layer and loss.
 
 use wengert::ops::power_iteration;
-use wengert::{Element, Shape, Tape, Tensor, Var};
+use wengert::{Element, Tape, Tensor, Var};
 
 use super::fixture::{Fixture, Worst};
 use super::operations::{Call, Vars, forward};
@@ -53,10 +53,10 @@ pub struct Bounds {
 /// f64: the two computations differ in the order of their sums only.
 pub const F64: Bounds = Bounds { first: 1e-9, second: 1e-9 };
 
-/// f32: the inputs are exact in f32 (but for u, v and the running statistics), so all that differs is rounding, 2⁻²⁴ = 6e-8
-/// at each operation. The values and gradients here are sums of up to 200 products behind at most five operations, whose
-/// roundings add up like a random walk: 16 · 6e-8 = 1e-6, largest where the terms cancel. Second derivatives add up as
-/// many such gradients again.
+/// f32: the inputs are exact in f32 (but for u, v and the running statistics), so all that differs is rounding, 2⁻²⁴ =
+/// 6e-8 at each operation. The values and gradients here are sums of up to 200 products behind at most five operations,
+/// whose roundings add up like a random walk: 16 · 6e-8 = 1e-6, largest where the terms cancel. Second derivatives add
+/// up as many such gradients again.
 const F32: Bounds = Bounds { first: 5e-6, second: 2e-5 };
 
 /// Compares one call with PyTorch: y, the gradients by both walks of the tape, the second derivatives by both.
@@ -139,7 +139,8 @@ fn check_state<T: Element>(call: &Call, bound: f64, lay: impl Fn(&str, Tensor<T>
             // is normalised with the biased one.
             let n = stats.count as f64;
             let before = if call.suffix == "_1" { "" } else { "_1" };
-            for (name, batch, scale) in [("running_mean", &stats.mean, 1.0), ("running_var", &stats.var, n / (n - 1.0))]
+            for (name, batch, scale) in
+                [("running_mean", &stats.mean, 1.0), ("running_var", &stats.variance, n / (n - 1.0))]
             {
                 let momentum = call.number("momentum");
                 let old = Var::from(call.shared::<T>(&format!("{name}{before}")));

@@ -3,8 +3,8 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-/// From this size on, memory comes in huge pages where the system has them: with pages of 4 KiB, looking up the addresses
-/// took a tenth of the training step (757 against 680 ms on one thread at full width).
+/// From this size on, memory comes in huge pages where the system has them: with pages of 4 KiB, looking up the
+/// addresses took a tenth of the training step (757 against 680 ms on one thread at full width).
 const HUGE: usize = 2 << 20;
 
 /// For its alignment.
