@@ -319,11 +319,6 @@ impl<T: Element> Backward<'_, T> {
         self.tape.is_some()
     }
 
-    /// The number of inputs that the operation was recorded with.
-    pub fn inputs(&self) -> usize {
-        self.inputs.len()
-    }
-
     /// Whether the gradient of input `i` is wanted.
     pub fn needs(&self, i: usize) -> bool {
         self.inputs[i].is_some_and(self.wanted)

@@ -94,13 +94,11 @@ impl<T: Element> Var<T> {
         let shape = self.forward_geometry("conv2d_leaky_relu", weight, bias, options);
         let value = self.convolved(weight, bias, shape, slope);
         let (x, w, y) = (self.saved_for(weight), weight.saved_for(self), value.clone());
-        let inputs: Vec<&Var<T>> = [self, weight].into_iter().chain(bias).collect();
-        // The rule has the gradient for itself, and changes it in place.
-        Var::record_owning("conv2d_leaky_relu", &inputs, value, move |grad, back| {
-            let grad = &grad.into_leaky_gradient(&y, slope, back);
+        record("conv2d_leaky_relu", [self, weight], bias, value, move |grad, back| {
+            let grad = grad.into_leaky_gradient(&y, slope, back);
             back.give(0, |back| grad.convolve_transposed(&back.var(&w), None, shape));
-            back.give(1, |back| back.var(&x).correlate(grad, shape));
-            give_bias(grad, back);
+            back.give(1, |back| back.var(&x).correlate(&grad, shape));
+            grad
         })
     }
 
@@ -197,11 +195,10 @@ impl<T: Element> Var<T> {
     fn convolve(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape) -> Var<T> {
         let value = self.convolved(weight, bias, shape, 1.0);
         let (x, w) = (self.saved_for(weight), weight.saved_for(self));
-        let inputs: Vec<&Var<T>> = [self, weight].into_iter().chain(bias).collect();
-        Var::record("conv2d", &inputs, value, move |grad, back| {
+        record("conv2d", [self, weight], bias, value, move |grad, back| {
             back.give(0, |back| grad.convolve_transposed(&back.var(&w), None, shape));
-            back.give(1, |back| back.var(&x).correlate(grad, shape));
-            give_bias(grad, back);
+            back.give(1, |back| back.var(&x).correlate(&grad, shape));
+            grad
         })
     }
 
@@ -217,11 +214,10 @@ impl<T: Element> Var<T> {
         let y_shape = [shape.batch, shape.in_channels, shape.input[0], shape.input[1]];
         let value = map_of(&TransposedConvolution(shape), self, weight, bias, y_shape);
         let (x, w) = (self.saved_for(weight), weight.saved_for(self));
-        let inputs: Vec<&Var<T>> = [self, weight].into_iter().chain(bias).collect();
-        Var::record("conv_transpose2d", &inputs, value, move |grad, back| {
+        record("conv_transpose2d", [self, weight], bias, value, move |grad, back| {
             back.give(0, |back| grad.convolve(&back.var(&w), None, shape));
             back.give(1, |back| grad.correlate(&back.var(&x), shape));
-            give_bias(grad, back);
+            grad
         })
     }
 
@@ -240,6 +236,27 @@ impl<T: Element> Var<T> {
     }
 }
 
+/// Records an operation of a map, a weight, and a bias if there is one. The rule gives the gradients of the first two, and
+/// returns that of the output before the activation, which may lie in place of the one that it was given: from this the
+/// bias gets its own.
+#[track_caller]
+fn record<T: Element>(
+    name: &'static str,
+    [x, weight]: [&Var<T>; 2],
+    bias: Option<&Var<T>>,
+    value: Tensor<T>,
+    rule: impl Fn(Var<T>, &mut Backward<'_, T>) -> Var<T> + 'static,
+) -> Var<T> {
+    let inputs: Vec<&Var<T>> = [x, weight].into_iter().chain(bias).collect();
+    let biased = bias.is_some();
+    Var::record_owning(name, &inputs, value, move |grad, back| {
+        let grad = rule(grad, back);
+        if biased {
+            give_bias(&grad, back);
+        }
+    })
+}
+
 /// The map that a kernel makes of a map, a weight, and a bias if there is one.
 fn map_of<T: Element>(
     kernel: &dyn Kernel<T>,
@@ -254,15 +271,12 @@ fn map_of<T: Element>(
     y
 }
 
-/// The gradient of a bias, if there is one: input 2, with one value per channel.
+/// The gradient of a bias: input 2, with one value per channel.
 ///
 /// Its terms may cancel altogether. While a hinge loss is active everywhere, real and generated images pull the bias of
 /// the last convolution equally far apart, and Adam, which divides a gradient by its size, would make steps of the size
 /// of lr out of the rounding error. So the sum is taken in f64, except where the walk records.
 fn give_bias<T: Element>(grad: &Var<T>, back: &mut Backward<T>) {
-    if back.inputs() != 3 {
-        return;
-    }
     let records = back.records();
     back.give(2, |_| {
         if records {
