@@ -1,8 +1,9 @@
-//! Numeric loops over slices. They know shapes and strides, but no tensor, no tape and no rule.
+//! Kernels: values with sizes and options ([`kernel`]), and their loops over slices. They know shapes and strides, but no
+//! tensor, no tape and no rule.
 //!
-//! Every fast kernel stands beside a naive one that is its oracle. Work is cut into parts whose number and borders
-//! depend on the sizes alone, and partial results are added in a fixed order: the same input gives the same bits at
-//! any number of threads.
+//! The fast products and convolutions have naive ones as oracles; all others are tested against their definitions. Work
+//! is cut into parts whose number and borders depend on the sizes alone, and partial results are added in a fixed order
+//! ([`parallel`]): the same input gives the same bits at any number of threads.
 
 pub mod around;
 pub mod batch_norm;

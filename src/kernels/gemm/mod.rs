@@ -20,8 +20,8 @@
 //! "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", ACM TOMS 41(3), 2015). Unlike theirs, A is not
 //! packed.
 //!
-//! f64 and other machines have the crate matrixmultiply. In the place of this product it spent a quarter of a training
-//! step in packing A and B.
+//! f64 has the crate matrixmultiply, and machines without AVX2 have plain loops. In the place of this product,
+//! matrixmultiply spent a quarter of a training step in packing A and B.
 
 pub mod blocks;
 pub mod strided;
