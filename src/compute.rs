@@ -63,11 +63,16 @@ pub fn compute_indexed<T: Element, const M: usize, const I: usize>(
     (inputs, indices): (&[&Tensor<T>], &[&Indices]),
     (outputs, new_indices): ([Layout; M], [usize; I]),
 ) -> ([Tensor<T>; M], [Indices; I]) {
-    let mut tensors = outputs.map(|layout| Tensor::from_buffer(Buffer::stale(layout.shape.size()), layout));
+    let mut buffers = outputs.map(|layout| Buffer::stale(layout.shape.size()));
     let mut lists = new_indices.map(Buffer::stale);
+    let mut memory = buffers.each_mut().map(|buffer| &mut **buffer);
     let mut new_indices = lists.each_mut().map(|list| &mut **list);
-    let mut memory = tensors.each_mut().map(Tensor::make_mut);
     run(kernel, inputs, indices, Outputs { tensors: &mut memory, indices: &mut new_indices });
+    let mut layouts = outputs.into_iter();
+    let tensors = buffers.map(|buffer| {
+        let layout = layouts.next().expect("a layout for each output");
+        Tensor::from_buffer(buffer, layout)
+    });
     (tensors, lists.map(|list| Indices(Arc::new(list))))
 }
 
@@ -110,8 +115,11 @@ pub fn by_element<T: Element, const N: usize>(function: impl Function<N>, inputs
 /// The shape that some tensors broadcast to.
 #[track_caller]
 fn joint_shape<T: Element>(inputs: &[&Tensor<T>]) -> Shape {
-    let mut shape = Shape::default();
+    let mut shape = inputs.first().map_or_else(Shape::default, |first| *first.shape());
     for input in inputs {
+        if *input.shape() == shape {
+            continue;
+        }
         let Some(joint) = shape.broadcast(input.shape()) else {
             let shapes = inputs.iter().map(|input| input.shape().to_string()).collect::<Vec<_>>().join(" and ");
             panic!("by_element: shapes {shapes} do not broadcast: expected equal extents, or 1, from the last axis on");
@@ -134,6 +142,13 @@ pub(crate) fn inputs_by_element<T: Element, const N: usize>(
 
 /// The loops over a result of this shape and over its inputs, and the layout of the result.
 fn loops<T: Element, const N: usize>(inputs: [&Tensor<T>; N], shape: Shape) -> (Nest<N>, Layout) {
+    let [first, others @ ..] = &inputs[..] else { return (Nest::flat(shape.size()), Layout::row_major(shape)) };
+    let strides = *first.strides();
+    let alike = |other: &&Tensor<T>| *other.shape() == shape && *other.strides() == strides;
+    if *first.shape() == shape && others.iter().all(alike) && shape.is_dense(&strides) {
+        // The usual case, and most of what an operation on a few numbers would cost otherwise.
+        return (Nest::flat(shape.size()), Layout { shape, strides });
+    }
     let strides = joint_strides(&inputs, &shape);
     let repeated = inputs.map(|input| input.broadcast_strides(&shape));
     (Nest::new(&shape, &strides, repeated.each_ref().map(|strides| &**strides)), Layout { shape, strides })

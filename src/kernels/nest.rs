@@ -31,6 +31,14 @@ impl<const K: usize> Nest<K> {
         nest
     }
 
+    /// The nest of `len` elements that all operands hold in the same order without gaps: one loop.
+    pub fn flat(len: usize) -> Nest<K> {
+        let mut nest = Nest { rank: 1, dims: [1; MAX_RANK], strides: [[0; MAX_RANK]; K] };
+        nest.dims[0] = len;
+        nest.strides.iter_mut().for_each(|strides| strides[0] = 1);
+        nest
+    }
+
     /// Visits the output elements `start..start + len` as runs: `visit(at, n, offsets)` for output elements
     /// `at..at + n` counted from `start`, whose inputs begin at `offsets` and go on by [`Nest::steps`].
     #[inline(always)]
