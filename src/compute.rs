@@ -83,6 +83,7 @@ pub fn update<T: Element, const M: usize>(kernel: &dyn Kernel<T>, updated: [&mut
 }
 
 /// Runs a kernel: where, will be decided here once there are devices.
+#[allow(clippy::needless_range_loop, clippy::manual_memcpy, reason = "the index runs through two slices in step")]
 fn run<T: Element>(kernel: &dyn Kernel<T>, inputs: &[&Tensor<T>], indices: &[&Indices], outputs: Outputs<'_, '_, T>) {
     // Without an allocation for the few operands that nearly every kernel has.
     const FEW: usize = 6;
@@ -92,11 +93,11 @@ fn run<T: Element>(kernel: &dyn Kernel<T>, inputs: &[&Tensor<T>], indices: &[&In
         let lists: Vec<&[u32]> = indices.iter().map(|list| &***list).collect();
         return kernel.cpu(Inputs { tensors: &slices, indices: &lists }, outputs);
     }
-    for (slice, tensor) in slices.iter_mut().zip(inputs) {
-        *slice = tensor.data();
+    for i in 0..inputs.len() {
+        slices[i] = inputs[i].data();
     }
-    for (list, indices) in lists.iter_mut().zip(indices) {
-        *list = indices;
+    for i in 0..indices.len() {
+        lists[i] = indices[i];
     }
     kernel.cpu(Inputs { tensors: &slices[..inputs.len()], indices: &lists[..indices.len()] }, outputs);
 }
@@ -113,10 +114,11 @@ pub fn by_element<T: Element, const N: usize>(function: impl Function<N>, inputs
 }
 
 /// The shape that some tensors broadcast to.
+#[inline]
 #[track_caller]
 fn joint_shape<T: Element>(inputs: &[&Tensor<T>]) -> Shape {
     let mut shape = inputs.first().map_or_else(Shape::default, |first| *first.shape());
-    for input in inputs {
+    for input in inputs.iter().skip(1) {
         if *input.shape() == shape {
             continue;
         }
@@ -136,8 +138,11 @@ pub(crate) fn inputs_by_element<T: Element, const N: usize>(
     shape: Shape,
 ) -> Tensor<T> {
     let (nest, layout) = loops(inputs, shape);
-    let [y] = compute(&ByElement { nest, formula }, &inputs, [layout]);
-    y
+    // As `compute` of one output, without its lists: of operations on a few numbers these were a fifth.
+    let mut buffer = Buffer::stale(layout.shape.size());
+    let outputs = Outputs { tensors: &mut [&mut buffer], indices: &mut [] };
+    run(&ByElement { nest, formula }, &inputs, &[], outputs);
+    Tensor::from_buffer(buffer, layout)
 }
 
 /// The loops over a result of this shape and over its inputs, and the layout of the result.

@@ -38,7 +38,7 @@ impl<T: Element> Tensor<T> {
     /// # Panics
     /// If the strides reach beyond the buffer.
     pub(crate) fn from_buffer(buffer: Buffer<T>, Layout { shape, strides }: Layout) -> Tensor<T> {
-        let last = || shape.iter().zip(strides.iter()).map(|(n, s)| (n - 1) * s).sum::<usize>();
+        let last = || (0..shape.len()).map(|axis| (shape[axis] - 1) * strides[axis]).sum::<usize>();
         assert!(shape.contains(&0) || last() < buffer.len(), "strides {strides} of {shape} leave the buffer");
         Tensor { buffer: Arc::new(buffer), offset: 0, shape, strides }
     }

@@ -194,7 +194,7 @@ pub struct UpdateAlike<F, const N: usize, const M: usize>(pub F);
 
 impl<T: Element, F: Function<N, M>, const N: usize, const M: usize> Kernel<T> for UpdateAlike<F, N, M> {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
-        let (x, y) = (inputs.tensors, outputs.tensors::<M>());
+        let (x, y) = (inputs.tensors, outputs.tensors::<M>().each_mut().map(|y| &mut **y));
         let len = y[0].len();
         let alike = y.iter().all(|y| y.len() == len) && x.iter().all(|x| x.len() >= len) && M + x.len() == N;
         assert!(alike, "an update of {M} tensors by {} others, of which one is shorter", x.len());

@@ -75,13 +75,13 @@ impl<'a, T> Inputs<'a, T> {
     }
 }
 
-impl<'o, T> Outputs<'o, '_, T> {
+impl<'o, 'a, T> Outputs<'o, 'a, T> {
     /// The tensors of a kernel that writes `M`.
     ///
     /// # Panics
     /// If it was given another number.
     #[inline]
-    pub fn tensors<const M: usize>(self) -> [&'o mut [T]; M] {
+    pub fn tensors<const M: usize>(self) -> &'o mut [&'a mut [T]; M] {
         exactly_mut(self.tensors)
     }
 
@@ -90,7 +90,7 @@ impl<'o, T> Outputs<'o, '_, T> {
     /// # Panics
     /// If it was given other numbers of them.
     #[inline]
-    pub fn both<const M: usize, const I: usize>(self) -> ([&'o mut [T]; M], [&'o mut [u32]; I]) {
+    pub fn both<const M: usize, const I: usize>(self) -> (&'o mut [&'a mut [T]; M], &'o mut [&'a mut [u32]; I]) {
         (exactly_mut(self.tensors), exactly_mut(self.indices))
     }
 }
@@ -100,9 +100,7 @@ fn exactly<'a, T, const N: usize>(list: &[&'a [T]]) -> [&'a [T]; N] {
     list.try_into().unwrap_or_else(|_| panic!("a kernel that reads {N} operands was given {found}"))
 }
 
-fn exactly_mut<'o, T, const N: usize>(list: &'o mut [&mut [T]]) -> [&'o mut [T]; N] {
+fn exactly_mut<'o, 'a, T, const N: usize>(list: &'o mut [&'a mut [T]]) -> &'o mut [&'a mut [T]; N] {
     let found = list.len();
-    let list: &mut [_; N] =
-        list.try_into().unwrap_or_else(|_| panic!("a kernel that writes {N} outputs was given {found}"));
-    list.each_mut().map(|part| &mut **part)
+    list.try_into().unwrap_or_else(|_| panic!("a kernel that writes {N} outputs was given {found}"))
 }

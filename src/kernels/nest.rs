@@ -32,6 +32,7 @@ impl<const K: usize> Nest<K> {
     }
 
     /// The nest of `len` elements that all operands hold in the same order without gaps: one loop.
+    #[inline]
     pub fn flat(len: usize) -> Nest<K> {
         let mut nest = Nest { rank: 1, dims: [1; MAX_RANK], strides: [[0; MAX_RANK]; K] };
         nest.dims[0] = len;
