@@ -62,7 +62,7 @@ impl Conv2dOptions {
 }
 
 /// The memory order of a convolution's weight (K, C/groups, R, S): R, S, C, K.
-pub const WEIGHT_ORDER: [usize; 4] = [2, 3, 1, 0];
+pub(crate) const WEIGHT_ORDER: [usize; 4] = [2, 3, 1, 0];
 
 impl<T: Element> Var<T> {
     /// The convolution of maps (N, C, H, W) with a weight (K, C/groups, R, S), plus a bias (K) if given:
@@ -227,7 +227,8 @@ impl<T: Element> Var<T> {
         let [r, s] = shape.kernel;
         let w_shape = [shape.out_channels, shape.in_channels / shape.groups, r, s];
         let layout = Layout::in_order(w_shape, WEIGHT_ORDER);
-        let [value] = compute(&WeightGradient(shape), &[&maps(self), &maps(other)], [layout]);
+        let [value] =
+            compute(&WeightGradient(shape), &[&self.value().channels_last(), &other.value().channels_last()], [layout]);
         let (x, y) = (self.saved_for(other), other.saved_for(self));
         Var::record("conv2d_weight_grad", &[self, other], value, move |grad, back| {
             back.give(0, |back| back.var(&y).convolve_transposed(grad, None, shape));
@@ -265,7 +266,8 @@ fn map_of<T: Element>(
     bias: Option<&Var<T>>,
     shape: [usize; 4],
 ) -> Tensor<T> {
-    let (x, weight, bias) = (maps(x), weights(weight), bias.map(|bias| bias.value().contiguous()));
+    let (x, weight) = (x.value().channels_last(), weight.value().in_memory_order(WEIGHT_ORDER));
+    let bias = bias.map(|bias| bias.value().contiguous());
     let inputs: Vec<&Tensor<T>> = [&x, &weight].into_iter().chain(&bias).collect();
     let [y] = compute(kernel, &inputs, [Layout::channels_last(shape)]);
     y
@@ -283,17 +285,9 @@ fn give_bias<T: Element>(grad: &Var<T>, back: &mut Backward<T>) {
             return grad.sum_axes([0, 2, 3], false);
         }
         let layout = Layout::row_major([grad.shape()[1]]);
-        let [sums] = compute(&ColumnSums { len: grad.value().size() }, &[&maps(grad)], [layout]);
+        let [sums] = compute(&ColumnSums { len: grad.value().size() }, &[&grad.value().channels_last()], [layout]);
         sums.into()
     });
-}
-
-fn maps<T: Element>(x: &Var<T>) -> Tensor<T> {
-    x.value().channels_last()
-}
-
-fn weights<T: Element>(w: &Var<T>) -> Tensor<T> {
-    w.value().in_memory_order(WEIGHT_ORDER)
 }
 
 fn geometry(

@@ -22,7 +22,8 @@ mod shape;
 mod softmax;
 mod spectral;
 
-pub use conv::{Conv2dOptions, WEIGHT_ORDER};
+pub use conv::Conv2dOptions;
+pub(crate) use conv::WEIGHT_ORDER;
 pub use norm::BatchStats;
 pub(crate) use spectral::normalised;
 pub use spectral::power_iteration;

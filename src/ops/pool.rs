@@ -16,7 +16,7 @@ impl<T: Element> Var<T> {
         let shape = geometry("max_pool2d", self.shape(), kernel, stride, padding);
         let layout = Layout::channels_last([shape.batch, shape.channels, shape.output[0], shape.output[1]]);
         let outputs = ([layout], [shape.batch * shape.y_image()]);
-        let ([value], [indices]) = compute_indexed(&MaxPool(shape), (&[&maps(self)], &[]), outputs);
+        let ([value], [indices]) = compute_indexed(&MaxPool(shape), (&[&self.value().channels_last()], &[]), outputs);
         let x_shape = *self.shape();
         Var::record("max_pool2d", &[self], value, move |grad, back| {
             back.give(0, |_| grad.scatter_maps(indices.clone(), x_shape));
@@ -119,17 +119,13 @@ impl<T: Element> Var<T> {
     }
 }
 
-fn maps<T: Element>(x: &Var<T>) -> Tensor<T> {
-    x.value().channels_last()
-}
-
 fn by_kernel<T: Element>(kernel: &dyn Kernel<T>, x: &Var<T>, y_shape: [usize; 4]) -> Tensor<T> {
-    let [y] = compute(kernel, &[&maps(x)], [Layout::channels_last(y_shape)]);
+    let [y] = compute(kernel, &[&x.value().channels_last()], [Layout::channels_last(y_shape)]);
     y
 }
 
 fn by_indices<T: Element>(kernel: &dyn Kernel<T>, x: &Var<T>, indices: &Indices, y_shape: Shape) -> Tensor<T> {
-    let inputs: (&[&Tensor<T>], _) = (&[&maps(x)], &[indices][..]);
+    let inputs: (&[&Tensor<T>], _) = (&[&x.value().channels_last()], &[indices][..]);
     let ([y], []) = compute_indexed(kernel, inputs, ([Layout::channels_last(y_shape)], []));
     y
 }

@@ -22,9 +22,10 @@ pub(super) fn check_axes(name: &str, shape: &Shape, axes: impl Into<Axes>) -> Ax
     axes
 }
 
-/// The shape without `axes`.
-pub(super) fn without(shape: &Shape, axes: &Axes) -> Shape {
-    shape.iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, &extent)| extent).collect()
+/// A reduction over `axes`, which have extent 1 in it: as it is with `keepdim`, else without these axes.
+pub(super) fn keep<T: Element>(kept: &Tensor<T>, axes: &Axes, keepdim: bool) -> Tensor<T> {
+    let others = |(axis, _): &(usize, &usize)| keepdim || !axes.contains(axis);
+    kept.reshape(kept.shape().iter().enumerate().filter(others).map(|(_, &extent)| extent).collect::<Shape>())
 }
 
 impl<T: Element> Var<T> {
@@ -43,7 +44,7 @@ impl<T: Element> Var<T> {
         let axes = check_axes("sum", self.shape(), axes);
         let (shape, kept) = (*self.shape(), self.value().reduce(&axes, 0.0, Sum));
         let kept_shape = *kept.shape();
-        let value = if keepdim { kept } else { kept.reshape(without(&shape, &axes)) };
+        let value = keep(&kept, &axes, keepdim);
         Var::record("sum", &[self], value, move |grad, back| {
             back.give(0, |_| grad.reshape(kept_shape).broadcast_to(shape));
         })
@@ -117,7 +118,7 @@ impl<T: Element> Var<T> {
         let kept = self.value().reduce(&axes, f64::NEG_INFINITY, Larger);
         let kept_shape = *kept.shape();
         let x = self.value().clone();
-        let value = if keepdim { kept.clone() } else { kept.reshape(without(&shape, &axes)) };
+        let value = keep(&kept, &axes, keepdim);
         Var::record("max", &[self], value, move |grad, back| {
             back.give(0, |_| {
                 let is_max = by_element(IsEqual, [&x, &kept]);

@@ -4,7 +4,7 @@
 //! constant and no rule sees it.
 
 use super::index::{around, check_axis};
-use super::reduction::{check_axes, without};
+use super::reduction::{check_axes, keep};
 use crate::compute::{Layout, by_element, compute};
 use crate::kernels::formulas::{Larger, Sum};
 use crate::kernels::softmax::{Softmax, SoftmaxGradient};
@@ -67,14 +67,14 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn logsumexp(&self, axes: impl Into<Axes>, keepdim: bool) -> Var<T> {
         let axes = check_axes("logsumexp", self.shape(), axes);
-        let (shape, x) = (*self.shape(), self.value());
+        let x = self.value();
         let max = x.reduce(&axes, f64::NEG_INFINITY, Larger);
         // An infinite maximum would give ∞ − ∞; without one to subtract the sums are 0 and ∞, as they should be.
         let max = by_element(FiniteOrZero, [&max]);
         let sum = by_element(ExpOfDifference, [x, &max]).reduce(&axes, 0.0, Sum);
         let kept = by_element(LnPlus, [&sum, &max]);
         let kept_shape = *kept.shape();
-        let value = if keepdim { kept } else { kept.reshape(without(&shape, &axes)) };
+        let value = keep(&kept, &axes, keepdim);
         let (x, y) = (self.saved(), value.clone());
         Var::record("logsumexp", &[self], value, move |grad, back| {
             back.give(0, |back| {
