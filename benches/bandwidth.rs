@@ -14,7 +14,7 @@ use wengert::kernels::buffer::Buffer;
 use wengert::kernels::by_element::{ByElement, Update, UpdateAlike};
 use wengert::kernels::formulas::Sum;
 use wengert::kernels::nest::Nest;
-use wengert::kernels::norm::{self, Affine};
+use wengert::kernels::norm::{self, ChannelAffine};
 use wengert::kernels::optim::{AdamStep, RmsPropStep};
 use wengert::kernels::parallel::{TASK, for_chunks};
 use wengert::kernels::reduce::Reduction;
@@ -83,9 +83,9 @@ fn batch_norm(c: &mut Criterion) {
         group.sample_size(10);
         let (x, g, mut y) = (operand(0.5), operand(0.25), operand(0.0));
         let (mean, scale, shift) = (vec![0.1; channels], vec![1.5; channels], vec![0.2; channels]);
-        let affine = Affine { mean: &mean, scale: &scale, shift: &shift };
+        let affine = ChannelAffine { mean: &mean, scale: &scale, shift: &shift };
         bench(group, "moments", 1, || _ = black_box(norm::moments(&x, channels)));
-        bench(group, "normalise, ReLU", 2, || norm::normalize::<f32, true>(&mut y, &x, &affine));
+        bench(group, "normalise, ReLU", 2, || norm::normalise::<f32, true>(&mut y, &x, &affine));
         bench(group, "sums of gradients", 2, || _ = black_box(norm::gradient_sums::<f32, true>(&x, &g, &affine)));
         bench(group, "gradient", 3, || {
             norm::input_gradient::<f32, true>(&mut y, &x, &g, &affine, [&mean, &scale, &shift])

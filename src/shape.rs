@@ -321,12 +321,14 @@ pub struct Layout {
 
 impl Layout {
     /// Row-major memory (C order).
+    #[track_caller]
     pub fn row_major(shape: impl Into<Shape>) -> Layout {
         let shape = shape.into();
         Layout { shape, strides: shape.row_major() }
     }
 
-    /// Maps (N, C, H, W) lying in memory as N, H, W, C.
+    /// Maps (N, C, H, W) lying in memory as N, H, W, C; row-major unless of rank 4.
+    #[track_caller]
     pub fn channels_last(shape: impl Into<Shape>) -> Layout {
         let shape = shape.into();
         Layout { shape, strides: shape.channels_last() }

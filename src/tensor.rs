@@ -45,6 +45,7 @@ impl<T: Element> Tensor<T> {
 
     /// A view of the same memory, whose first element lies `skip` elements after that of this tensor.
     pub(crate) fn with_view(&self, shape: Shape, strides: Strides, skip: usize) -> Tensor<T> {
+        debug_assert!(shape.contains(&0) || self.offset + skip < self.buffer.len(), "a view outside its memory");
         Tensor { buffer: self.buffer.clone(), offset: self.offset + skip, shape, strides }
     }
 
@@ -122,20 +123,34 @@ impl<T: Element> Tensor<T> {
         self.shape.size()
     }
 
-    /// The memory from the first element on; what lies where, the strides say.
+    /// The memory from the first element to the last; what lies where between them, the strides say.
     pub fn data(&self) -> &[T] {
+        if self.size() == 0 {
+            return &[];
+        }
+        let last: usize = (0..self.rank()).map(|axis| (self.shape[axis] - 1) * self.strides[axis]).sum();
+        &self.memory()[..=last]
+    }
+
+    /// The memory from the first element on, what lies behind the last one included.
+    pub(crate) fn memory(&self) -> &[T] {
         &self.buffer[self.offset..]
+    }
+
+    /// The layout of a result that lies as this tensor does, but without its gaps and repetitions.
+    pub fn layout(&self) -> Layout {
+        Layout { shape: self.shape, strides: self.dense_strides() }
     }
 
     /// The elements of a tensor without gaps, in memory order.
     pub(crate) fn elements(&self) -> &[T] {
         debug_assert!(self.shape.is_dense(&self.strides) || self.size() == 0, "gaps in {self:?}");
-        &self.data()[..self.size()]
+        &self.memory()[..self.size()]
     }
 
     /// An `ndarray` view of the tensor.
     pub fn view(&self) -> ArrayViewD<'_, T> {
-        kernels::view(self.data(), &self.shape, &self.strides)
+        kernels::view(self.memory(), &self.shape, &self.strides)
     }
 
     /// A copy as an `ndarray` array.
@@ -155,7 +170,7 @@ impl<T: Element> Tensor<T> {
     #[track_caller]
     pub fn item(&self) -> T {
         assert!(self.size() == 1, "item: expected one element, found shape {}", self.shape);
-        self.data()[0]
+        self.memory()[0]
     }
 
     /// Whether the elements lie in memory in row-major order without gaps.
@@ -194,8 +209,13 @@ impl<T: Element> Tensor<T> {
         self.with_strides(self.shape.dense_in_order(axes.iter().copied()))
     }
 
-    /// The same values in the memory order of `other`, which has the same shape; a copy only if they lie otherwise.
-    pub(crate) fn like(&self, other: &Tensor<T>) -> Tensor<T> {
+    /// The same values in the memory order of `other`, without gaps and repetitions; a copy only if they lie otherwise.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    #[track_caller]
+    pub fn like(&self, other: &Tensor<T>) -> Tensor<T> {
+        assert!(self.shape == other.shape, "like: shapes {} and {}: expected equal ones", self.shape, other.shape);
         self.with_strides(other.dense_strides())
     }
 
@@ -225,7 +245,7 @@ impl<T: Element> Tensor<T> {
         self.with_view(shape, axes.iter().map(|&axis| self.strides[axis]).collect(), 0)
     }
 
-    /// A view of the elements with index in `range` along `axis`.
+    /// A view of the elements with index in `range` along `axis`. It keeps the whole memory alive.
     ///
     /// ```
     /// use wengert::Tensor;

@@ -2,7 +2,7 @@
 
 use super::Element;
 use super::kernel::{Inputs, Kernel, Outputs};
-use super::norm::{Affine, gradient_sums, input_gradient, moments, normalize, sums};
+use super::norm::{ChannelAffine, gradient_sums, input_gradient, moments, normalise, sums};
 
 /// The sum of each column of x, every element added in `f64`.
 #[derive(Clone, Copy, Debug)]
@@ -56,10 +56,10 @@ impl<T: Element> Kernel<T> for BatchNormalise {
         let ([x, statistics @ ..], [y]) = (inputs.tensors::<5>(), outputs.tensors());
         let [mean, inverse, gamma, beta] = statistics.map(|of| &of[..self.channels]);
         let scale = products(inverse, gamma);
-        let affine = Affine { mean, scale: &scale, shift: beta };
+        let affine = ChannelAffine { mean, scale: &scale, shift: beta };
         match self.relu {
-            false => normalize::<T, false>(y, x, &affine),
-            true => normalize::<T, true>(y, x, &affine),
+            false => normalise::<T, false>(y, x, &affine),
+            true => normalise::<T, true>(y, x, &affine),
         }
     }
 }
@@ -92,7 +92,7 @@ impl BatchNormGradient {
         let ([x, g, statistics @ ..], channels) = (inputs.tensors::<6>(), dgamma.len());
         let [mean, inverse, gamma, beta] = statistics.map(|of| &of[..channels]);
         let (x, g, scale) = (&x[..self.len], &g[..self.len], products(inverse, gamma));
-        let affine = Affine { mean, scale: &scale, shift: beta };
+        let affine = ChannelAffine { mean, scale: &scale, shift: beta };
         let (sums, mut dots) = gradient_sums::<T, RELU>(x, g, &affine);
         dots.iter_mut().zip(inverse).for_each(|(dot, inverse)| *dot *= inverse.f64());
         store_all(dgamma, &dots);

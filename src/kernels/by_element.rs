@@ -94,6 +94,7 @@ fn write_run<T: Element, const N: usize>(
         1 => write_dense::<T, N, 1>(out, x, offsets, formula),
         2 if N >= 2 => write_dense::<T, N, 2>(out, x, offsets, formula),
         3 if N >= 2 => write_dense::<T, N, 3>(out, x, offsets, formula),
+        _ if dense == (1 << N) - 1 => write_dense::<T, N, { usize::MAX }>(out, x, offsets, formula),
         _ => write_strided(out, x, offsets, steps, formula),
     }
 }

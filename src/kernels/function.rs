@@ -96,7 +96,8 @@ pub trait Function<const N: usize, const M: usize = 1>: Copy + Send + Sync + 'st
 }
 
 /// Defines a [`Function`]: its name, the names of its options (numbers, `f64` fields of the value), its inputs, and the
-/// formula. Several results are named after an arrow, and are the variables of these names at the end of the body.
+/// formula. Several results are named after an arrow, and are the variables of these names at the end of the body. The
+/// type of the numbers is `X`: `number::<X>(1.0)` where a constant alone does not tell it.
 ///
 /// ```
 /// use wengert::{Function, Number, function, number};
@@ -115,9 +116,10 @@ pub trait Function<const N: usize, const M: usize = 1>: Copy + Send + Sync + 'st
 /// ```
 #[macro_export]
 macro_rules! function {
-    ($(#[$doc:meta])* $public:vis $name:ident $({ $($option:ident),+ $(,)? })? |$($x:ident),+| -> [$($y:ident),+] {
-        $($body:tt)*
-    }) => {
+    (
+        $(#[$doc:meta])* $public:vis $name:ident $({ $($option:ident),+ $(,)? })?
+        |$($x:ident),+ $(,)?| -> [$($y:ident),+ $(,)?] { $($body:tt)* }
+    ) => {
         $crate::function!(@value [$(#[$doc])*] [$public] $name $({ $($option),+ })?);
 
         impl $crate::Function<{ [$(stringify!($x)),+].len() }, { [$(stringify!($y)),+].len() }> for $name {
@@ -134,7 +136,10 @@ macro_rules! function {
             }
         }
     };
-    ($(#[$doc:meta])* $public:vis $name:ident $({ $($option:ident),+ $(,)? })? |$($x:ident),+| $body:expr) => {
+    (
+        $(#[$doc:meta])* $public:vis $name:ident $({ $($option:ident),+ $(,)? })?
+        |$($x:ident),+ $(,)?| $body:expr $(,)?
+    ) => {
         $crate::function!(
             $(#[$doc])*
             $public $name $({ $($option),+ })? |$($x),+| -> [y] {
@@ -151,12 +156,15 @@ macro_rules! function {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq)]
         $public struct $name {
-            $(#[allow(missing_docs, reason = "the formula tells")] $public $option: f64),+
+            $(
+                #[allow(missing_docs, reason = "what an option is, the formula tells, and the text above it")]
+                $public $option: f64
+            ),+
         }
     };
     (@options $($option:ident),+) => {
-        fn options(&self) -> Vec<f64> {
-            vec![$(self.$option),+]
+        fn options(&self) -> ::std::vec::Vec<f64> {
+            ::std::vec![$(self.$option),+]
         }
     };
     (@bind $self:ident, $X:ident, $index:expr, $option:ident $(, $rest:ident)*) => {
@@ -192,7 +200,9 @@ fn line(text: String) -> Expression {
 fn print<F: Function<N, M>, const N: usize, const M: usize>(function: &F) -> String {
     LINES.take();
     let results = function.apply(std::array::from_fn(Expression::Input));
-    let name = std::any::type_name::<F>().rsplit("::").next().unwrap_or_default();
+    // Of `module::Name<Parameter>` the name.
+    let path = std::any::type_name::<F>();
+    let name = path.split('<').next().and_then(|path| path.rsplit("::").next()).unwrap_or_default();
     let inputs = (0..N).map(|i| format!("real x{i}"));
     let options = (0..function.options().len()).map(|i| format!("real c{i}"));
     let outputs = (0..M).map(|i| format!("real *y{i}"));
@@ -214,7 +224,7 @@ impl fmt::Display for Expression {
             Expression::Option(i) => write!(f, "c{i}"),
             Expression::Line(i) => write!(f, "t{i}"),
             Expression::Literal(x) if x.is_nan() => write!(f, "NAN"),
-            Expression::Literal(x) if x.is_infinite() => write!(f, "{}INFINITY", if *x < 0.0 { "-" } else { "" }),
+            Expression::Literal(x) if x.is_infinite() => f.write_str(if *x < 0.0 { "(-INFINITY)" } else { "INFINITY" }),
             Expression::Literal(x) => write!(f, "(real){x:?}"),
         }
     }

@@ -2,10 +2,10 @@
 
 use super::Element;
 
-/// A computation: sizes and options, no values. It is given what to read and what to write, and does the same to the
-/// same bits at any number of threads.
+/// A computation: sizes and options, no values. It is given what to read and what to write, and gives the same bits at
+/// any number of threads.
 ///
-/// [`compute`](crate::compute) and its kin make the outputs and run it. A kernel of one's own has the rank of ours:
+/// [`compute`](crate::compute()) and its kin make the outputs and run it. A kernel of one's own is as good as ours:
 ///
 /// ```
 /// use wengert::compute::{Inputs, Kernel, Layout, Outputs, compute};

@@ -1,5 +1,5 @@
-//! Kernels: values with sizes and options ([`kernel`]), and their loops over slices. They know shapes and strides, but no
-//! tensor, no tape and no rule.
+//! Kernels: values with sizes and options ([`kernel`]), and their loops over slices. They know shapes and strides, but
+//! no tensor, no tape and no rule.
 //!
 //! The fast products and convolutions have naive ones as oracles; all others are tested against their definitions. Work
 //! is cut into parts whose number and borders depend on the sizes alone, and partial results are added in a fixed order

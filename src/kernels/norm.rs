@@ -194,7 +194,7 @@ fn add_columns<T: Element, const L: usize>(at: usize, x: &[T], sums: &mut [f64])
 
 /// y = (x − mean)·scale + shift, with one of each for every column.
 #[derive(Clone, Copy, Debug)]
-pub struct Affine<'a, T> {
+pub struct ChannelAffine<'a, T> {
     /// What is taken off.
     pub mean: &'a [T],
     /// The factor.
@@ -203,7 +203,7 @@ pub struct Affine<'a, T> {
     pub shift: &'a [T],
 }
 
-/// The numbers of [`Affine`] for `L` columns.
+/// The numbers of [`ChannelAffine`] for `L` columns.
 struct Columns<T, const L: usize> {
     mean: [T; L],
     scale: [T; L],
@@ -226,7 +226,7 @@ impl<T: Element, const L: usize> Columns<T, L> {
     }
 }
 
-impl<T: Element> Affine<'_, T> {
+impl<T: Element> ChannelAffine<'_, T> {
     #[inline(always)]
     fn columns<const L: usize>(&self, at: usize) -> Columns<T, L> {
         Columns { mean: lanes(self.mean, at), scale: lanes(self.scale, at), shift: lanes(self.shift, at) }
@@ -291,7 +291,7 @@ impl<T: Element> Affine<'_, T> {
 }
 
 /// `out = y`, or max(y, 0), by columns.
-pub fn normalize<T: Element, const RELU: bool>(out: &mut [T], x: &[T], affine: &Affine<T>) {
+pub fn normalise<T: Element, const RELU: bool>(out: &mut [T], x: &[T], affine: &ChannelAffine<T>) {
     let n = affine.mean.len();
     by_rows(
         out,
@@ -338,7 +338,11 @@ fn take<T: Element>(all: &mut [f64], part: &mut [T]) {
 }
 
 /// `(Σ g, Σ g·(x − mean))` of each column, where with a ReLU behind y only the g of positive y count.
-pub fn gradient_sums<T: Element, const RELU: bool>(x: &[T], g: &[T], affine: &Affine<T>) -> (Vec<f64>, Vec<f64>) {
+pub fn gradient_sums<T: Element, const RELU: bool>(
+    x: &[T],
+    g: &[T],
+    affine: &ChannelAffine<T>,
+) -> (Vec<f64>, Vec<f64>) {
     let channels = affine.mean.len();
     let start = || (vec![0.0; channels], vec![0.0; channels]);
     let parts = over_ranges(
@@ -374,7 +378,7 @@ pub fn input_gradient<T: Element, const RELU: bool>(
     out: &mut [T],
     x: &[T],
     g: &[T],
-    affine: &Affine<T>,
+    affine: &ChannelAffine<T>,
     [a, b, c]: [&[T]; 3],
 ) {
     let n = affine.mean.len();
@@ -458,7 +462,7 @@ mod tests {
                 };
                 let mean: Vec<f32> = (0..channels).map(|c| c as f32 * 0.01).collect();
                 let (scale, shift) = (vec![1.5; channels], vec![0.25; channels]);
-                let affine = Affine { mean: &mean, scale: &scale, shift: &shift };
+                let affine = ChannelAffine { mean: &mean, scale: &scale, shift: &shift };
                 for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
                     let got = level.scope(|| moments(&x, channels));
                     let (sums, dots) = level.scope(|| gradient_sums::<f32, true>(&x, &g, &affine));

@@ -1,8 +1,8 @@
 //! How work is cut for the threads, and how partial results are put together: by sizes alone, in one order.
 //!
-//! The promise that the same input gives the same bits at any number of threads rests on this file. Work is cut into
-//! ranges whose number and borders depend on the sizes, never on the threads; each range is computed by one task; and
-//! what several ranges contribute to one number is combined in the order of the ranges.
+//! The promise that the same input gives the same bits at any number of threads rests on this: work is cut into ranges
+//! whose number and borders depend on the sizes, never on the threads; each range is computed by one task; and what
+//! several ranges contribute to one number is combined in the order of the ranges, here and nowhere else.
 
 use std::ops::Range;
 

@@ -39,12 +39,12 @@ impl<T: Element> Kernel<T> for TransposedTimes {
 
 /// x/max(‖x‖₂, eps), the norm being summed in `f64`.
 #[derive(Clone, Copy, Debug)]
-pub struct Normalise {
+pub struct UnitVector {
     /// The least that x is divided by.
     pub eps: f64,
 }
 
-impl<T: Element> Kernel<T> for Normalise {
+impl<T: Element> Kernel<T> for UnitVector {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([x], [out]) = (inputs.tensors(), outputs.tensors());
         let x = &x[..out.len()];

@@ -2,7 +2,7 @@
 
 use super::init::Role;
 use super::{BufferId, Init, Mode, ParamId, Pass, Scope};
-use crate::ops::{normalised, power_iteration};
+use crate::ops::{power_iteration, unit_vector};
 use crate::{Axes, Element, Rng, Shape, Tensor, Var};
 
 /// The least norm that a vector of the power iteration is divided by (PyTorch's value).
@@ -65,7 +65,7 @@ impl WeightOptions {
             return Weight { id: scope.parameter("weight", value), shape, spectral: None };
         }
         let mut scope = scope.scope("parametrizations.weight");
-        let u = normalised(&rng.normal([shape[out_axis]]), EPS);
+        let u = unit_vector(&rng.normal([shape[out_axis]]), EPS);
         let any = Tensor::zeros([shape.size() / shape[out_axis]]);
         let (_, v) = power_iteration(&value, out_axis, &u, &any, 1, EPS);
         let id = scope.parameter("original", value);

@@ -44,7 +44,8 @@ impl<T: Element> Var<T> {
     fn difference(&self, other: &Var<T>) -> Var<T> {
         let (a, b) = repeated("sub", self, other);
         if b.shape() != other.shape() {
-            // The same to the bit, but what is repeated changes its sign before, and its gradient after it is summed up.
+            // The same to the bit, but what is repeated changes its sign before, and its gradient after it is summed
+            // up.
             return self.sum_of(&other.negative());
         }
         Var::record("sub", &[&a, &b], of(Difference, &a, &b), |grad, back| {

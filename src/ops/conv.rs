@@ -92,9 +92,10 @@ impl<T: Element> Var<T> {
         let (x, w) = (self.shape(), weight.shape());
         assert!(slope > 0.0, "conv2d_leaky_relu: x {x}, weight {w}: expected a slope above 0, found {slope}");
         let shape = self.forward_geometry("conv2d_leaky_relu", weight, bias, options);
-        let value = self.convolved(weight, bias, shape, slope);
-        let (x, w, y) = (self.saved_for(weight), weight.saved_for(self), value.clone());
-        record("conv2d_leaky_relu", [self, weight], bias, value, move |grad, back| {
+        let (this, weight) = (&channels_last(self), &in_weight_order(weight));
+        let value = this.convolved(weight, bias, shape, slope);
+        let (x, w, y) = (this.saved_for(weight), weight.saved_for(this), value.clone());
+        record("conv2d_leaky_relu", [this, weight], bias, value, move |grad, back| {
             let grad = grad.into_leaky_gradient(&y, slope, back);
             back.give(0, |back| grad.convolve_transposed(&back.var(&w), None, shape));
             back.give(1, |back| back.var(&x).correlate(&grad, shape));
@@ -193,9 +194,10 @@ impl<T: Element> Var<T> {
     /// y = w ∗ x + b; x̄ = convᵀ(ȳ, w), w̄ = corr(x, ȳ), b̄ = Σ ȳ over images and pixels.
     #[track_caller]
     fn convolve(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape) -> Var<T> {
-        let value = self.convolved(weight, bias, shape, 1.0);
-        let (x, w) = (self.saved_for(weight), weight.saved_for(self));
-        record("conv2d", [self, weight], bias, value, move |grad, back| {
+        let (this, weight) = (&channels_last(self), &in_weight_order(weight));
+        let value = this.convolved(weight, bias, shape, 1.0);
+        let (x, w) = (this.saved_for(weight), weight.saved_for(this));
+        record("conv2d", [this, weight], bias, value, move |grad, back| {
             back.give(0, |back| grad.convolve_transposed(&back.var(&w), None, shape));
             back.give(1, |back| back.var(&x).correlate(&grad, shape));
             grad
@@ -212,9 +214,10 @@ impl<T: Element> Var<T> {
     #[track_caller]
     fn convolve_transposed(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape) -> Var<T> {
         let y_shape = [shape.batch, shape.in_channels, shape.input[0], shape.input[1]];
-        let value = map_of(&TransposedConvolution(shape), self, weight, bias, y_shape);
-        let (x, w) = (self.saved_for(weight), weight.saved_for(self));
-        record("conv_transpose2d", [self, weight], bias, value, move |grad, back| {
+        let (this, weight) = (&channels_last(self), &in_weight_order(weight));
+        let value = map_of(&TransposedConvolution(shape), this, weight, bias, y_shape);
+        let (x, w) = (this.saved_for(weight), weight.saved_for(this));
+        record("conv_transpose2d", [this, weight], bias, value, move |grad, back| {
             back.give(0, |back| grad.convolve(&back.var(&w), None, shape));
             back.give(1, |back| grad.correlate(&back.var(&x), shape));
             grad
@@ -227,19 +230,20 @@ impl<T: Element> Var<T> {
         let [r, s] = shape.kernel;
         let w_shape = [shape.out_channels, shape.in_channels / shape.groups, r, s];
         let layout = Layout::in_order(w_shape, WEIGHT_ORDER);
-        let [value] =
-            compute(&WeightGradient(shape), &[&self.value().channels_last(), &other.value().channels_last()], [layout]);
-        let (x, y) = (self.saved_for(other), other.saved_for(self));
-        Var::record("conv2d_weight_grad", &[self, other], value, move |grad, back| {
+        let (this, other) = (&channels_last(self), &channels_last(other));
+        let [value] = compute(&WeightGradient(shape), &[this.value(), other.value()], [layout]);
+        let (x, y) = (this.saved_for(other), other.saved_for(this));
+        Var::record("conv2d_weight_grad", &[this, other], value, move |grad, back| {
+            let grad = &in_weight_order(grad);
             back.give(0, |back| back.var(&y).convolve_transposed(grad, None, shape));
             back.give(1, |back| back.var(&x).convolve(grad, None, shape));
         })
     }
 }
 
-/// Records an operation of a map, a weight, and a bias if there is one. The rule gives the gradients of the first two, and
-/// returns that of the output before the activation, which may lie in place of the one that it was given: from this the
-/// bias gets its own.
+/// Records an operation of a map, a weight, and a bias if there is one. The rule gives the gradients of the first two,
+/// and returns that of the output before the activation, which may lie in place of the one that it was given: from this
+/// the bias gets its own.
 #[track_caller]
 fn record<T: Element>(
     name: &'static str,
@@ -251,14 +255,27 @@ fn record<T: Element>(
     let inputs: Vec<&Var<T>> = [x, weight].into_iter().chain(bias).collect();
     let biased = bias.is_some();
     Var::record_owning(name, &inputs, value, move |grad, back| {
-        let grad = rule(grad, back);
+        // Once for all who read it; and nobody but the rule holds it afterwards.
+        let laid = channels_last(&grad);
+        drop(grad);
+        let grad = rule(laid, back);
         if biased {
             give_bias(&grad, back);
         }
     })
 }
 
-/// The map that a kernel makes of a map, a weight, and a bias if there is one.
+/// The same variable, its maps lying channels-last: what is saved so needs no copy on the way back.
+fn channels_last<T: Element>(x: &Var<T>) -> Var<T> {
+    Var { value: x.value().channels_last(), origin: x.origin.clone() }
+}
+
+/// The same variable, its weights lying as the kernels read them.
+fn in_weight_order<T: Element>(weight: &Var<T>) -> Var<T> {
+    Var { value: weight.value().in_memory_order(WEIGHT_ORDER), origin: weight.origin.clone() }
+}
+
+/// The map that a kernel makes of a map, a weight, and a bias if there is one, all lying as it reads them.
 fn map_of<T: Element>(
     kernel: &dyn Kernel<T>,
     x: &Var<T>,
@@ -266,9 +283,8 @@ fn map_of<T: Element>(
     bias: Option<&Var<T>>,
     shape: [usize; 4],
 ) -> Tensor<T> {
-    let (x, weight) = (x.value().channels_last(), weight.value().in_memory_order(WEIGHT_ORDER));
     let bias = bias.map(|bias| bias.value().contiguous());
-    let inputs: Vec<&Tensor<T>> = [&x, &weight].into_iter().chain(&bias).collect();
+    let inputs: Vec<&Tensor<T>> = [x.value(), weight.value()].into_iter().chain(&bias).collect();
     let [y] = compute(kernel, &inputs, [Layout::channels_last(shape)]);
     y
 }
@@ -277,7 +293,8 @@ fn map_of<T: Element>(
 ///
 /// Its terms may cancel altogether. While a hinge loss is active everywhere, real and generated images pull the bias of
 /// the last convolution equally far apart, and Adam, which divides a gradient by its size, would make steps of the size
-/// of lr out of the rounding error. So the sum is taken in f64, except where the walk records.
+/// of lr out of the rounding error. So the sum is taken in f64, except where the walk records. The gradient lies
+/// channels-last.
 fn give_bias<T: Element>(grad: &Var<T>, back: &mut Backward<T>) {
     let records = back.records();
     back.give(2, |_| {
@@ -285,7 +302,7 @@ fn give_bias<T: Element>(grad: &Var<T>, back: &mut Backward<T>) {
             return grad.sum_axes([0, 2, 3], false);
         }
         let layout = Layout::row_major([grad.shape()[1]]);
-        let [sums] = compute(&ColumnSums { len: grad.value().size() }, &[&grad.value().channels_last()], [layout]);
+        let [sums] = compute(&ColumnSums { len: grad.value().size() }, &[grad.value()], [layout]);
         sums.into()
     });
 }

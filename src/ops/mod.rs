@@ -25,5 +25,5 @@ mod spectral;
 pub use conv::Conv2dOptions;
 pub(crate) use conv::WEIGHT_ORDER;
 pub use norm::BatchStats;
-pub(crate) use spectral::normalised;
 pub use spectral::power_iteration;
+pub(crate) use spectral::unit_vector;

@@ -196,7 +196,7 @@ fn per_channel<T: Element>(vector: &Var<T>, rank: usize) -> Var<T> {
 fn normalised<T: Element>(x: &Tensor<T>, affine: &[Tensor<T>; 4], relu: bool) -> Tensor<T> {
     let kernel = BatchNormalise { channels: affine[0].size(), relu };
     let [mean, inverse, gamma, beta] = affine;
-    let layout = Layout { shape: *x.shape(), strides: *x.strides() };
+    let layout = x.layout();
     let [y] = compute(&kernel, &[x, mean, inverse, gamma, beta], [layout]);
     y
 }
@@ -217,7 +217,7 @@ fn fused_rule<T: Element>(
         let [dgamma, dbeta] = compute(&kernel, &inputs, [per_channel; 2]);
         return [None, Some(dgamma.into()), Some(dbeta.into())];
     }
-    let layout = Layout { shape: *x.shape(), strides: *x.strides() };
+    let layout = x.layout();
     let [dgamma, dbeta, dx] = compute(&kernel, &inputs, [per_channel, per_channel, layout]);
     [Some(dx.into()), Some(dgamma.into()), Some(dbeta.into())]
 }

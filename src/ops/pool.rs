@@ -85,10 +85,11 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn upsample_nearest(&self, factors: [usize; 2]) -> Var<T> {
         let shape = *self.shape();
-        let fits = shape.len() == 4 && factors[0] > 0 && factors[1] > 0;
+        let fits = shape.len() == 4 && (0..2).all(|i| factors[i] > 0 && shape[2 + i].checked_mul(factors[i]).is_some());
         assert!(
             fits,
-            "upsample_nearest: shape {shape} by {factors:?}: expected (N, C, H, W) and factors of at least 1"
+            "upsample_nearest: shape {shape} by {factors:?}: expected (N, C, H, W), factors of at least 1, and sides \
+             that a computer can count"
         );
         let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
         let kernel = NearestUpsampling { size: [n, h, w, c], factors, adjoint: false };

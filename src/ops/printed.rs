@@ -36,7 +36,7 @@ fn value_of(atom: &str, inputs: &[f64], options: &[f64], lines: &[f64]) -> f64 {
     match (atom, atom.split_at(1)) {
         ("NAN", _) => f64::NAN,
         ("INFINITY", _) => f64::INFINITY,
-        ("-INFINITY", _) => f64::NEG_INFINITY,
+        ("(-INFINITY)", _) => f64::NEG_INFINITY,
         (_, ("-", rest)) => -value_of(rest, inputs, options, lines),
         (_, ("x", rest)) => inputs[number(rest)],
         (_, ("c", rest)) => options[number(rest)],

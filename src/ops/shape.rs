@@ -132,8 +132,11 @@ impl<T: Element> Var<T> {
         let shape = *self.shape();
         assert!(axis < shape.len(), "pad: axis {axis} of shape {shape}: expected an axis below {}", shape.len());
         let extent = shape[axis];
+        let Some(whole) = before.checked_add(extent).and_then(|sum| sum.checked_add(after)) else {
+            panic!("pad: {before} and {after} around axis {axis} of shape {shape}: more than a computer can count")
+        };
         let pieces = vec![Piece::Zeros(before), Piece::Input(extent), Piece::Zeros(after)];
-        let value = put_together(&[self.value()], pieces, axis, shape.with_extent(axis, before + extent + after));
+        let value = put_together(&[self.value()], pieces, axis, shape.with_extent(axis, whole));
         Var::record("pad", &[self], value, move |grad, back| {
             back.give(0, |_| grad.slice(axis, before..before + extent));
         })
@@ -170,10 +173,12 @@ impl<T: Element> Var<T> {
     }
 }
 
-/// The pieces one after another along `axis`, in the memory order of the first input; `shape` is that of an input but
-/// for the extent along the axis.
+/// The pieces one after another along `axis`, in the memory order of the first input that has one, else channels-last;
+/// `shape` is that of an input but for the extent along the axis.
 fn put_together<T: Element>(parts: &[&Tensor<T>], pieces: Vec<Piece>, axis: usize, shape: Shape) -> Tensor<T> {
-    let order = parts[0].strides().order();
+    // A part that repeats its elements lies in no order.
+    let own = parts.iter().find(|part| !part.repeats()).map(|part| part.strides().order());
+    let order = own.unwrap_or_else(|| shape.channels_last().order());
     let parts: Vec<Tensor<T>> = parts.iter().map(|part| part.in_memory_order(order)).collect();
     let layout = Layout::in_order(shape, order);
     let inner = order.iter().skip_while(|&&other| other != axis).skip(1).map(|&other| shape[other]).product();

@@ -9,7 +9,7 @@ use super::index::{around, check_axis};
 use crate::compute::{Layout, by_element, compute};
 use crate::kernels::around::Around;
 use crate::kernels::formulas::{Product, Quotient};
-use crate::kernels::spectral::{Dot, Normalise, SpectralGradient, Times, TransposedTimes};
+use crate::kernels::spectral::{Dot, SpectralGradient, Times, TransposedTimes, UnitVector};
 use crate::{Axes, Element, Shape, Tensor, Var};
 
 impl<T: Element> Var<T> {
@@ -95,15 +95,15 @@ pub fn power_iteration<T: Element>(
     let matrix = Matrix::new("power_iteration", w, out_axis, u, v);
     let (mut u, mut v) = (u.contiguous(), v.contiguous());
     for _ in 0..iterations {
-        v = normalised(&matrix.transposed_times(&u), eps);
-        u = normalised(&matrix.times(&v), eps);
+        v = unit_vector(&matrix.transposed_times(&u), eps);
+        u = unit_vector(&matrix.times(&v), eps);
     }
     (u, v)
 }
 
 /// x/max(‖x‖₂, eps) of a vector.
-pub(crate) fn normalised<T: Element>(x: &Tensor<T>, eps: f64) -> Tensor<T> {
-    let [y] = compute(&Normalise { eps }, &[&x.contiguous()], [Layout::row_major(x.shape())]);
+pub(crate) fn unit_vector<T: Element>(x: &Tensor<T>, eps: f64) -> Tensor<T> {
+    let [y] = compute(&UnitVector { eps }, &[&x.contiguous()], [Layout::row_major(x.shape())]);
     y
 }
 
@@ -168,7 +168,7 @@ impl<T: Element> Matrix<T> {
     /// The rule of `spectral_norm` in two walks over memory, this being W/σ.
     fn gradient(&self, grad: &Tensor<T>, u: &Tensor<T>, v: &Tensor<T>, sigma: &Tensor<T>) -> Tensor<T> {
         let inputs = [&grad.like(&self.w), &self.w, u, &self.in_memory(v), sigma];
-        let layout = Layout { shape: *self.w.shape(), strides: *self.w.strides() };
+        let layout = self.w.layout();
         let [gradient] = compute(&SpectralGradient { around: self.around }, &inputs, [layout]);
         gradient
     }

@@ -93,6 +93,36 @@ fn products_read_transposed_and_shared_operands_where_they_lie() {
     }
 }
 
+/// In f32, where adding up a million elements one by one would be off by 1e-3.
+#[test]
+fn a_sum_does_not_depend_on_where_its_terms_lie() {
+    let n = 1 << 20;
+    let columns = Tensor::<f32>::full([n, 3], 0.1).slice(1, 1..3);
+    let rows = Tensor::<f32>::full([3, n], 0.1).slice(0, 1..3);
+    let repeated = Tensor::<f32>::scalar(0.1).broadcast_to([n, 2]);
+    let want = (2 * n) as f64 * 0.1f32 as f64;
+    for (name, x) in [("columns", columns), ("rows", rows), ("repeated", repeated)] {
+        let error = (x.sum() as f64 / want - 1.0).abs();
+        assert!(error < 2e-6, "{name}: {error:e}");
+    }
+    // The gradient of a mean is one number repeated: what reaches an operand that was repeated itself is its sum.
+    let tape = Tape::<f32>::new();
+    let (x, b) = (tape.var(Tensor::ones([64, 3, 64, 64])), tape.var(Tensor::zeros([3, 1, 1])));
+    let gradient = (&x + &b).mean().backward().wrt(&b);
+    assert!(gradient.to_vec().iter().all(|g| (g * 3.0 - 1.0).abs() < 2e-6), "{gradient}");
+}
+
+#[test]
+fn a_convolution_brings_its_operands_into_order_once() {
+    let options = wengert::ops::Conv2dOptions::default().padding(1);
+    let tape = Tape::new();
+    let (x, w) = (tape.var(noise([2, 5, 6, 7], 1)), tape.var(noise([4, 3, 3, 3], 2)));
+    let bias = tape.var(noise([4], 3));
+    let (y, copies) = counting(|| x.slice(1, 1..4).conv2d(&w, Some(&bias), &options));
+    assert_eq!(copies, 2, "the slice and the weight");
+    assert_eq!(counting(|| y.sum().grad(&[&w, &bias])).1, 1, "the gradient, one number repeated");
+}
+
 #[test]
 fn the_rules_of_a_product_copy_nothing() {
     let tape = Tape::new();
