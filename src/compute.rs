@@ -138,7 +138,7 @@ pub(crate) fn inputs_by_element<T: Element, const N: usize>(
     shape: Shape,
 ) -> Tensor<T> {
     let (nest, layout) = loops(inputs, shape);
-    // As `compute` of one output, without its lists: of operations on a few numbers these were a fifth.
+    // As `compute` of one output, without its lists, which an operation on a few numbers would feel.
     let mut buffer = Buffer::stale(layout.shape.size());
     let outputs = Outputs { tensors: &mut [&mut buffer], indices: &mut [] };
     run(&ByElement { nest, formula }, &inputs, &[], outputs);
