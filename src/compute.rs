@@ -47,8 +47,8 @@ impl std::ops::Deref for Indices {
     }
 }
 
-/// Runs a kernel into fresh tensors of these layouts. What the kernel expects of its inputs, their layouts included, is
-/// the caller's business.
+/// Runs a kernel into fresh tensors of these layouts. The kernel reads the inputs as they lie: the caller sees to it
+/// that they lie as the kernel expects, views in particular.
 pub fn compute<T: Element, const M: usize>(
     kernel: &dyn Kernel<T>,
     inputs: &[&Tensor<T>],
@@ -76,8 +76,8 @@ pub fn compute_indexed<T: Element, const M: usize, const I: usize>(
     (tensors, lists.map(|list| Indices(Arc::new(list))))
 }
 
-/// Runs a kernel on tensors that it changes, in place where nobody else holds their memory. They are without gaps, in
-/// the order of memory that they have.
+/// Runs a kernel on tensors that it changes, in place where nobody else holds their memory. They reach the kernel
+/// without gaps, each in the order of memory that it has; inputs are not brought to that order.
 pub fn update<T: Element, const M: usize>(kernel: &dyn Kernel<T>, updated: [&mut Tensor<T>; M], inputs: &[&Tensor<T>]) {
     run(kernel, inputs, &[], Outputs { tensors: &mut updated.map(Tensor::make_mut), indices: &mut [] });
 }
@@ -104,7 +104,8 @@ fn run<T: Element>(kernel: &dyn Kernel<T>, inputs: &[&Tensor<T>], indices: &[&In
 
 /// A function of the elements at the same place of some tensors, which are repeated to one shape by the rules of NumPy.
 ///
-/// The result keeps the memory order of the tensors that have its shape; where they differ, it is channels-last.
+/// The result keeps the memory order of the tensors that have its shape; where they differ, it is channels-last. In a
+/// rule, the gradient of an input that was repeated is summed up again by [`Var::sum_to`](crate::Var::sum_to).
 ///
 /// # Panics
 /// If the shapes do not broadcast to one.
@@ -124,7 +125,10 @@ fn joint_shape<T: Element>(inputs: &[&Tensor<T>]) -> Shape {
         }
         let Some(joint) = shape.broadcast(input.shape()) else {
             let shapes = inputs.iter().map(|input| input.shape().to_string()).collect::<Vec<_>>().join(" and ");
-            panic!("by_element: shapes {shapes} do not broadcast: expected equal extents, or 1, from the last axis on");
+            panic!(
+                "by_element: shapes {shapes} do not broadcast: expected equal extents, or 1, counting axes from the \
+                 last"
+            );
         };
         shape = joint;
     }
@@ -187,9 +191,27 @@ pub(crate) fn update_by_element<T: Element>(formula: impl Formula<T, 2>, y: &mut
     update(&Update { nest, formula }, [y], &[x]);
 }
 
-/// Several results by elements, in place: `updated` and `inputs` have one shape, and the inputs are brought to the
-/// memory order of the updated ones. The step of an optimiser.
-pub(crate) fn update_alike<T: Element, F: Function<N, M>, const N: usize, const M: usize>(
+/// Applies a function with several results to every element of tensors of one shape, in place: its first inputs are
+/// `updated`, which become its results, the others `inputs`. The step of an optimiser:
+///
+/// ```
+/// use wengert::{Tensor, compute::update_alike, function};
+///
+/// function!(Momentum { lr, mu } |p, b, g| -> [p, b] {
+///     let b = mu * b + g;
+///     let p = p - lr * b;
+/// });
+///
+/// let (mut p, mut b) = (Tensor::<f64>::ones([2]), Tensor::zeros([2]));
+/// let g = Tensor::from_vec([2], vec![1.0, 2.0]);
+/// update_alike(Momentum { lr: 0.5, mu: 0.9 }, [&mut p, &mut b], &[&g]);
+/// assert_eq!((p.to_vec(), b.to_vec()), (vec![0.5, 0.0], vec![1.0, 2.0]));
+/// ```
+///
+/// # Panics
+/// If the shapes differ, there is nothing to update, or there are not as many tensors as the function has inputs.
+#[track_caller]
+pub fn update_alike<T: Element, F: Function<N, M>, const N: usize, const M: usize>(
     function: F,
     mut updated: [&mut Tensor<T>; M],
     inputs: &[&Tensor<T>],
@@ -199,8 +221,9 @@ pub(crate) fn update_alike<T: Element, F: Function<N, M>, const N: usize, const 
 }
 
 /// Brings tensors of one shape to one memory order, dense: that of the first. Those to be read are returned.
+#[track_caller]
 fn lay_alike<T: Element>(updated: &mut [&mut Tensor<T>], inputs: &[&Tensor<T>]) -> Vec<Tensor<T>> {
-    let (first, others) = updated.split_first_mut().expect("something to update");
+    let Some((first, others)) = updated.split_first_mut() else { panic!("update_alike: nothing to update") };
     if !first.shape().is_dense(first.strides()) {
         **first = first.with_strides(first.dense_strides());
     }
@@ -247,8 +270,8 @@ impl<T: Element> Tensor<T> {
         y
     }
 
-    /// `f` of every element, in the memory order of this tensor. A closure runs on the processor only; a [`Function`]
-    /// by [`by_element`] anywhere.
+    /// `f` of every element, in the memory order of this tensor. A closure runs on the processor only, and is `Copy`,
+    /// so that it captures by reference; a [`Function`] by [`by_element`] runs anywhere.
     ///
     /// ```
     /// use wengert::Tensor;
@@ -270,7 +293,9 @@ impl<T: Element> Tensor<T> {
     pub fn zip(&self, other: &Tensor<T>, f: impl Fn(T, T) -> T + Sync + Copy) -> Tensor<T> {
         let (a, b) = (self.shape(), other.shape());
         let Some(shape) = a.broadcast(b) else {
-            panic!("zip: shapes {a} and {b} do not broadcast: expected equal extents, or 1, from the last axis on")
+            panic!(
+                "zip: shapes {a} and {b} do not broadcast: expected equal extents, or 1, counting axes from the last"
+            )
         };
         inputs_by_element(Closure(f), [self, other], shape)
     }

@@ -320,6 +320,16 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// The extents.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The strides.
+    pub fn strides(&self) -> &Strides {
+        &self.strides
+    }
+
     /// Row-major memory (C order).
     #[track_caller]
     pub fn row_major(shape: impl Into<Shape>) -> Layout {

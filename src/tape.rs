@@ -320,7 +320,13 @@ impl<T: Element> Backward<'_, T> {
     }
 
     /// Whether the gradient of input `i` is wanted.
+    ///
+    /// # Panics
+    /// If the operation has no such input.
+    #[track_caller]
     pub fn needs(&self, i: usize) -> bool {
+        let (name, n) = (self.name, self.inputs.len());
+        assert!(i < n, "{name}: the rule asks for input {i}, the operation has {n}");
         self.inputs[i].is_some_and(self.wanted)
     }
 
@@ -342,7 +348,7 @@ impl<T: Element> Backward<'_, T> {
     /// Adds `grad()` to the gradient of input `i`; does not even call it if that gradient is not wanted.
     ///
     /// # Panics
-    /// If the gradient does not have the shape of the input.
+    /// If the operation has no such input, or the gradient does not have its shape.
     #[track_caller]
     pub fn give(&mut self, i: usize, grad: impl FnOnce(&Self) -> Var<T>) {
         if !self.needs(i) {
@@ -366,6 +372,9 @@ impl<T: Element> fmt::Display for Tape<T> {
     /// One line for each node: its number, its name, the numbers of its inputs (`·` for a constant), its shape.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = self.list.borrow();
+        if list.consumed {
+            return writeln!(f, "consumed by backward");
+        }
         let number = |input: &Option<u32>| input.map_or("·".to_string(), |id| id.to_string());
         for (id, node) in list.nodes.iter().enumerate() {
             let inputs: Vec<_> = list.inputs[node.inputs.clone()].iter().map(number).collect();

@@ -71,7 +71,7 @@ pub fn number<X: Number>(x: f64) -> X {
 /// options as fields. [`function!`](crate::function) makes one.
 ///
 /// ```
-/// use wengert::{Function, Number, Tensor, compute::by_element, function};
+/// use wengert::{Function, Tensor, compute::by_element, function};
 ///
 /// function!(Leaky { slope } |x| x.if_positive(x, slope * x));
 ///
@@ -96,13 +96,18 @@ pub trait Function<const N: usize, const M: usize = 1>: Copy + Send + Sync + 'st
 }
 
 /// Defines a [`Function`]: its name, the names of its options (numbers, `f64` fields of the value), its inputs, and the
-/// formula. Several results are named after an arrow, and are the variables of these names at the end of the body. The
-/// type of the numbers is `X`: `number::<X>(1.0)` where a constant alone does not tell it.
+/// formula. Several results are named after an arrow, and are the variables of these names at the end of the body;
+/// [`compute::update_alike`](crate::compute::update_alike) applies such a function.
+///
+/// Inputs and options are numbers of a type `X`, see [`Number`](crate::Number). A constant is written `number(1.0)`, or
+/// `number::<X>(1.0)` as the first operand of an operator; a bare `1.0` does not compile. A choice is
+/// [`if_positive`](crate::Number::if_positive) or one of its kin instead of an `if`.
 ///
 /// ```
-/// use wengert::{Function, Number, function, number};
+/// use wengert::{Function, function, number};
 ///
 /// function!(Softplus |x| x.if_positive(x, number(0.0)) + (-x.abs()).exp().ln_1p());
+/// function!(Elu { alpha } |x| x.if_positive(x, alpha * (x.exp() - number(1.0))));
 /// function!(
 ///     /// Momentum: b ← μb + g, p ← p − lr·b.
 ///     Momentum { lr, mu } |p, b, g| -> [p, b] {

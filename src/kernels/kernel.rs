@@ -5,35 +5,49 @@ use super::Element;
 /// A computation: sizes and options, no values. It is given what to read and what to write, and gives the same bits at
 /// any number of threads.
 ///
-/// [`compute`](crate::compute()) and its kin make the outputs and run it. A kernel of one's own is as good as ours:
+/// [`compute`](crate::compute()) and its kin make the outputs and run it. An operation of one's own is a kernel and a
+/// rule; here running sums of a vector, whose rule is the running sum from the other end:
 ///
 /// ```
 /// use wengert::compute::{Inputs, Kernel, Layout, Outputs, compute};
-/// use wengert::{Element, Tensor};
+/// use wengert::{Element, Tensor, Var, gradcheck};
 ///
-/// /// Running sums: y[i] = x[0] + … + x[i].
-/// struct RunningSum;
+/// /// y[i] = x[0] + … + x[i], or, from the end, y[i] = x[i] + … + x[n − 1].
+/// struct RunningSum {
+///     from_end: bool,
+/// }
 ///
 /// impl<T: Element> Kernel<T> for RunningSum {
 ///     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
 ///         let ([x], [y]) = (inputs.tensors(), outputs.tensors());
-///         let mut sum = T::zero();
-///         for (y, &x) in y.iter_mut().zip(x) {
-///             sum += x;
-///             *y = sum;
+///         let (mut sum, n) = (T::zero(), y.len());
+///         for i in 0..n {
+///             let i = if self.from_end { n - 1 - i } else { i };
+///             sum += x[i];
+///             y[i] = sum;
 ///         }
 ///     }
 /// }
 ///
-/// let x = Tensor::<f64>::from_vec([3], vec![1.0, 2.0, 3.0]);
-/// let [y] = compute(&RunningSum, &[&x], [Layout::row_major([3])]);
-/// assert_eq!(y.to_vec(), [1.0, 3.0, 6.0]);
+/// /// y = the running sum of x (n); x̄ = the running sum of ȳ from the end.
+/// fn running_sum<T: Element>(x: &Var<T>, from_end: bool) -> Var<T> {
+///     // The kernel reads its input as it lies, so it gets one without gaps, whatever view x is.
+///     let (dense, layout) = (x.value().contiguous(), Layout::row_major(x.shape()));
+///     let [y] = compute(&RunningSum { from_end }, &[&dense], [layout]);
+///     Var::record("running_sum", &[x], y, move |grad, back| back.give(0, |_| running_sum(grad, !from_end)))
+/// }
+///
+/// let x = Tensor::from_vec([3], vec![1.0, 2.0, 3.0]);
+/// assert_eq!(running_sum(&(&x).into(), false).value().to_vec(), [1.0, 3.0, 6.0]);
+/// gradcheck::gradgradcheck(|x| running_sum(&x[0], false), &[x]).unwrap();
 /// ```
 pub trait Kernel<T: Element> {
-    /// Computes on the processor: writes every element of fresh outputs, changes updated ones.
+    /// Computes on the processor. Every element of a fresh output must be written: before, it holds anything (NaN in
+    /// debug builds). Updated outputs hold their values, without gaps.
     ///
-    /// Inputs begin with their first element; how the others lie is told by the kernel itself, or agreed with the
-    /// caller.
+    /// An input is memory that begins with the tensor's first element and may go on behind its last. A view has gaps in
+    /// it: either the caller passes [`contiguous`](crate::Tensor::contiguous) tensors, or the kernel has the strides as
+    /// a field and reads by them.
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>);
 }
 
@@ -61,15 +75,17 @@ impl<'a, T> Inputs<'a, T> {
     /// # Panics
     /// If it was given another number.
     #[inline]
+    #[track_caller]
     pub fn tensors<const N: usize>(self) -> [&'a [T]; N] {
         exactly(self.tensors)
     }
 
-    /// The lists of whole numbers of a kernel that reads `N`.
+    /// The lists of indices of a kernel that reads `N`.
     ///
     /// # Panics
     /// If it was given another number.
     #[inline]
+    #[track_caller]
     pub fn indices<const N: usize>(self) -> [&'a [u32]; N] {
         exactly(self.indices)
     }
@@ -81,26 +97,35 @@ impl<'o, 'a, T> Outputs<'o, 'a, T> {
     /// # Panics
     /// If it was given another number.
     #[inline]
+    #[track_caller]
     pub fn tensors<const M: usize>(self) -> &'o mut [&'a mut [T]; M] {
         exactly_mut(self.tensors)
     }
 
-    /// The tensors and the lists of whole numbers of a kernel that writes `M` and `I`.
+    /// The tensors and the lists of indices of a kernel that writes `M` and `I`.
     ///
     /// # Panics
     /// If it was given other numbers of them.
     #[inline]
-    pub fn both<const M: usize, const I: usize>(self) -> (&'o mut [&'a mut [T]; M], &'o mut [&'a mut [u32]; I]) {
+    #[track_caller]
+    pub fn tensors_and_indices<const M: usize, const I: usize>(
+        self,
+    ) -> (&'o mut [&'a mut [T]; M], &'o mut [&'a mut [u32]; I]) {
         (exactly_mut(self.tensors), exactly_mut(self.indices))
     }
 }
 
+#[track_caller]
 fn exactly<'a, T, const N: usize>(list: &[&'a [T]]) -> [&'a [T]; N] {
     let found = list.len();
-    list.try_into().unwrap_or_else(|_| panic!("a kernel that reads {N} operands was given {found}"))
+    // Not `unwrap_or_else`: a panic in a closure points here, not at the kernel.
+    let Ok(array) = list.try_into() else { panic!("this kernel reads {N} operand(s), and was given {found}") };
+    array
 }
 
+#[track_caller]
 fn exactly_mut<'o, 'a, T, const N: usize>(list: &'o mut [&'a mut [T]]) -> &'o mut [&'a mut [T]; N] {
     let found = list.len();
-    list.try_into().unwrap_or_else(|_| panic!("a kernel that writes {N} outputs was given {found}"))
+    let Ok(array) = list.try_into() else { panic!("this kernel writes {N} output(s), and was given {found}") };
+    array
 }

@@ -84,7 +84,7 @@ pub struct MaxPool(pub PoolShape);
 
 impl<T: Element> Kernel<T> for MaxPool {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
-        let ([x], ([y], [indices])) = (inputs.tensors(), outputs.both());
+        let ([x], ([y], [indices])) = (inputs.tensors(), outputs.tensors_and_indices());
         max_pool2d(&self.0, &x[..self.0.batch * self.0.x_image()], y, indices);
     }
 }

@@ -152,4 +152,6 @@ fn a_tape_prints_its_list() {
         "   5  sum                4          ()",
     ];
     assert_eq!(tape.to_string().lines().collect::<Vec<_>>(), expected);
+    let _ = y.backward();
+    assert_eq!(tape.to_string(), "consumed by backward\n");
 }
