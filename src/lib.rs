@@ -22,7 +22,7 @@
 //! - [`ops`]: the operations, each with its rule; [`Var::record`] makes one of your own.
 //! - [`gradcheck`]: checks first and second derivatives, of our operations and of yours.
 //! - [`nn`], [`optim`]: parameters, layers, optimisers. [`Archive`] reads and writes safetensors files.
-//! - [`Kernel`], [`compute`], [`Function`]: how a computation becomes tensors; an operation of yours
+//! - [`Kernel`], [`compute()`], [`Function`]: how a computation becomes tensors; an operation of yours
 //!   stands equal to ours.
 //! - `kernels`: the loops over numbers. Private, but for the tests and benches of this package.
 
