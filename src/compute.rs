@@ -270,8 +270,8 @@ impl<T: Element> Tensor<T> {
         y
     }
 
-    /// `f` of every element, in the memory order of this tensor. A closure runs on the processor only, and is `Copy`,
-    /// so that it captures by reference; a [`Function`] by [`by_element`] runs anywhere.
+    /// `f` of every element, in the memory order of this tensor. The closure is `Copy`, so that it captures by
+    /// reference. It serves one scalar type; a [`Function`], applied by [`by_element`], serves both and can be printed.
     ///
     /// ```
     /// use wengert::Tensor;
@@ -282,8 +282,8 @@ impl<T: Element> Tensor<T> {
         inputs_by_element(Closure(f), [self], *self.shape())
     }
 
-    /// `f(a, b)` of every pair of elements of two tensors, repeated to one shape by the rules of NumPy. A closure runs
-    /// on the processor only; a [`Function`] by [`by_element`] anywhere.
+    /// `f(a, b)` of every pair of elements of two tensors, repeated to one shape by the rules of NumPy; see
+    /// [`map`](Tensor::map).
     ///
     /// The result keeps the memory order that both operands have; mixed orders yield channels-last.
     ///

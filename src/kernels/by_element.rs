@@ -52,23 +52,40 @@ pub struct ByElement<F, const N: usize> {
 impl<T: Element, F: Formula<T, N>, const N: usize> Kernel<T> for ByElement<F, N> {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([out], x) = (outputs.tensors(), inputs.tensors::<N>());
-        let (nest, steps, formula, level) = (self.nest, self.nest.steps(), self.formula, Level::current());
-        for_chunks(out, TASK, |start, part| {
-            // A copy on this thread's stack: options are read once, not again for every element.
-            let formula = formula;
-            level.vectorize(
-                #[inline(always)]
-                || {
-                    nest.runs(
-                        start,
-                        part.len(),
-                        #[inline(always)]
-                        |at, n, offsets| write_run(&mut part[at..at + n], x, offsets, steps, formula),
-                    )
-                },
-            )
-        });
+        let (steps, formula) = (self.nest.steps(), self.formula);
+        for_runs(
+            out,
+            &self.nest,
+            #[inline(always)]
+            move |run, offsets| write_run(run, x, offsets, steps, formula),
+        );
     }
+}
+
+/// Writes `out` in the order of the nest, in parallel: `write` fills or changes a run, whose inputs begin at the given
+/// offsets.
+#[inline(always)]
+fn for_runs<T: Element, const N: usize>(
+    out: &mut [T],
+    nest: &Nest<N>,
+    write: impl Fn(&mut [T], [usize; N]) + Sync + Copy,
+) {
+    let level = Level::current();
+    for_chunks(out, TASK, |start, part| {
+        // A copy on this thread's stack: options are read once, not again for every element.
+        let write = write;
+        level.vectorize(
+            #[inline(always)]
+            || {
+                nest.runs(
+                    start,
+                    part.len(),
+                    #[inline(always)]
+                    |at, n, offsets| write(&mut part[at..at + n], offsets),
+                )
+            },
+        )
+    });
 }
 
 /// One run of the innermost loop, whose inputs begin at `offsets` and go on by `steps`. Inputs that lie densely (step
@@ -155,21 +172,13 @@ pub struct Update<F> {
 impl<T: Element, F: Formula<T, 2>> Kernel<T> for Update<F> {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([y], [x]) = (outputs.tensors(), inputs.tensors());
-        let (nest, [step], formula, level) = (self.nest, self.nest.steps(), self.formula, Level::current());
-        for_chunks(y, TASK, |start, part| {
-            let formula = formula;
-            level.vectorize(
-                #[inline(always)]
-                || {
-                    nest.runs(
-                        start,
-                        part.len(),
-                        #[inline(always)]
-                        |at, n, [offset]| update_run(&mut part[at..at + n], &x[offset..], step, formula),
-                    )
-                },
-            )
-        });
+        let ([step], formula) = (self.nest.steps(), self.formula);
+        for_runs(
+            y,
+            &self.nest,
+            #[inline(always)]
+            move |run, [offset]| update_run(run, &x[offset..], step, formula),
+        );
     }
 }
 
