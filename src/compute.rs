@@ -89,12 +89,12 @@ fn run<T: Element>(kernel: &dyn Kernel<T>, inputs: &[&Tensor<T>], indices: &[&In
     const FEW: usize = 6;
     let (mut slices, mut lists): ([&[T]; FEW], [&[u32]; 1]) = ([&[]; FEW], [&[]]);
     if inputs.len() > FEW || indices.len() > 1 {
-        let slices: Vec<&[T]> = inputs.iter().map(|tensor| tensor.memory()).collect();
+        let slices: Vec<&[T]> = inputs.iter().map(|tensor| tensor.data()).collect();
         let lists: Vec<&[u32]> = indices.iter().map(|list| &***list).collect();
         return kernel.cpu(Inputs { tensors: &slices, indices: &lists }, outputs);
     }
     for i in 0..inputs.len() {
-        slices[i] = inputs[i].memory();
+        slices[i] = inputs[i].data();
     }
     for i in 0..indices.len() {
         lists[i] = indices[i];

@@ -125,16 +125,11 @@ impl<T: Element> Tensor<T> {
 
     /// The memory from the first element to the last; what lies where between them, the strides say.
     pub fn data(&self) -> &[T] {
-        if self.size() == 0 {
+        if self.shape.contains(&0) {
             return &[];
         }
         let last: usize = (0..self.rank()).map(|axis| (self.shape[axis] - 1) * self.strides[axis]).sum();
-        &self.memory()[..=last]
-    }
-
-    /// The memory from the first element on, what lies behind the last one included.
-    pub(crate) fn memory(&self) -> &[T] {
-        &self.buffer[self.offset..]
+        &self.buffer[self.offset..][..=last]
     }
 
     /// The layout of a result that lies as this tensor does, but without its gaps and repetitions.
@@ -145,12 +140,12 @@ impl<T: Element> Tensor<T> {
     /// The elements of a tensor without gaps, in memory order.
     pub(crate) fn elements(&self) -> &[T] {
         debug_assert!(self.shape.is_dense(&self.strides) || self.size() == 0, "gaps in {self:?}");
-        &self.memory()[..self.size()]
+        self.data()
     }
 
     /// An `ndarray` view of the tensor.
     pub fn view(&self) -> ArrayViewD<'_, T> {
-        kernels::view(self.memory(), &self.shape, &self.strides)
+        kernels::view(self.data(), &self.shape, &self.strides)
     }
 
     /// A copy as an `ndarray` array.
@@ -170,7 +165,7 @@ impl<T: Element> Tensor<T> {
     #[track_caller]
     pub fn item(&self) -> T {
         assert!(self.size() == 1, "item: expected one element, found shape {}", self.shape);
-        self.memory()[0]
+        self.buffer[self.offset]
     }
 
     /// Whether the elements lie in memory in row-major order without gaps.

@@ -6,23 +6,18 @@ use super::norm::{ChannelAffine, gradient_sums, input_gradient, moments, normali
 
 /// The sum of each column of x, every element added in `f64`.
 #[derive(Clone, Copy, Debug)]
-pub struct ColumnSums {
-    /// The elements of x.
-    pub len: usize,
-}
+pub struct ColumnSums;
 
 impl<T: Element> Kernel<T> for ColumnSums {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([x], [out]) = (inputs.tensors(), outputs.tensors());
-        store_all(out, &sums(&x[..self.len], out.len()));
+        store_all(out, &sums(x, out.len()));
     }
 }
 
 /// The mean of each channel of x, its biased variance, and 1/√(variance + eps): computed in `f64`, rounded once.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchMoments {
-    /// The elements of x.
-    pub len: usize,
     /// What is added to a variance before its root is taken.
     pub eps: f64,
 }
@@ -30,7 +25,7 @@ pub struct BatchMoments {
 impl<T: Element> Kernel<T> for BatchMoments {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([x], [mean, variance, inverse]) = (inputs.tensors(), outputs.tensors());
-        let moments = moments(&x[..self.len], mean.len());
+        let moments = moments(x, mean.len());
         store_all(mean, &moments.mean);
         store_all(variance, &moments.variance);
         let roots = moments.variance.iter().map(|variance| (variance + self.eps).sqrt().recip());
@@ -45,16 +40,13 @@ fn store_all<T: Element>(out: &mut [T], values: &[f64]) {
 /// y = γ·(x − mean)·inverse + β, or max(y, 0), from x, mean, inverse, γ, β.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormalise {
-    /// C
-    pub channels: usize,
     /// Whether a ReLU follows.
     pub relu: bool,
 }
 
 impl<T: Element> Kernel<T> for BatchNormalise {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
-        let ([x, statistics @ ..], [y]) = (inputs.tensors::<5>(), outputs.tensors());
-        let [mean, inverse, gamma, beta] = statistics.map(|of| &of[..self.channels]);
+        let ([x, mean, inverse, gamma, beta], [y]) = (inputs.tensors(), outputs.tensors());
         let scale = products(inverse, gamma);
         let affine = ChannelAffine { mean, scale: &scale, shift: beta };
         match self.relu {
@@ -71,8 +63,6 @@ impl<T: Element> Kernel<T> for BatchNormalise {
 /// b = −a·inverse·γ̄/n, c = −a·β̄/n, where n is the number of rows. With a ReLU behind y, g counts where y > 0.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormGradient {
-    /// The elements of x.
-    pub len: usize,
     /// Whether a ReLU followed.
     pub relu: bool,
 }
@@ -89,9 +79,8 @@ impl<T: Element> Kernel<T> for BatchNormGradient {
 impl BatchNormGradient {
     fn run<T: Element, const RELU: bool>(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let [dgamma, dbeta, dx @ ..] = outputs.tensors else { panic!("a rule of batch norm without outputs") };
-        let ([x, g, statistics @ ..], channels) = (inputs.tensors::<6>(), dgamma.len());
-        let [mean, inverse, gamma, beta] = statistics.map(|of| &of[..channels]);
-        let (x, g, scale) = (&x[..self.len], &g[..self.len], products(inverse, gamma));
+        let ([x, g, mean, inverse, gamma, beta], channels) = (inputs.tensors(), dgamma.len());
+        let scale = products(inverse, gamma);
         let affine = ChannelAffine { mean, scale: &scale, shift: beta };
         let (sums, mut dots) = gradient_sums::<T, RELU>(x, g, &affine);
         dots.iter_mut().zip(inverse).for_each(|(dot, inverse)| *dot *= inverse.f64());

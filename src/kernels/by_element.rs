@@ -206,8 +206,8 @@ impl<T: Element, F: Function<N, M>, const N: usize, const M: usize> Kernel<T> fo
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let (x, y) = (inputs.tensors, outputs.tensors::<M>().each_mut().map(|y| &mut **y));
         let len = y[0].len();
-        let alike = y.iter().all(|y| y.len() == len) && x.iter().all(|x| x.len() >= len) && M + x.len() == N;
-        assert!(alike, "an update of {M} tensors by {} others, of which one is shorter", x.len());
+        let alike = y.iter().all(|y| y.len() == len) && x.iter().all(|x| x.len() == len) && M + x.len() == N;
+        assert!(alike, "an update of {M} tensors by {} others: a wrong number, or different lengths", x.len());
         let (function, level) = (self.0, Level::current());
         let run = |start: usize, y: [&mut [T]; M]| {
             let function = function;

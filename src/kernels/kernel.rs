@@ -45,16 +45,15 @@ pub trait Kernel<T: Element> {
     /// Computes on the processor. Every element of a fresh output must be written: before, it holds anything (NaN in
     /// debug builds). Updated outputs hold their values, without gaps.
     ///
-    /// An input is memory that begins with the tensor's first element and may go on behind its last. A view has gaps in
-    /// it: either the caller passes [`contiguous`](crate::Tensor::contiguous) tensors, or the kernel has the strides as
-    /// a field and reads by them.
+    /// An input is memory from the tensor's first element to its last. A view has gaps in it: either the caller passes
+    /// [`contiguous`](crate::Tensor::contiguous) tensors, or the kernel has the strides as a field and reads by them.
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>);
 }
 
 /// What a kernel reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a, T> {
-    /// The memory of each tensor, from its first element on.
+    /// The memory of each tensor, from its first element to its last.
     pub tensors: &'a [&'a [T]],
     /// Lists of whole numbers.
     pub indices: &'a [&'a [u32]],

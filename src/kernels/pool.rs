@@ -85,7 +85,7 @@ pub struct MaxPool(pub PoolShape);
 impl<T: Element> Kernel<T> for MaxPool {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([x], ([y], [indices])) = (inputs.tensors(), outputs.tensors_and_indices());
-        max_pool2d(&self.0, &x[..self.0.batch * self.0.x_image()], y, indices);
+        max_pool2d(&self.0, x, y, indices);
     }
 }
 
@@ -94,14 +94,12 @@ impl<T: Element> Kernel<T> for MaxPool {
 pub struct Gather {
     /// The number of images.
     pub batch: usize,
-    /// The elements of x.
-    pub len: usize,
 }
 
 impl<T: Element> Kernel<T> for Gather {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([x], [indices], [y]) = (inputs.tensors(), inputs.indices(), outputs.tensors());
-        gather(self.batch, &x[..self.len], indices, y);
+        gather(self.batch, x, indices, y);
     }
 }
 
@@ -110,14 +108,12 @@ impl<T: Element> Kernel<T> for Gather {
 pub struct ScatterAdd {
     /// The number of images.
     pub batch: usize,
-    /// The elements of dy.
-    pub len: usize,
 }
 
 impl<T: Element> Kernel<T> for ScatterAdd {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([dy], [indices], [dx]) = (inputs.tensors(), inputs.indices(), outputs.tensors());
-        scatter_add(self.batch, &dy[..self.len], indices, dx);
+        scatter_add(self.batch, dy, indices, dx);
     }
 }
 
@@ -134,8 +130,8 @@ impl<T: Element> Kernel<T> for AveragePool {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let (shape, [x], [out]) = (&self.shape, inputs.tensors(), outputs.tensors());
         match self.adjoint {
-            false => avg_pool2d(shape, &x[..shape.batch * shape.x_image()], out),
-            true => avg_pool2d_input_grad(shape, &x[..shape.batch * shape.y_image()], out),
+            false => avg_pool2d(shape, x, out),
+            true => avg_pool2d_input_grad(shape, x, out),
         }
     }
 }
@@ -155,10 +151,9 @@ pub struct NearestUpsampling {
 impl<T: Element> Kernel<T> for NearestUpsampling {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let (&NearestUpsampling { size, factors, adjoint }, [x], [out]) = (self, inputs.tensors(), outputs.tensors());
-        let len: usize = size.iter().product();
         match adjoint {
-            false => upsample_nearest(size, factors, &x[..len], out),
-            true => sum_blocks(size, factors, &x[..len * factors[0] * factors[1]], out),
+            false => upsample_nearest(size, factors, x, out),
+            true => sum_blocks(size, factors, x, out),
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct Times {
 impl<T: Element> Kernel<T> for Times {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([w, v], [out]) = (inputs.tensors(), outputs.tensors());
-        times(out, &w[..self.around.size()], self.around, &v[..self.around.outer * self.around.inner]);
+        times(out, w, self.around, v);
     }
 }
 
@@ -33,7 +33,7 @@ pub struct TransposedTimes {
 impl<T: Element> Kernel<T> for TransposedTimes {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([w, u], [out]) = (inputs.tensors(), outputs.tensors());
-        transposed_times(out, &w[..self.around.size()], self.around, &u[..self.around.extent]);
+        transposed_times(out, w, self.around, u);
     }
 }
 
@@ -47,7 +47,6 @@ pub struct UnitVector {
 impl<T: Element> Kernel<T> for UnitVector {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([x], [out]) = (inputs.tensors(), outputs.tensors());
-        let x = &x[..out.len()];
         let norm = x.iter().map(|x| x.f64() * x.f64()).sum::<f64>().sqrt();
         let scale = T::of(1.0 / norm.max(self.eps));
         out.iter_mut().zip(x).for_each(|(y, &x)| *y = x * scale);
@@ -56,15 +55,13 @@ impl<T: Element> Kernel<T> for UnitVector {
 
 /// ⟨a, b⟩ of two short vectors, summed in `f64`: a scalar.
 #[derive(Clone, Copy, Debug)]
-pub struct Dot {
-    /// Their length.
-    pub len: usize,
-}
+pub struct Dot;
 
 impl<T: Element> Kernel<T> for Dot {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([a, b], [out]) = (inputs.tensors(), outputs.tensors());
-        let products = a[..self.len].iter().zip(&b[..self.len]).map(|(a, b)| a.f64() * b.f64());
+        assert_eq!(a.len(), b.len(), "dot: vectors of different lengths");
+        let products = a.iter().zip(b).map(|(a, b)| a.f64() * b.f64());
         out[0] = T::of(products.sum());
     }
 }
@@ -80,10 +77,9 @@ pub struct SpectralGradient {
 impl<T: Element> Kernel<T> for SpectralGradient {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([grad, normed, u, v, sigma], [out]) = (inputs.tensors(), outputs.tensors());
-        let (around, len) = (self.around, self.around.size());
-        let lambda = T::of(inner_product(&grad[..len], &normed[..len]));
-        let v: Vec<T> = v[..around.outer * around.inner].iter().map(|&v| lambda * v).collect();
-        minus_outer(out, &grad[..len], around, &u[..around.extent], &v, T::one() / sigma[0]);
+        let lambda = T::of(inner_product(grad, normed));
+        let v: Vec<T> = v.iter().map(|&v| lambda * v).collect();
+        minus_outer(out, grad, self.around, u, &v, T::one() / sigma[0]);
     }
 }
 

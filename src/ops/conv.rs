@@ -302,7 +302,7 @@ fn give_bias<T: Element>(grad: &Var<T>, back: &mut Backward<T>) {
             return grad.sum_axes([0, 2, 3], false);
         }
         let layout = Layout::row_major([grad.shape()[1]]);
-        let [sums] = compute(&ColumnSums { len: grad.value().size() }, &[grad.value()], [layout]);
+        let [sums] = compute(&ColumnSums, &[grad.value()], [layout]);
         sums.into()
     });
 }

@@ -70,7 +70,7 @@ impl<T: Element> Var<T> {
             "{name}: {count} value(s) per channel in shape {shape}: expected more than 1, to have a variance"
         );
         let x = channels_innermost(self.value());
-        let moments = BatchMoments { len: x.size(), eps };
+        let moments = BatchMoments { eps };
         let [mean, variance, inverse] = compute(&moments, &[&x], [Layout::row_major([channels]); 3]);
         let affine = [&mean, &inverse, &gamma.value().contiguous(), &beta.value().contiguous()].map(Tensor::clone);
         let value = normalised(&x, &affine, relu);
@@ -194,7 +194,7 @@ fn per_channel<T: Element>(vector: &Var<T>, rank: usize) -> Var<T> {
 
 /// y = γ ⊙ (x − mean)·inverse + β, or max(y, 0), of x that has its channels innermost; `affine` is mean, inverse, γ, β.
 fn normalised<T: Element>(x: &Tensor<T>, affine: &[Tensor<T>; 4], relu: bool) -> Tensor<T> {
-    let kernel = BatchNormalise { channels: affine[0].size(), relu };
+    let kernel = BatchNormalise { relu };
     let [mean, inverse, gamma, beta] = affine;
     let layout = x.layout();
     let [y] = compute(&kernel, &[x, mean, inverse, gamma, beta], [layout]);
@@ -211,7 +211,7 @@ fn fused_rule<T: Element>(
 ) -> [Option<Var<T>>; 3] {
     let [mean, inverse, gamma, beta] = affine;
     let inputs = [x, &channels_innermost(grad), mean, inverse, gamma, beta];
-    let kernel = BatchNormGradient { len: x.size(), relu };
+    let kernel = BatchNormGradient { relu };
     let per_channel = Layout::row_major(mean.shape());
     if !needs_x {
         let [dgamma, dbeta] = compute(&kernel, &inputs, [per_channel; 2]);

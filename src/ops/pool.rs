@@ -27,7 +27,7 @@ impl<T: Element> Var<T> {
     /// The adjoint of [`scatter_maps`](Var::scatter_maps).
     #[track_caller]
     fn gather_maps(&self, indices: Indices, y_shape: Shape) -> Var<T> {
-        let kernel = Gather { batch: y_shape[0], len: self.value().size() };
+        let kernel = Gather { batch: y_shape[0] };
         let value = by_indices(&kernel, self, &indices, y_shape);
         let x_shape = *self.shape();
         Var::record("gather_maps", &[self], value, move |grad, back| {
@@ -39,7 +39,7 @@ impl<T: Element> Var<T> {
     /// given. The adjoint of [`gather_maps`](Var::gather_maps).
     #[track_caller]
     fn scatter_maps(&self, indices: Indices, y_shape: Shape) -> Var<T> {
-        let kernel = ScatterAdd { batch: y_shape[0], len: self.value().size() };
+        let kernel = ScatterAdd { batch: y_shape[0] };
         let value = by_indices(&kernel, self, &indices, y_shape);
         let x_shape = *self.shape();
         Var::record("scatter_maps", &[self], value, move |grad, back| {

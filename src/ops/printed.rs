@@ -109,12 +109,8 @@ fn names(folder: &Path) -> BTreeSet<String> {
             continue;
         }
         let source = std::fs::read_to_string(&path).expect("a source");
-        let code: String =
-            source.lines().filter(|line| !line.trim_start().starts_with("//")).fold(String::new(), |mut code, line| {
-                code.push_str(line);
-                code.push('\n');
-                code
-            });
+        let code: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
         for (at, _) in code.match_indices("function!(pub ").chain(code.match_indices("function!(\n    pub ")) {
             let name = code[at..].split("pub ").nth(1).expect("a name");
             names.insert(name.split([' ', '|']).next().expect("a name").to_string());

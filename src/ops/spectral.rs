@@ -161,7 +161,7 @@ impl<T: Element> Matrix<T> {
 
     /// uᵀWv, of shape ().
     fn sigma(&self, u: &Tensor<T>, v: &Tensor<T>) -> Tensor<T> {
-        let [sigma] = compute(&Dot { len: self.around.extent }, &[&self.times(v), u], [Layout::row_major([])]);
+        let [sigma] = compute(&Dot, &[&self.times(v), u], [Layout::row_major([])]);
         sigma
     }
 

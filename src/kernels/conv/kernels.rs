@@ -22,16 +22,16 @@ pub struct TransposedConvolution(pub ConvShape);
 #[derive(Clone, Copy, Debug)]
 pub struct WeightGradient(pub ConvShape);
 
-/// Map, weight, and the bias if there is one, cut to their lengths.
-fn operands<'a, T>(inputs: Inputs<'a, T>, lengths: [usize; 2], channels: usize) -> (&'a [T], &'a [T], Option<&'a [T]>) {
+/// Map, weight, and the bias if there is one.
+fn operands<'a, T>(inputs: Inputs<'a, T>) -> (&'a [T], &'a [T], Option<&'a [T]>) {
     let [map, weight, bias @ ..] = inputs.tensors else { panic!("a convolution of {} operands", inputs.tensors.len()) };
-    (&map[..lengths[0]], &weight[..lengths[1]], bias.first().map(|bias| &bias[..channels]))
+    (map, weight, bias.first().copied())
 }
 
 impl<T: Element> Kernel<T> for Convolution {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let (shape, [y]) = (&self.shape, outputs.tensors());
-        let (x, w, bias) = operands(inputs, [shape.x_len(), shape.w_len()], shape.out_channels);
+        let (x, w, bias) = operands(inputs);
         conv2d(shape, x, w, Epilogue { bias, slope: T::of(self.slope) }, y);
     }
 }
@@ -39,7 +39,7 @@ impl<T: Element> Kernel<T> for Convolution {
 impl<T: Element> Kernel<T> for TransposedConvolution {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let (shape, [dx]) = (&self.0, outputs.tensors());
-        let (dy, w, bias) = operands(inputs, [shape.y_len(), shape.w_len()], shape.in_channels);
+        let (dy, w, bias) = operands(inputs);
         conv2d_input_grad(shape, dy, w, bias, dx);
     }
 }
@@ -47,6 +47,6 @@ impl<T: Element> Kernel<T> for TransposedConvolution {
 impl<T: Element> Kernel<T> for WeightGradient {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let (shape, [x, dy], [dw]) = (&self.0, inputs.tensors(), outputs.tensors());
-        conv2d_weight_grad(shape, &x[..shape.x_len()], &dy[..shape.y_len()], dw);
+        conv2d_weight_grad(shape, x, dy, dw);
     }
 }
