@@ -124,12 +124,16 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The memory from the first element to the last; what lies where between them, the strides say.
+    #[inline]
     pub fn data(&self) -> &[T] {
-        if self.shape.contains(&0) {
-            return &[];
+        let mut last = self.offset;
+        for axis in 0..self.rank() {
+            match self.shape[axis] {
+                0 => return &[],
+                extent => last += (extent - 1) * self.strides[axis],
+            }
         }
-        let last: usize = (0..self.rank()).map(|axis| (self.shape[axis] - 1) * self.strides[axis]).sum();
-        &self.buffer[self.offset..][..=last]
+        &self.buffer[self.offset..=last]
     }
 
     /// The layout of a result that lies as this tensor does, but without its gaps and repetitions.
