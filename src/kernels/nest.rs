@@ -106,9 +106,15 @@ impl<const K: usize> Nest<K> {
         (self.dims[0], self.dims[1..self.rank].iter().product())
     }
 
-    /// The stride of each input along the outermost loop.
-    pub fn outer_strides(&self) -> [usize; K] {
-        std::array::from_fn(|k| self.strides[k][0])
+    /// The lengths of the loops, outermost first.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims[..self.rank]
+    }
+
+    /// The stride of each input along a loop, counted from the outermost.
+    #[inline]
+    pub fn strides(&self, axis: usize) -> [usize; K] {
+        std::array::from_fn(|k| self.strides[k][axis])
     }
 
     /// The stride of each input inside a run.

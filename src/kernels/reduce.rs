@@ -1,4 +1,11 @@
-//! Reductions over any set of axes: `y[kept] = f(f(init, x[..]), x[..]) …` in an order fixed by the shape.
+//! Reductions over any set of axes, as a tree whose shape depends on that of x alone.
+//!
+//! Up to [`CHAIN`] terms are combined one after another; these results in pairs, the pairs in pairs, and so on. The
+//! rounding error of a sum of n terms then grows as log n, where that of one long chain grows as n (Higham, "The
+//! Accuracy of Floating Point Summation", SIAM J. Sci. Comput. 14(4), 1993): 10⁷ equal numbers in f32 add up to within
+//! 10⁻⁶, not 6·10⁻³.
+
+use std::ops::Range;
 
 use super::by_element::Formula;
 use super::kernel::{Inputs, Kernel, Outputs};
@@ -6,19 +13,30 @@ use super::nest::Nest;
 use super::parallel::{PARTS, Partition, TASK, for_chunks};
 use super::{Element, Level, matmul::LONG};
 
-/// Elements that are added up lane by lane before the lanes are: bounds the rounding error of long sums.
-const RUN: usize = 4096;
+/// Terms that are combined one after another. With 16, reading memory still costs more than combining the halves.
+const CHAIN: usize = 16;
+
+/// Rows of fewer columns are combined as wider rows of about [`WIDE`] columns, several to each.
+const NARROW: usize = 64;
+
+/// The columns of such wider rows: they stay in the L1 cache with what is read.
+const WIDE: usize = 512;
+
+/// Columns that are reduced together where rows are longer: with them, what they have added up to and its halves stay
+/// in the L2 cache.
+const TILE: usize = 2 * LONG;
 
 /// The reduction of x over some axes by f, which must be associative and commutative up to rounding.
 ///
-/// x has any strides; y is fresh, without gaps, in the memory order that x has on the axes that are kept.
+/// x has no gaps and repeats nothing; y is fresh, without gaps, in the memory order that x has on the axes that are
+/// kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Reduction<F> {
     /// The loops over x, and the strides of x and of y along them: 0 for y on the axes that go.
     nest: Nest<2>,
     /// Whether x has elements.
     any: bool,
-    /// What f begins with, and what is left of nothing.
+    /// What is left of nothing.
     init: f64,
     formula: F,
 }
@@ -35,153 +53,277 @@ impl<F> Reduction<F> {
 impl<T: Element, F: Formula<T, 2>> Kernel<T> for Reduction<F> {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([out], [x]) = (outputs.tensors(), inputs.tensors());
-        let (nest, formula, level) = (&self.nest, self.formula, Level::current());
-        out.fill(T::of(self.init));
         if !self.any {
-            return;
+            return out.fill(T::of(self.init));
         }
+        let level = Level::current();
+        let (nest, f) = (&self.nest, self.formula);
         let (rows, row) = nest.outer();
         let rows_per_block = (TASK / row).max(rows.div_ceil(PARTS)).max(1);
-        let step = nest.outer_strides()[1];
-        let block = |rows: std::ops::Range<usize>, part: &mut [T], base: usize| {
-            level.vectorize(
-                #[inline(always)]
-                || {
-                    reduce_block(
-                        part,
-                        base,
-                        nest,
-                        rows.start * row..rows.end * row,
-                        x,
-                        #[inline(always)]
-                        |a, b| formula.at([a, b]),
-                    )
-                },
-            );
-        };
+        let [_, step] = nest.strides(0);
         if step > 0 {
             // The outermost axis is kept: each block owns a part of the output.
             for_chunks(out, rows_per_block * step, |start, part| {
                 let first = start / step;
-                block(first..rows.min(first + rows_per_block), part, start)
+                Tree::new(level, nest, x, f).reduce(first..rows.min(first + rows_per_block), part);
+            });
+        } else if let [_, columns] = nest.dims()[..]
+            && columns > TILE
+        {
+            // Long rows: each block owns some columns.
+            for_chunks(out, TILE, |start, part| {
+                let tree = Tree { columns: part.len(), ..Tree::new(level, nest, &x[start..], f) };
+                tree.reduce(0..rows, part);
             });
         } else {
             // The outermost axis is reduced: partial results, then their combination in order.
-            let init = T::of(self.init);
-            let write = |rows: std::ops::Range<usize>, part: &mut [T]| {
-                part.fill(init);
-                block(rows, part, 0);
-            };
+            let write = |rows: Range<usize>, part: &mut [T]| Tree::new(level, nest, x, f).reduce(rows, part);
             Partition::of(rows, rows_per_block).combine_into(
                 level,
                 out,
                 write,
                 #[inline(always)]
-                |a, b| formula.at([a, b]),
+                |a, b| f.at([a, b]),
             );
         }
     }
 }
 
-/// Reduces the elements `range` of the nest into `out`, whose first element has the offset `base`.
-#[inline(always)]
-fn reduce_block<T: Element>(
-    out: &mut [T],
-    base: usize,
-    nest: &Nest<2>,
-    range: std::ops::Range<usize>,
-    x: &[T],
-    f: impl Fn(T, T) -> T + Copy,
-) {
-    // Long rows that go to the same places of the output: by four, so that these are read and written once for all.
-    if let Some(([rows, n], [[x_row, 1], [0, 1]])) = nest.inner()
-        && n >= LONG
-    {
-        let (mut row, end) = (range.start / n, range.end / n);
-        while row < end {
-            let left = end.min((row / rows + 1) * rows) - row;
-            let [i, o] = nest.offsets(row * n);
-            let (y, x) = (&mut out[o - base..][..n], &x[i..]);
-            if left >= 4 {
-                four_rows(y, (x, x_row), f);
-                row += 4;
-            } else {
-                one_row(y, &x[..n], f);
-                row += 1;
+/// The reduction of some turns of the outermost loop, on one thread.
+struct Tree<'a, T, F> {
+    level: Level,
+    nest: &'a Nest<2>,
+    x: &'a [T],
+    /// The turns of the innermost loop.
+    columns: usize,
+    f: F,
+}
+
+impl<'a, T: Element, F: Formula<T, 2>> Tree<'a, T, F> {
+    fn new(level: Level, nest: &'a Nest<2>, x: &'a [T], f: F) -> Tree<'a, T, F> {
+        Tree { level, nest, x, columns: nest.dims()[nest.dims().len() - 1], f }
+    }
+
+    /// y ← the reduction of `turns` of the outermost loop; y begins where the first of them does.
+    fn reduce(&self, turns: Range<usize>, y: &mut [T]) {
+        let of = |axis: usize| if axis == 0 { turns.len() } else { self.turns(axis) };
+        let halves = |axis: usize| of(axis).div_ceil(self.chain(axis)).next_power_of_two().ilog2() as usize;
+        let reduced = (0..self.last()).filter(|&axis| self.nest.strides(axis)[1] == 0);
+        let mut scratch = vec![T::zero(); reduced.map(|axis| halves(axis) * self.span(axis + 1)).sum()];
+        self.part(0, turns, 0, y, &mut scratch, false);
+    }
+
+    /// y ← the reduction of `turns` of the loop `axis`, where x begins at `at`; or f(y, that) to `add`.
+    fn part(&self, axis: usize, turns: Range<usize>, at: usize, y: &mut [T], scratch: &mut [T], add: bool) {
+        let [x_step, y_step] = self.nest.strides(axis);
+        let inner = |turn: usize, y: &mut [T], scratch: &mut [T], add: bool| {
+            self.part(axis + 1, 0..self.turns(axis + 1), at + turn * x_step, y, scratch, add);
+        };
+        if axis == self.last() {
+            self.row(&self.x[at..][turns], y, y_step > 0, add);
+        } else if y_step > 0 {
+            for turn in turns.clone() {
+                inner(turn, &mut y[(turn - turns.start) * y_step..], scratch, add);
+            }
+        } else if turns.len() > self.chain(axis) {
+            let middle = turns.start + turns.len().div_ceil(self.chain(axis)) / 2 * self.chain(axis);
+            let (right, scratch) = scratch.split_at_mut(self.span(axis + 1));
+            self.part(axis, turns.start..middle, at, y, scratch, add);
+            self.part(axis, middle..turns.end, at, right, scratch, false);
+            self.row(right, y, true, true);
+        } else if self.has_rows(axis) {
+            let x = &self.x[at + turns.start * x_step..];
+            self.rows(x, [turns.len(), x_step], &mut y[..self.columns], add);
+        } else {
+            for turn in turns.clone() {
+                inner(turn, y, scratch, add || turn > turns.start);
             }
         }
-        return;
     }
-    let [step, out_step] = nest.steps();
-    nest.runs(
-        range.start,
-        range.len(),
-        #[inline(always)]
-        |_, n, [i, o]| {
-            let o = o - base;
-            match (step, out_step) {
-                (1, 0) => {
-                    for run in x[i..i + n].chunks(RUN) {
-                        out[o] = f(out[o], reduce_run::<T, 16>(run, f));
-                    }
+
+    /// y ← x element by element, or the reduction of x into y[0], or f(y, that) to `add`.
+    fn row(&self, x: &[T], y: &mut [T], kept: bool, add: bool) {
+        let f = self.f;
+        self.level.vectorize(
+            #[inline(always)]
+            || match (kept, add) {
+                (true, true) => combine(&mut y[..x.len()], x, f),
+                (true, false) => y[..x.len()].copy_from_slice(x),
+                (false, true) => y[0] = f.at([y[0], reduce_run::<T, LANES>(x, f)]),
+                (false, false) => y[0] = reduce_run::<T, LANES>(x, f),
+            },
+        );
+    }
+
+    /// y ← the reduction of as long rows that begin `step` elements apart, one after another; or f(y, that) to `add`.
+    fn rows(&self, x: &[T], [rows, step]: [usize; 2], y: &mut [T], add: bool) {
+        let (f, n) = (self.f, y.len());
+        self.level.vectorize(
+            #[inline(always)]
+            || {
+                if step == n && n < NARROW {
+                    return narrow_rows(y, &x[..rows * n], add, f);
                 }
-                (1, 1) => one_row(&mut out[o..o + n], &x[i..i + n], f),
-                _ => {
-                    for k in 0..n {
-                        let y = &mut out[o + k * out_step];
-                        *y = f(*y, x[i + k * step]);
-                    }
+                let mut row = 0;
+                if !add {
+                    y.copy_from_slice(&x[..n]);
+                    row = 1;
                 }
-            }
-        },
-    );
+                // Long rows by four, so that y is read and written once for all.
+                while n >= LONG && row + 4 <= rows {
+                    four_rows(y, (&x[row * step..], step), f);
+                    row += 4;
+                }
+                for row in row..rows {
+                    combine(y, &x[row * step..][..n], f);
+                }
+            },
+        );
+    }
+
+    /// The innermost loop.
+    fn last(&self) -> usize {
+        self.nest.dims().len() - 1
+    }
+
+    fn turns(&self, axis: usize) -> usize {
+        if axis == self.last() { self.columns } else { self.nest.dims()[axis] }
+    }
+
+    /// Elements of y from the first to the last that the loops from `axis` on reach.
+    fn span(&self, axis: usize) -> usize {
+        1 + (axis..=self.last()).map(|axis| (self.turns(axis) - 1) * self.nest.strides(axis)[1]).sum::<usize>()
+    }
+
+    /// Whether the turns of `axis`, which is reduced, are rows of which each element goes to a place of its own.
+    fn has_rows(&self, axis: usize) -> bool {
+        axis + 1 == self.last() && self.nest.strides(self.last())[1] > 0
+    }
+
+    /// Turns of `axis`, which is reduced, that are combined one after another.
+    fn chain(&self, axis: usize) -> usize {
+        if self.has_rows(axis) {
+            let narrow = self.nest.strides(axis)[0] == self.columns && self.columns < NARROW;
+            return CHAIN * if narrow { WIDE / self.columns } else { 1 };
+        }
+        let reduced = (axis + 1..=self.last()).filter(|&axis| self.nest.strides(axis)[1] == 0);
+        // Not below four: that loses next to nothing, and halves cost more than a turn of a few elements.
+        (CHAIN / reduced.map(|axis| self.turns(axis)).product::<usize>()).max(4)
+    }
 }
 
 /// y ← f(y, x), element by element.
 #[inline(always)]
-fn one_row<T: Element>(y: &mut [T], x: &[T], f: impl Fn(T, T) -> T + Copy) {
+fn combine<T: Element>(y: &mut [T], x: &[T], f: impl Formula<T, 2>) {
     for k in 0..y.len() {
-        y[k] = f(y[k], x[k]);
+        y[k] = f.at([y[k], x[k]]);
     }
 }
 
 /// The same with four rows one after another, which begin `row` elements apart.
 #[inline(always)]
-fn four_rows<T: Element>(y: &mut [T], (x, row): (&[T], usize), f: impl Fn(T, T) -> T + Copy) {
+fn four_rows<T: Element>(y: &mut [T], (x, row): (&[T], usize), f: impl Formula<T, 2>) {
     let n = y.len();
     let (x0, x1, x2, x3) = (&x[..n], &x[row..][..n], &x[2 * row..][..n], &x[3 * row..][..n]);
     for k in 0..n {
-        y[k] = f(f(f(f(y[k], x0[k]), x1[k]), x2[k]), x3[k]);
+        y[k] = f.at([f.at([f.at([f.at([y[k], x0[k]]), x1[k]]), x2[k]]), x3[k]]);
     }
 }
 
-/// `f` over a non-empty run: `LANES`, a power of two, side by side, then the lanes, then the rest.
+/// The reduction of up to [`CHAIN`]·⌊[`WIDE`] / n⌋ rows of n < [`NARROW`] columns without gaps: as rows of so many
+/// columns side by side, which are folded in halves at the end.
 #[inline(always)]
-pub(super) fn reduce_run<T: Element, const LANES: usize>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> T {
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    let (mut all, rest) = match chunks.split_first() {
-        Some((first, chunks)) => {
-            let mut lanes = *first;
-            for chunk in chunks {
-                for i in 0..LANES {
-                    lanes[i] = f(lanes[i], chunk[i]);
-                }
-            }
-            let mut width = LANES / 2;
-            while width > 0 {
-                for i in 0..width {
-                    lanes[i] = f(lanes[i], lanes[i + width]);
-                }
-                width /= 2;
-            }
-            (lanes[0], rest)
-        }
-        None => (rest[0], &rest[1..]),
+fn narrow_rows<T: Element>(y: &mut [T], x: &[T], add: bool, f: impl Formula<T, 2>) {
+    let n = y.len();
+    let (mut wide, together) = ([T::zero(); WIDE], WIDE / n * n);
+    for (i, x) in x.chunks(together).enumerate() {
+        let wide = &mut wide[..x.len()];
+        if i == 0 { wide.copy_from_slice(x) } else { combine(wide, x, f) }
+    }
+    let mut rows = together.min(x.len()) / n;
+    while rows > 1 {
+        let half = rows.div_ceil(2);
+        let (left, right) = wide[..rows * n].split_at_mut(half * n);
+        combine(&mut left[..right.len()], right, f);
+        rows = half;
+    }
+    if add { combine(y, &wide[..n], f) } else { y.copy_from_slice(&wide[..n]) }
+}
+
+/// Numbers of a run that are combined side by side: enough for the latency of additions, at 16 bytes a cycle.
+const LANES: usize = 16;
+
+/// The halves of the longest run: 2⁴⁰ blocks.
+const DEPTH: usize = 40;
+
+/// The reduction of a run of at least one element: `LANES`, a power of two, side by side in blocks of [`CHAIN`] rows,
+/// the blocks in pairs, at last the lanes in pairs and the rest.
+#[inline(always)]
+pub(super) fn reduce_run<T: Element, const LANES: usize>(x: &[T], f: impl Formula<T, 2>) -> T {
+    let (rows, rest) = x.as_chunks::<LANES>();
+    let (mut all, rest) = match rows.len() {
+        0 => (rest[0], &rest[1..]),
+        1..=CHAIN => (fold_lanes(reduce_block(rows, f), f), rest),
+        _ => (fold_lanes(reduce_blocks(rows, f), f), rest),
     };
     for &x in rest {
-        all = f(all, x);
+        all = f.at([all, x]);
     }
     all
+}
+
+/// The blocks of a run in pairs, the pairs in pairs, and so on. Like a binary counter: as many results wait to be
+/// paired as the number of blocks so far has ones in binary.
+#[inline(always)]
+fn reduce_blocks<T: Element, const L: usize>(rows: &[[T; L]], f: impl Formula<T, 2>) -> [T; L] {
+    let mut waiting = [[T::zero(); L]; DEPTH];
+    let mut n = 0;
+    for (i, block) in rows.chunks(CHAIN).enumerate() {
+        let mut lanes = reduce_block(block, f);
+        for _ in 0..i.trailing_ones() {
+            n -= 1;
+            combine_lanes(&mut lanes, &waiting[n], f);
+        }
+        waiting[n] = lanes;
+        n += 1;
+    }
+    let mut lanes = waiting[n - 1];
+    for waiting in waiting[..n - 1].iter().rev() {
+        combine_lanes(&mut lanes, waiting, f);
+    }
+    lanes
+}
+
+/// Lane by lane, one row after another.
+#[inline(always)]
+fn reduce_block<T: Element, const L: usize>(rows: &[[T; L]], f: impl Formula<T, 2>) -> [T; L] {
+    let mut lanes = rows[0];
+    for row in &rows[1..] {
+        for i in 0..L {
+            lanes[i] = f.at([lanes[i], row[i]]);
+        }
+    }
+    lanes
+}
+
+#[inline(always)]
+fn combine_lanes<T: Element, const L: usize>(right: &mut [T; L], left: &[T; L], f: impl Formula<T, 2>) {
+    for i in 0..L {
+        right[i] = f.at([left[i], right[i]]);
+    }
+}
+
+/// The lanes in halves.
+#[inline(always)]
+fn fold_lanes<T: Element, const L: usize>(mut lanes: [T; L], f: impl Formula<T, 2>) -> T {
+    let mut width = L / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = f.at([lanes[i], lanes[i + width]]);
+        }
+        width /= 2;
+    }
+    lanes[0]
 }
 
 #[cfg(test)]
@@ -190,36 +332,78 @@ mod tests {
     use super::super::testing::{noise, same_bits_on_any_threads};
     use super::*;
 
-    /// (a, b, c) summed over b, with c on either side of [`LONG`] and any number of rows to a group of four.
+    fn sum_over(shape: [usize; 3], reduced: [bool; 3], x: &[f32]) -> Vec<f32> {
+        let kept = |axis: usize| if reduced[axis] { 1 } else { shape[axis] };
+        let dense = [kept(1) * kept(2), kept(2), 1];
+        let loops: [usize; 3] = std::array::from_fn(|axis| if reduced[axis] { 0 } else { dense[axis] });
+        let mut out = vec![f32::NAN; kept(0) * kept(1) * kept(2)];
+        let strides = [shape[1] * shape[2], shape[2], 1];
+        let kernel = Reduction::new(&shape, &strides, &loops, 0.0, Closure(|a: f32, b: f32| a + b));
+        kernel.cpu(Inputs { tensors: &[x], indices: &[] }, Outputs { tensors: &mut [&mut out], indices: &mut [] });
+        out
+    }
+
+    /// Every set of axes of (a, b, c), around the lengths of chains, of narrow and long rows, and of runs.
     #[test]
-    fn long_rows_are_summed() {
-        for [a, b, c] in [
-            [1, 1, LONG],
-            [1, 9, LONG - 1],
-            [1, 9, LONG + 1],
+    fn sums_over_any_axes() {
+        for shape @ [a, b, c] in [
+            [1, 1, 1],
+            [3, 17, 2],
+            [40, 3, 5],
+            [2, 700, 63],
+            [33, 100, 64],
+            [1, 1, 20_000],
             [5, 3, LONG],
-            [40, 3, LONG],
             [4, 6, LONG + 3],
-            [2, 40, LONG],
-            [1, 100, LONG + 1],
+            [1, 21, TILE + 1],
+            [300, 2, 40],
+            [18, 16, 300],
         ] {
             let x = noise::<f32>(a * b * c, 1);
-            let mut want = vec![0.0; a * c];
-            for (i, x) in x.iter().enumerate() {
-                want[i / (b * c) * c + i % c] += x;
-            }
-            for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
-                let sum = || {
-                    let mut out = vec![f32::NAN; a * c];
-                    let (shape, strides) = ([a, b, c], [b * c, c, 1]);
-                    let kernel = Reduction::new(&shape, &strides, &[c, 0, 1], 0.0, Closure(|a: f32, b: f32| a + b));
-                    let outputs = Outputs { tensors: &mut [&mut out], indices: &mut [] };
-                    level.scope(|| kernel.cpu(Inputs { tensors: &[&x], indices: &[] }, outputs));
-                    out
+            for reduced in (1..8).map(|set| [0, 1, 2].map(|axis| set >> axis & 1 == 1)) {
+                let place = |i: usize| {
+                    let index = [i / (b * c), i / c % b, i % c];
+                    (0..3).filter(|&axis| !reduced[axis]).fold(0, |at, axis| at * shape[axis] + index[axis])
                 };
-                let close = |(got, want): (&f32, &f32)| (got - want).abs() <= 1e-5;
-                assert!(sum().iter().zip(&want).all(close), "{level:?} {:?}", [a, b, c]);
-                same_bits_on_any_threads(sum);
+                let n = (0..3).map(|axis| if reduced[axis] { 1 } else { shape[axis] }).product();
+                let (mut want, mut size) = (vec![0.0; n], vec![0.0; n]);
+                for (i, &x) in x.iter().enumerate() {
+                    want[place(i)] += x as f64;
+                    size[place(i)] += x.abs() as f64;
+                }
+                for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
+                    let sum = || level.scope(|| sum_over(shape, reduced, &x));
+                    for (i, got) in sum().into_iter().enumerate() {
+                        let error = (got as f64 - want[i]).abs();
+                        assert!(error <= 2e-6 * size[i], "{level:?} {shape:?} {reduced:?} {i}: {got}, not {}", want[i]);
+                    }
+                    same_bits_on_any_threads(sum);
+                }
+            }
+        }
+    }
+
+    /// 10⁷ equal terms, of which one long chain loses 6·10⁻³, along every kind of loop.
+    #[test]
+    fn long_sums_lose_no_more_than_their_last_digit() {
+        for (shape, reduced) in [
+            ([1, 1, 10_000_000], [true; 3]),
+            ([1, 10_000_000, 1], [true; 3]),
+            ([1, 10_000_000, 2], [true, true, false]),
+            ([1, 2, 10_000_000], [true, false, true]),
+            ([3_000, 2, 3_000], [true, false, true]),
+            ([500_000, 3, 20], [true, false, true]),
+            ([3, 1_000_000, 7], [false, true, false]),
+            ([1, 200_000, 64], [true, true, false]),
+            ([1, 2_000, TILE + 1], [true, true, false]),
+        ] {
+            let terms: usize = (0..3).map(|axis| if reduced[axis] { shape[axis] } else { 1 }).product();
+            for term in [0.1f32, 1.0 / 3.0, 0.7, 1.1] {
+                let want = terms as f64 * term as f64;
+                for got in sum_over(shape, reduced, &vec![term; shape.iter().product()]) {
+                    let error = (got as f64 - want).abs() / want;
+                    assert!(error <= 1e-6, "{shape:?} {reduced:?} of {term}: {got}, not {want}: {error:e}");
+                }
             }
         }
     }

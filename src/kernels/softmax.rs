@@ -3,6 +3,8 @@
 //! Rows are independent and each belongs to one task, so the bits do not depend on the threads. Where the axis is the
 //! memory's innermost a row is a slice; elsewhere `inner` rows lie side by side and are worked on together.
 
+use super::by_element::Closure;
+use super::formulas::Sum;
 use super::kernel::{Inputs, Kernel, Outputs};
 use super::matmul::dot;
 use super::parallel::{TASK, for_chunks};
@@ -122,8 +124,10 @@ const AHEAD: std::ops::RangeInclusive<usize> = 2048..=1 << 15;
 fn row<T: Element, const FUSED: bool>(y: &mut [T], x: &[T], log: bool) {
     let max = reduce_run::<T, TOGETHER>(
         x,
-        #[inline(always)]
-        |max, x| if x > max { x } else { max },
+        Closure(
+            #[inline(always)]
+            |max, x| if x > max { x } else { max },
+        ),
     );
     // The next row, while this one is computed.
     let ahead = AHEAD.contains(&x.len()).then_some(x.len());
@@ -158,11 +162,7 @@ fn exponentials<T: Element, const FUSED: bool>(y: &mut [T], x: &[T], max: T, ahe
             sums[i] += e;
         }
     }
-    let mut sum = reduce_run::<T, TOGETHER>(
-        &sums,
-        #[inline(always)]
-        |a, b| a + b,
-    );
+    let mut sum = reduce_run::<T, TOGETHER>(&sums, Sum);
     for (y, &x) in rest.iter_mut().zip(&x[parts.len() * TOGETHER..]) {
         *y = (x - max).exp_of_negative::<FUSED>();
         sum += *y;
