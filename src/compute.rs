@@ -47,6 +47,18 @@ impl std::ops::Deref for Indices {
     }
 }
 
+/// Memory for a result of `what`.
+///
+/// # Panics
+/// If the system has no such memory.
+#[track_caller]
+fn memory<T: Element>(what: impl FnOnce() -> String, shape: &Shape) -> Buffer<T> {
+    match Buffer::try_stale(shape.size()) {
+        Some(buffer) => buffer,
+        None => panic!("{}: no memory for a result of shape {shape} in {}", what(), T::NAME),
+    }
+}
+
 /// Runs a kernel into fresh tensors of these layouts. The kernel reads the inputs as they lie: the caller sees to it
 /// that they lie as the kernel expects, views in particular.
 pub fn compute<T: Element, const M: usize>(
@@ -63,7 +75,7 @@ pub fn compute_indexed<T: Element, const M: usize, const I: usize>(
     (inputs, indices): (&[&Tensor<T>], &[&Indices]),
     (outputs, new_indices): ([Layout; M], [usize; I]),
 ) -> ([Tensor<T>; M], [Indices; I]) {
-    let mut buffers = outputs.map(|layout| Buffer::stale(layout.shape.size()));
+    let mut buffers = outputs.map(|layout| memory(|| kernel.name(), &layout.shape));
     let mut lists = new_indices.map(Buffer::stale);
     let mut memory = buffers.each_mut().map(|buffer| &mut **buffer);
     let mut new_indices = lists.each_mut().map(|list| &mut **list);
@@ -136,6 +148,7 @@ fn joint_shape<T: Element>(inputs: &[&Tensor<T>]) -> Shape {
 }
 
 /// [`by_element`] of tensors that broadcast to `shape`.
+#[track_caller]
 pub(crate) fn inputs_by_element<T: Element, const N: usize>(
     formula: impl Formula<T, N>,
     inputs: [&Tensor<T>; N],
@@ -143,9 +156,10 @@ pub(crate) fn inputs_by_element<T: Element, const N: usize>(
 ) -> Tensor<T> {
     let (nest, layout) = loops(inputs, shape);
     // As `compute` of one output, without its lists, which an operation on a few numbers would feel.
-    let mut buffer = Buffer::stale(layout.shape.size());
+    let kernel = ByElement { nest, formula };
+    let mut buffer = memory(|| Kernel::<T>::name(&kernel), &layout.shape);
     let outputs = Outputs { tensors: &mut [&mut buffer], indices: &mut [] };
-    run(&ByElement { nest, formula }, &inputs, &[], outputs);
+    run(&kernel, &inputs, &[], outputs);
     Tensor::from_buffer(buffer, layout)
 }
 
@@ -246,8 +260,9 @@ pub fn copies() -> u64 {
 
 impl<T: Element> Tensor<T> {
     /// A tensor that `write` fills from values of the host.
+    #[track_caller]
     pub(crate) fn written(layout: Layout, write: impl FnOnce(&mut [T])) -> Tensor<T> {
-        let mut buffer = Buffer::stale(layout.shape.size());
+        let mut buffer = memory(|| "a tensor".to_string(), &layout.shape);
         write(&mut buffer);
         Tensor::from_buffer(buffer, layout)
     }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::compute::Layout;
 use crate::{Element, Shape, Tensor};
 
 /// The generator xoshiro256++ of Blackman and Vigna ("Scrambled linear pseudorandom number generators", 2021), its
@@ -134,8 +135,9 @@ impl Rng {
         self.fill(shape.into(), |rng| lo + (hi - lo) * rng.unit())
     }
 
+    #[track_caller]
     fn fill<T: Element>(&mut self, shape: Shape, draw: impl Fn(&mut Rng) -> f64) -> Tensor<T> {
-        Tensor::from_vec(shape, (0..shape.size()).map(|_| T::of(draw(self))).collect())
+        Tensor::written(Layout::row_major(shape), |y| y.iter_mut().for_each(|y| *y = T::of(draw(self))))
     }
 }
 

@@ -158,8 +158,15 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The elements in row-major order.
+    ///
+    /// # Panics
+    /// If there is no memory for so many; a view may repeat a few numbers very often.
+    #[track_caller]
     pub fn to_vec(&self) -> Vec<T> {
-        self.contiguous().elements().to_vec()
+        let (mut values, size) = (Vec::new(), self.size());
+        assert!(values.try_reserve_exact(size).is_ok(), "to_vec: no memory for shape {} in {}", self.shape, T::NAME);
+        values.extend_from_slice(self.contiguous().elements());
+        values
     }
 
     /// The value of a tensor with one element.

@@ -26,17 +26,25 @@ impl<T: Plain> Buffer<T> {
     /// `len` elements of any value: whatever the last user left there. For outputs that are written whole.
     ///
     /// # Panics
-    /// If a `usize` cannot hold their number of bytes.
+    /// If the system has no such memory.
     pub fn stale(len: usize) -> Buffer<T> {
+        match Buffer::try_stale(len) {
+            Some(buffer) => buffer,
+            None => panic!("no memory for {len} numbers of {} bytes", size_of::<T>()),
+        }
+    }
+
+    /// [`stale`](Buffer::stale), or nothing if the system has no such memory.
+    pub fn try_stale(len: usize) -> Option<Buffer<T>> {
         // Checked: `deref` relies on the lines holding `len` elements.
-        let bytes = len.checked_mul(size_of::<T>()).expect("a buffer larger than memory");
-        let lines = POOL.take(bytes.div_ceil(Lines::SIZE));
+        let bytes = len.checked_mul(size_of::<T>())?;
+        let lines = POOL.take(bytes.div_ceil(Lines::SIZE))?;
         let mut buffer = Buffer { lines, len, element: std::marker::PhantomData };
         if cfg!(debug_assertions) {
             // An output that a kernel forgot to write shows at once.
             buffer.fill(T::STALE);
         }
-        buffer
+        Some(buffer)
     }
 
     /// A copy of `values`.
@@ -83,16 +91,16 @@ struct Free {
 }
 
 impl Pool {
-    fn take(&self, lines: usize) -> Lines {
+    fn take(&self, lines: usize) -> Option<Lines> {
         if lines == 0 {
-            return Lines::default();
+            return Some(Lines::default());
         }
         let (class, capacity) = size_class(lines);
         if let Ok(mut free) = self.0.lock()
             && let Some(found) = free.classes.get_mut(class).and_then(Vec::pop)
         {
             free.bytes -= capacity * Lines::SIZE;
-            return found;
+            return Some(found);
         }
         Lines::zeroed(capacity)
     }
@@ -151,10 +159,16 @@ mod tests {
         drop(buffer);
         assert_eq!(Buffer::<f64>::stale(1_234_567).as_ptr(), address);
     }
+
+    /// 4·(2⁶² + 1) is 4 modulo 2⁶⁴; 2⁶² bytes no system has; and sizes around the largest that can be written down.
     #[test]
-    #[should_panic = "larger than memory"]
-    fn a_length_that_overflows_is_refused() {
-        // 4 · (2⁶² + 1) is 4 modulo 2⁶⁴.
-        Buffer::<f32>::stale((usize::MAX >> 2) + 2);
+    fn a_length_that_no_memory_has_is_refused() {
+        for len in [(usize::MAX >> 2) + 2, 1 << 60, isize::MAX as usize / 4, isize::MAX as usize, usize::MAX] {
+            assert!(Buffer::<f32>::try_stale(len).is_none(), "{len}");
+        }
+        let refused = std::panic::catch_unwind(|| Buffer::<f64>::stale(1 << 60)).unwrap_err();
+        assert!(
+            refused.downcast_ref::<String>().is_some_and(|text| text.contains("no memory for 1152921504606846976"))
+        );
     }
 }

@@ -48,6 +48,13 @@ pub trait Kernel<T: Element> {
     /// An input is memory from the tensor's first element to its last. A view has gaps in it: either the caller passes
     /// [`contiguous`](crate::Tensor::contiguous) tensors, or the kernel has the strides as a field and reads by them.
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>);
+
+    /// What messages call it: the name of its type, without the modules that it is in.
+    fn name(&self) -> String {
+        let name = std::any::type_name::<Self>();
+        let words = name.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+        words.map(|word| word.rsplit("::").next().unwrap_or_default()).collect()
+    }
 }
 
 /// What a kernel reads.

@@ -88,7 +88,20 @@ pub struct Moments {
 /// their mean drifts to, little cancels: x₀ is one of the values, so that (x₀ − mean)² ≤ M, and Σ d² = M + n·(x₀ −
 /// mean)² is at most (n + 1)·M, commonly 2·M; at the very worst that loses 2.5·10⁻⁴ of M in f32. Chunks are combined by
 /// the formula of Chan, Golub and LeVeque (1979).
+///
+/// Where there are no more rows than a chunk has, or d² leaves the range of T, the sums are taken in `f64`.
 pub fn moments<T: Element>(x: &[T], channels: usize) -> Moments {
+    if x.len() > ROWS * channels {
+        let moments = moments_in::<T, T>(x, channels);
+        if moments.variance.iter().all(|variance| variance.is_finite()) {
+            return moments;
+        }
+    }
+    moments_in::<T, f64>(x, channels)
+}
+
+/// [`moments`] with the sums of a chunk in `A`.
+fn moments_in<T: Element, A: Element>(x: &[T], channels: usize) -> Moments {
     let start = || Running { n: 0.0, mean: vec![0.0; channels], m2: vec![0.0; channels] };
     let parts = over_ranges(
         x.len(),
@@ -96,15 +109,15 @@ pub fn moments<T: Element>(x: &[T], channels: usize) -> Moments {
         #[inline(always)]
         |range, chunk| {
             let (mut all, mut part) = (start(), start());
-            let (mut sum, mut squares) = (vec![T::zero(); channels], vec![T::zero(); channels]);
+            let (mut sum, mut squares) = (vec![A::zero(); channels], vec![A::zero(); channels]);
             for x in x[range].chunks(chunk) {
                 let first = &x[..channels];
                 for band in bands(x, channels) {
                     fetch(band, channels);
-                    by_lanes!(channels, |at, L| add_deviations::<T, L>(at, band, first, (&mut sum, &mut squares)));
+                    by_lanes!(channels, |at, L| add_deviations::<T, A, L>(at, band, first, (&mut sum, &mut squares)));
                 }
                 part.n = (x.len() / channels) as f64;
-                by_lanes!(channels, |at, L| part.take::<T, L>(at, first, (&mut sum, &mut squares)));
+                by_lanes!(channels, |at, L| part.take::<T, A, L>(at, first, (&mut sum, &mut squares)));
                 all.combine(&part);
             }
             all
@@ -128,19 +141,24 @@ impl Running {
     /// Mean and squared deviations in `L` columns of `n` rows, from Σ d and Σ d² as in [`moments`], which are 0 after
     /// that.
     #[inline(always)]
-    fn take<T: Element, const L: usize>(&mut self, at: usize, first: &[T], (sum, squares): (&mut [T], &mut [T])) {
-        let (first, d1, d2) = (lanes::<T, L>(first, at), lanes::<T, L>(sum, at), lanes::<T, L>(squares, at));
-        let share = self.n.recip();
+    fn take<T: Element, A: Element, const L: usize>(
+        &mut self,
+        at: usize,
+        first: &[T],
+        (sum, squares): (&mut [A], &mut [A]),
+    ) {
+        let (first, d1, d2) = (lanes::<T, L>(first, at), lanes::<A, L>(sum, at), lanes::<A, L>(squares, at));
+        let n = self.n;
         let (mut mean, mut m2) = ([0.0; L], [0.0; L]);
         for i in 0..L {
             let (d1, d2) = (d1[i].f64(), d2[i].f64());
-            mean[i] = first[i].f64() + d1 * share;
-            m2[i] = d2 - d1 * (d1 * share);
+            mean[i] = first[i].f64() + d1 / n;
+            m2[i] = d2 - d1 * (d1 / n);
         }
         store(&mut self.mean, at, mean);
         store(&mut self.m2, at, m2);
-        store(sum, at, [T::zero(); L]);
-        store(squares, at, [T::zero(); L]);
+        store(sum, at, [A::zero(); L]);
+        store(squares, at, [A::zero(); L]);
     }
 
     #[inline(always)]
@@ -164,13 +182,18 @@ impl Running {
 
 /// Adds Σ d and Σ d² of `L` columns, with d = x − `from`.
 #[inline(always)]
-fn add_deviations<T: Element, const L: usize>(at: usize, x: &[T], from: &[T], (sums, squares): (&mut [T], &mut [T])) {
+fn add_deviations<T: Element, A: Element, const L: usize>(
+    at: usize,
+    x: &[T],
+    from: &[T],
+    (sums, squares): (&mut [A], &mut [A]),
+) {
     let from = lanes::<T, L>(from, at);
-    let (mut sum, mut square) = (lanes::<T, L>(sums, at), lanes::<T, L>(squares, at));
+    let (mut sum, mut square) = (lanes::<A, L>(sums, at), lanes::<A, L>(squares, at));
     for row in x.chunks_exact(sums.len()) {
         let row = lanes::<T, L>(row, at);
         for i in 0..L {
-            let d = row[i] - from[i];
+            let d = A::of(row[i].f64()) - A::of(from[i].f64());
             sum[i] += d;
             square[i] += d * d;
         }

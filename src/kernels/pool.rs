@@ -231,7 +231,7 @@ fn images(batch: usize, x: usize, indices: &[u32], y: usize) -> (usize, usize) {
 pub fn avg_pool2d<T: Element>(shape: &PoolShape, x: &[T], y: &mut [T]) {
     shape.check(x.len(), y.len());
     let (level, c) = (Level::current(), shape.channels);
-    let share = T::of(1.0 / (shape.kernel[0] * shape.kernel[1]) as f64);
+    let pixels = T::of((shape.kernel[0] * shape.kernel[1]) as f64);
     y.par_chunks_mut(shape.y_image().max(1)).enumerate().for_each(|(n, y)| {
         let x = &x[n * shape.x_image()..][..shape.x_image()];
         level.vectorize(
@@ -241,7 +241,7 @@ pub fn avg_pool2d<T: Element>(shape: &PoolShape, x: &[T], y: &mut [T]) {
                 shape.windows(|window, pixel| {
                     y[window..window + c].iter_mut().zip(&x[pixel..pixel + c]).for_each(|(y, &x)| *y += x);
                 });
-                y.iter_mut().for_each(|y| *y *= share);
+                y.iter_mut().for_each(|y| *y = *y / pixels);
             },
         )
     });
@@ -254,7 +254,7 @@ pub fn avg_pool2d<T: Element>(shape: &PoolShape, x: &[T], y: &mut [T]) {
 pub fn avg_pool2d_input_grad<T: Element>(shape: &PoolShape, dy: &[T], dx: &mut [T]) {
     shape.check(dx.len(), dy.len());
     let (level, c) = (Level::current(), shape.channels);
-    let share = T::of(1.0 / (shape.kernel[0] * shape.kernel[1]) as f64);
+    let pixels = T::of((shape.kernel[0] * shape.kernel[1]) as f64);
     dx.par_chunks_mut(shape.x_image().max(1)).enumerate().for_each(|(n, dx)| {
         let dy = &dy[n * shape.y_image()..][..shape.y_image()];
         level.vectorize(
@@ -264,7 +264,7 @@ pub fn avg_pool2d_input_grad<T: Element>(shape: &PoolShape, dy: &[T], dx: &mut [
                 shape.windows(|window, pixel| {
                     dx[pixel..pixel + c].iter_mut().zip(&dy[window..window + c]).for_each(|(dx, &dy)| *dx += dy);
                 });
-                dx.iter_mut().for_each(|dx| *dx *= share);
+                dx.iter_mut().for_each(|dx| *dx = *dx / pixels);
             },
         )
     });

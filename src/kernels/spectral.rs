@@ -5,7 +5,7 @@
 //! the short vectors into that order and nobody moves the weight.
 
 use super::kernel::{Inputs, Kernel, Outputs};
-use super::matmul::{self, add_rows, dot};
+use super::matmul::{self, dot};
 use super::parallel::{Partition, TASK, for_chunks};
 use super::{Element, Level, around::Around};
 
@@ -97,28 +97,20 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
     if outer == 1 {
         // In fours, as rows are multiplied.
         for_chunks(out, TASK.div_ceil(inner).next_multiple_of(4), |start, part| {
-            level.vectorize(
-                #[inline(always)]
-                || matmul::times(part, (&w[start * inner..], inner), v, false),
-            );
+            matmul::times(level, part, (&w[start * inner..], [inner, 1]), v, false);
         });
         return;
     }
     // Every range of the outer loop adds to all rows.
     let partition = Partition::few(outer, TASK / (rows * inner)).in_units(4);
     let write = |range: std::ops::Range<usize>, y: &mut [T]| {
-        level.vectorize(
-            #[inline(always)]
-            || {
-                y.fill(T::zero());
-                if inner == 1 {
-                    return add_rows(y, (&w[range.start * rows..], rows), &v[range]);
-                }
-                for a in range {
-                    matmul::times(y, (&w[a * rows * inner..], inner), &v[a * inner..][..inner], true);
-                }
-            },
-        )
+        if inner == 1 {
+            return matmul::times(level, y, (&w[range.start * rows..], [1, rows]), &v[range], false);
+        }
+        let first = range.start;
+        for a in range {
+            matmul::times(level, y, (&w[a * rows * inner..], [inner, 1]), &v[a * inner..][..inner], a > first);
+        }
     };
     partition.sum_into(level, out, write);
 }
@@ -140,17 +132,11 @@ pub fn transposed_times<T: Element>(out: &mut [T], w: &[T], around: Around, u: &
     if inner == 1 {
         return times(out, w, Around { outer: 1, extent: outer, inner: rows }, u);
     }
-    out.fill(T::zero());
     let level = Level::current();
     for_chunks(out, TASK.div_ceil(rows * inner) * inner, |start, part| {
-        level.vectorize(
-            #[inline(always)]
-            || {
-                for (a, y) in part.chunks_exact_mut(inner).enumerate() {
-                    add_rows(y, (&w[(start + a * inner) * rows..], inner), u);
-                }
-            },
-        )
+        for (a, y) in part.chunks_exact_mut(inner).enumerate() {
+            matmul::times(level, y, (&w[(start + a * inner) * rows..], [1, inner]), u, false);
+        }
     });
 }
 

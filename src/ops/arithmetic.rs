@@ -7,6 +7,11 @@ use crate::kernels::formulas::{Affine, Difference, Product, Quotient, Sum};
 use crate::{Element, Function, Var, function};
 
 function!(pub Negative |x| -x);
+function!(
+    /// Not times 1/c, which is rounded, and infinite for a tiny c.
+    pub Over { c } |x| x / c
+);
+function!(pub Under { c } |x| c / x);
 
 /// Both operands repeated to one shape. This is all that there is to broadcasting: operators see operands of one shape,
 /// and the rule of [`broadcast_to`](Var::broadcast_to) adds up the gradients of the copies.
@@ -88,7 +93,30 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn affine(&self, scale: f64, shift: f64) -> Var<T> {
         let value = by_element(Affine { scale, shift }, [self.value()]);
-        Var::record("affine", &[self], value, move |grad, back| back.give(0, |_| grad.affine(scale, 0.0)))
+        Var::record("affine", &[self], value, move |grad, back| back.give(0, |_| grad.times(scale)))
+    }
+
+    /// y = scale·x; x̄ = scale·ȳ.
+    #[track_caller]
+    fn times(&self, scale: f64) -> Var<T> {
+        self.affine(scale, -0.0) // Adding 0 would make 0 of −0.
+    }
+
+    /// y = x/c with a number; x̄ = ȳ/c.
+    #[track_caller]
+    fn over(&self, c: f64) -> Var<T> {
+        let value = by_element(Over { c }, [self.value()]);
+        Var::record("div", &[self], value, move |grad, back| back.give(0, |_| grad.over(c)))
+    }
+
+    /// y = c/x with a number; x̄ = −ȳ ⊙ y / x.
+    #[track_caller]
+    fn under(&self, c: f64) -> Var<T> {
+        let (x, y) = (self.saved(), by_element(Under { c }, [self.value()]));
+        let saved_y = y.clone();
+        Var::record("div", &[self], y, move |grad, back| {
+            back.give(0, |back| -(grad * back.output(&saved_y) / back.var(&x)));
+        })
     }
 }
 
@@ -134,8 +162,8 @@ macro_rules! operator {
 
 operator!(Add, add, sum_of, |x, c| x.affine(1.0, c), x.affine(1.0, c));
 operator!(Sub, sub, difference, |x, c| x.affine(1.0, -c), x.affine(-1.0, c));
-operator!(Mul, mul, product, |x, c| x.affine(c, 0.0), x.affine(c, 0.0));
-operator!(Div, div, quotient, |x, c| x.affine(1.0 / c, 0.0), x.powi(-1).affine(c, 0.0));
+operator!(Mul, mul, product, |x, c| x.times(c), x.times(c));
+operator!(Div, div, quotient, |x, c| x.over(c), x.under(c));
 
 impl<T: Element> Neg for &Var<T> {
     type Output = Var<T>;

@@ -61,6 +61,22 @@ impl Conv2dOptions {
     }
 }
 
+impl Conv2dOptions {
+    /// The pixels of the output along an axis, ⌊(size + 2·padding − dilation·(taps − 1) − 1)/stride⌋ + 1; none if the
+    /// kernel has no tap, or reaches beyond the padded map, or a size overflows.
+    fn output(&self, input: [usize; 2], kernel: [usize; 2], axis: usize) -> Option<usize> {
+        let reach = self.dilation[axis].checked_mul(kernel[axis].checked_sub(1)?)?.checked_add(1)?;
+        let padded = countable(self.padding[axis].checked_mul(2)?.checked_add(input[axis])?)?;
+        Some(padded.checked_sub(reach)? / self.stride[axis] + 1)
+    }
+}
+
+/// A number of pixels that can be doubled, and subtracted from another, in the machine's signed numbers, as the
+/// positions of taps are.
+fn countable(pixels: usize) -> Option<usize> {
+    Some(pixels).filter(|&pixels| pixels <= isize::MAX as usize / 4)
+}
+
 /// The memory order of a convolution's weight (K, C/groups, R, S): R, S, C, K.
 pub(crate) const WEIGHT_ORDER: [usize; 4] = [2, 3, 1, 0];
 
@@ -114,14 +130,16 @@ impl<T: Element> Var<T> {
     ) -> ConvShape {
         let (x, w) = (*self.shape(), *weight.shape());
         check(name, &x, &w, bias, options, "(N, C, H, W) and (K, C/groups, R, S)", |x, w| {
-            (x[1] == w[1] * options.groups && w[0].is_multiple_of(options.groups)).then_some(w[0])
+            let fits = w[1].checked_mul(options.groups) == Some(x[1]) && w[0].is_multiple_of(options.groups);
+            fits.then_some(w[0])
         });
-        let reach: [usize; 2] = std::array::from_fn(|i| options.dilation[i] * (w[2 + i].max(1) - 1) + 1);
-        let padded: [usize; 2] = std::array::from_fn(|i| x[2 + i] + 2 * options.padding[i]);
-        let fits = w[2] > 0 && w[3] > 0 && (0..2).all(|i| padded[i] >= reach[i]);
-        assert!(fits, "{name}: x {x}, weight {w}, {options:?}: the kernel reaches over {reach:?} of {padded:?} pixels");
-        let output = std::array::from_fn(|i| (padded[i] - reach[i]) / options.stride[i] + 1);
-        geometry(options, [x[0], x[1], w[0]], [x[2], x[3]], output, [w[2], w[3]])
+        let (input, kernel) = ([x[2], x[3]], [w[2], w[3]]);
+        let (Some(height), Some(width)) = (options.output(input, kernel, 0), options.output(input, kernel, 1)) else {
+            panic!(
+                "{name}: x {x}, weight {w}, {options:?}: the kernel reaches beyond the padded map, or a size overflows"
+            )
+        };
+        geometry(options, [x[0], x[1], w[0]], input, [height, width], kernel)
     }
 
     /// The transposed convolution of maps (N, C, H, W) with a weight (C, K/groups, R, S), plus a bias (K) if given:
@@ -143,7 +161,7 @@ impl<T: Element> Var<T> {
     ) -> Var<T> {
         let (x, w) = (*self.shape(), *weight.shape());
         check("conv_transpose2d", &x, &w, bias, options, "(N, C, H, W) and (C, K/groups, R, S)", |x, w| {
-            (x[1] == w[0] && w[0].is_multiple_of(options.groups)).then_some(w[1] * options.groups)
+            if x[1] == w[0] && w[0].is_multiple_of(options.groups) { w[1].checked_mul(options.groups) } else { None }
         });
         let name = "conv_transpose2d";
         let [stride, dilation] = [options.stride, options.dilation];
@@ -153,12 +171,13 @@ impl<T: Element> Var<T> {
             "{name}: x {x}, weight {w}, {options:?}: output_padding {output_padding:?} is not below stride or dilation"
         );
         let whole = |i: usize| {
-            let kernel = dilation[i] * w[2 + i].checked_sub(1)?;
-            let size = x[2 + i].checked_sub(1)? * stride[i] + kernel + output_padding[i] + 1;
-            size.checked_sub(2 * options.padding[i]).filter(|&size| size > 0)
+            let kernel = dilation[i].checked_mul(w[2 + i].checked_sub(1)?)?;
+            let steps = x[2 + i].checked_sub(1)?.checked_mul(stride[i])?;
+            let size = countable(steps.checked_add(kernel)?.checked_add(output_padding[i])?.checked_add(1)?)?;
+            size.checked_sub(options.padding[i].checked_mul(2)?).filter(|&size| size > 0)
         };
         let (Some(height), Some(width)) = (whole(0), whole(1)) else {
-            panic!("{name}: x {x}, weight {w}, {options:?}: the output would have no pixel")
+            panic!("{name}: x {x}, weight {w}, {options:?}: the output would have no pixel, or a size overflows")
         };
         let channels = [x[0], w[1] * options.groups, w[0]];
         let shape = geometry(options, channels, [height, width], [x[2], x[3]], [w[2], w[3]]);
@@ -177,10 +196,8 @@ impl<T: Element> Var<T> {
         let fits = fits && x[1].is_multiple_of(options.groups) && y[1].is_multiple_of(options.groups);
         let fits = fits
             && (0..2).all(|i| {
-                let reach = options.dilation[i] * (kernel[i].max(1) - 1) + 1;
-                let padded = x[2 + i] + 2 * options.padding[i];
-                let whole = padded.checked_sub(reach).map(|free| free / options.stride[i].max(1) + 1);
-                options.stride[i] > 0 && options.dilation[i] > 0 && kernel[i] > 0 && whole == Some(y[2 + i])
+                let positive = options.stride[i] > 0 && options.dilation[i] > 0;
+                positive && options.output([x[2], x[3]], kernel, i) == Some(y[2 + i])
             });
         assert!(
             fits,

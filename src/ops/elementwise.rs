@@ -9,6 +9,10 @@ function!(pub Ln |x| x.ln());
 function!(pub Sqrt |x| x.sqrt());
 function!(pub Square |x| x * x);
 function!(pub Powf { p } |x| x.powf(p));
+function!(
+    /// xᵖ for a p that is not whole. C's pow has a value at −∞, though none below it.
+    pub RealPower { p } |x| x.if_equal(number(f64::NEG_INFINITY), number(f64::NAN), x.powf(p))
+);
 function!(pub Abs |x| x.abs());
 function!(pub Tanh |x| x.tanh());
 function!(
@@ -17,6 +21,14 @@ function!(
         let e = (-x.abs()).exp();
         let below = e / (number::<X>(1.0) + e);
         let y = x.if_above(number(0.0), number::<X>(1.0) / (number::<X>(1.0) + e), below);
+    }
+);
+function!(
+    /// 1/cosh² x as 4e/(1 + e)² with e = exp(−2|x|): no overflow, and nothing cancels.
+    pub SechSquared |x| -> [y] {
+        let e = (number::<X>(-2.0) * x.abs()).exp();
+        let root = number::<X>(1.0) + e;
+        let y = number::<X>(4.0) * e / (root * root);
     }
 );
 function!(
@@ -81,6 +93,21 @@ impl<T: Element> Var<T> {
         Var::record(name, &[self], value, move |grad, back| back.give(0, |back| rule(grad, &back.output(&y))))
     }
 
+    /// Records y = f(x) with the rule x̄ = `rule(ȳ, x, y)`, saving both.
+    #[track_caller]
+    fn through_both(
+        &self,
+        name: &'static str,
+        f: impl Function<1>,
+        rule: impl Fn(&Var<T>, &Var<T>, &Var<T>) -> Var<T> + 'static,
+    ) -> Var<T> {
+        let (x, value) = (self.saved(), by_element(f, [self.value()]));
+        let y = value.clone();
+        Var::record(name, &[self], value, move |grad, back| {
+            back.give(0, |back| rule(grad, &back.var(&x), &back.output(&y)));
+        })
+    }
+
     /// y = eˣ; x̄ = ȳ ⊙ y.
     #[track_caller]
     pub fn exp(&self) -> Var<T> {
@@ -99,26 +126,37 @@ impl<T: Element> Var<T> {
         self.through_output("sqrt", Sqrt, |grad, y| grad / y * 0.5)
     }
 
-    /// y = xⁿ for an integer n; x̄ = ȳ ⊙ n·xⁿ⁻¹.
+    /// y = xⁿ for an integer n; x̄ = ȳ ⊙ n·xⁿ⁻¹, for n < 0 as ȳ ⊙ n·y/x, since xⁿ⁻¹ may be too small for the type.
     #[track_caller]
     pub fn powi(&self, n: i32) -> Var<T> {
         match n {
+            ..0 => self.through_both("powi", Powi { n }, move |grad, x, y| grad * y / x * n as f64),
             2 => self.through_input("powi", Square, |grad, x| grad * x * 2.0),
             // Without these cases the derivative of a constant would be 0·x⁻¹, NaN at 0, and never end.
             0 => self.through_input("powi", Powi { n }, |grad, _| grad * 0.0),
             1 => self.through_input("powi", Powi { n }, |grad, _| grad.clone()),
-            _ => self.through_input("powi", Powi { n }, move |grad, x| grad * x.powi(n.saturating_sub(1)) * n as f64),
+            _ => self.through_input("powi", Powi { n }, move |grad, x| grad * x.powi(n - 1) * n as f64),
         }
     }
 
-    /// y = xᵖ for a real p and x ≥ 0, NaN for x < 0 unless p is whole; x̄ = ȳ ⊙ p·xᵖ⁻¹.
+    /// y = xᵖ for a real p and x ≥ 0, NaN for x < 0 unless p is whole; x̄ = ȳ ⊙ p·xᵖ⁻¹, for p < 0 as ȳ ⊙ p·y/x.
+    ///
+    /// −0 counts as 0 unless p is whole.
     #[track_caller]
     pub fn powf(&self, p: f64) -> Var<T> {
-        self.through_input("powf", Powf { p }, move |grad, x| match p {
+        let whole = p.fract() == 0.0;
+        let rule = move |grad: &Var<T>, x: &Var<T>, y: &Var<T>| match p {
             0.0 => grad * 0.0,
             1.0 => grad.clone(),
+            ..0.0 if whole => grad * y / x * p,
+            ..0.0 => grad * y / x.abs() * p,
             _ => grad * x.powf(p - 1.0) * p,
-        })
+        };
+        if whole {
+            self.through_both("powf", Powf { p }, rule)
+        } else {
+            self.through_both("powf", RealPower { p }, rule)
+        }
     }
 
     /// y = |x|; x̄ = ȳ ⊙ sign x, with 0 at x = 0.
@@ -127,16 +165,23 @@ impl<T: Element> Var<T> {
         self.through_input("abs", Abs, |grad, x| grad.gate(x.value(), SignGate))
     }
 
-    /// The logistic function y = 1/(1 + e⁻ˣ), without overflow; x̄ = ȳ ⊙ y(1 − y).
+    /// The logistic function y = 1/(1 + e⁻ˣ), without overflow; x̄ = ȳ ⊙ y(1 − y) = ȳ ⊙ ¼ sech²(x/2), which stays
+    /// right where y rounds to 1.
     #[track_caller]
     pub fn sigmoid(&self) -> Var<T> {
-        self.through_output("sigmoid", Sigmoid, |grad, y| grad * (y - y.powi(2)))
+        self.through_input("sigmoid", Sigmoid, |grad, x| grad * (x * 0.5).sech_squared() * 0.25)
     }
 
-    /// y = tanh x; x̄ = ȳ ⊙ (1 − y²).
+    /// y = tanh x; x̄ = ȳ ⊙ sech² x, which stays right where y rounds to 1, and 1 − y² to 0.
     #[track_caller]
     pub fn tanh(&self) -> Var<T> {
-        self.through_output("tanh", Tanh, |grad, y| grad * (1.0 - y.powi(2)))
+        self.through_input("tanh", Tanh, |grad, x| grad * x.sech_squared())
+    }
+
+    /// y = sech² x = 1/cosh² x; x̄ = −2ȳ ⊙ y ⊙ tanh x.
+    #[track_caller]
+    fn sech_squared(&self) -> Var<T> {
+        self.through_both("sech_squared", SechSquared, |grad, x, y| grad * y * x.tanh() * -2.0)
     }
 
     /// y = ln(1 + eˣ); x̄ = ȳ ⊙ sigmoid x.

@@ -6,7 +6,8 @@
 //! Real and generated batches may differ in shape; a mean over nothing is NaN. All are made of differentiable
 //! operations, so every order of derivative is there.
 
-use crate::{Element, Var};
+use crate::compute::by_element;
+use crate::{Element, Var, function, number};
 
 /// The discriminator's loss of the standard GAN (Goodfellow et al. 2014, arXiv:1406.2661):
 /// −E[ln D(x)] − E[ln(1 − D(G(z)))] = mean softplus(−real) + mean softplus(fake). 2 ln 2 where D knows nothing.
@@ -90,5 +91,21 @@ pub fn binary_cross_entropy_with_logits<T: Element>(logits: &Var<T>, targets: &V
         "binary_cross_entropy_with_logits: targets of shape {found} for logits of shape {expected}: expected equal \
          shapes"
     );
-    (targets * (-logits).softplus() + (1.0 - targets) * logits.softplus()).mean()
+    (weighted(targets, &(-logits).softplus()) + weighted(&(1.0 - targets), &logits.softplus())).mean()
+}
+
+function!(
+    /// a·b, where a = 0 makes 0 of ∞.
+    pub Weighted |a, b| a.if_equal(number(0.0), number(0.0), a * b)
+);
+
+/// y = a ⊙ b, except that what has no weight a counts nothing even if it is infinite; ā = ȳ ⊙ b, b̄ = ȳ ⊙ a. The shapes
+/// are equal.
+#[track_caller]
+fn weighted<T: Element>(a: &Var<T>, b: &Var<T>) -> Var<T> {
+    let (saved_a, saved_b) = (a.saved_for(b), b.saved_for(a));
+    Var::record("weighted", &[a, b], by_element(Weighted, [a.value(), b.value()]), move |grad, back| {
+        back.give(0, |back| grad * back.var(&saved_b));
+        back.give(1, |back| grad * back.var(&saved_a));
+    })
 }

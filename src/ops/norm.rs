@@ -71,8 +71,9 @@ impl<T: Element> Var<T> {
         );
         let x = channels_innermost(self.value());
         let moments = BatchMoments { eps };
-        let [mean, variance, inverse] = compute(&moments, &[&x], [Layout::row_major([channels]); 3]);
-        let affine = [&mean, &inverse, &gamma.value().contiguous(), &beta.value().contiguous()].map(Tensor::clone);
+        let [mean, rest, variance, inverse] = compute(&moments, &[&x], [Layout::row_major([channels]); 4]);
+        let (gamma_values, beta_values) = (gamma.value().contiguous(), beta.value().contiguous());
+        let affine = [&mean, &rest, &inverse, &gamma_values, &beta_values].map(Tensor::clone);
         let value = normalised(&x, &affine, relu);
         let stats = BatchStats { mean, variance, count };
 
@@ -82,7 +83,8 @@ impl<T: Element> Var<T> {
             let x = back.var(&saved_x);
             let [dx, dgamma, dbeta] = if back.records() {
                 let grad = y.as_ref().map_or_else(|| grad.clone(), |y| grad.gate(y, ReluGate));
-                differentiable_rule(&x, &back.var(&saved_gamma), &grad, eps, |i| back.needs(i))
+                let [mean, _, inverse, ..] = &affine;
+                differentiable_rule(&x, &back.var(&saved_gamma), &grad, ([mean, inverse], eps), |i| back.needs(i))
             } else {
                 fused_rule(x.value(), &affine, grad.value(), relu, back.needs(0))
             };
@@ -118,9 +120,10 @@ impl<T: Element> Var<T> {
         ];
         check_channels("batch_norm_eval", self, &vectors);
         let rank = self.shape().len();
-        let mean = running_mean.contiguous();
+        let (mean, rest) = (running_mean.contiguous(), Tensor::zeros(running_mean.shape()));
         let inverse = by_element(InverseRoot { eps }, [running_var]).contiguous();
-        let affine = [&mean, &inverse, &gamma.value().contiguous(), &beta.value().contiguous()].map(Tensor::clone);
+        let (gamma_values, beta_values) = (gamma.value().contiguous(), beta.value().contiguous());
+        let affine = [&mean, &rest, &inverse, &gamma_values, &beta_values].map(Tensor::clone);
         let value = normalised(&channels_innermost(self.value()), &affine, false);
 
         let (x, gamma_saved) = (self.saved_for(gamma), gamma.saved());
@@ -153,7 +156,7 @@ impl<T: Element> Var<T> {
             );
         }
         let over: Axes = (rank - axes..rank).collect();
-        let deviation = self - self.mean_axes(over, true);
+        let deviation = self.deviation(over);
         let inverse = (deviation.powi(2).mean_axes(over, true) + eps).sqrt().powi(-1);
         deviation * inverse * gamma + beta
     }
@@ -192,25 +195,24 @@ fn per_channel<T: Element>(vector: &Var<T>, rank: usize) -> Var<T> {
     vector.reshape([channels].into_iter().chain((2..rank).map(|_| 1)).collect::<Shape>())
 }
 
-/// y = γ ⊙ (x − mean)·inverse + β, or max(y, 0), of x that has its channels innermost; `affine` is mean, inverse, γ, β.
-fn normalised<T: Element>(x: &Tensor<T>, affine: &[Tensor<T>; 4], relu: bool) -> Tensor<T> {
-    let kernel = BatchNormalise { relu };
-    let [mean, inverse, gamma, beta] = affine;
-    let layout = x.layout();
-    let [y] = compute(&kernel, &[x, mean, inverse, gamma, beta], [layout]);
+/// y = γ ⊙ (x − mean − rest)·inverse + β, or max(y, 0), of x that has its channels innermost; `affine` is mean, rest,
+/// inverse, γ, β.
+fn normalised<T: Element>(x: &Tensor<T>, affine: &[Tensor<T>; 5], relu: bool) -> Tensor<T> {
+    let [mean, rest, inverse, gamma, beta] = affine;
+    let [y] = compute(&BatchNormalise { relu }, &[x, mean, rest, inverse, gamma, beta], [x.layout()]);
     y
 }
 
 /// The rule of batch normalisation by its fused kernel: x̄ if it is needed, γ̄, β̄.
 fn fused_rule<T: Element>(
     x: &Tensor<T>,
-    affine: &[Tensor<T>; 4],
+    affine: &[Tensor<T>; 5],
     grad: &Tensor<T>,
     relu: bool,
     needs_x: bool,
 ) -> [Option<Var<T>>; 3] {
-    let [mean, inverse, gamma, beta] = affine;
-    let inputs = [x, &channels_innermost(grad), mean, inverse, gamma, beta];
+    let [mean, rest, inverse, gamma, beta] = affine;
+    let inputs = [x, &channels_innermost(grad), mean, rest, inverse, gamma, beta];
     let kernel = BatchNormGradient { relu };
     let per_channel = Layout::row_major(mean.shape());
     if !needs_x {
@@ -223,21 +225,27 @@ fn fused_rule<T: Element>(
 }
 
 /// The rule of batch normalisation in differentiable operations, for the derivatives of higher order.
+///
+/// x̂ does not change if x is shifted, or scaled together with √eps. So it is computed from (x − m)·s with the mean m and
+/// s = 1/√(σ² + eps) of this very batch as constants: numbers around 1, whose mean and squares lose nothing to rounding
+/// or overflow, wherever the values of x lie.
 fn differentiable_rule<T: Element>(
     x: &Var<T>,
     gamma: &Var<T>,
     grad: &Var<T>,
-    eps: f64,
+    ([mean, inverse], eps): ([&Tensor<T>; 2], f64),
     needs: impl Fn(usize) -> bool,
 ) -> [Option<Var<T>>; 3] {
     let rank = x.shape().len();
     let over = all_but_channels(rank);
-    let deviation = x - x.mean_axes(over, true);
-    let inverse = (deviation.powi(2).mean_axes(over, true) + eps).sqrt().powi(-1);
+    let [mean, scale] = [mean, inverse].map(|constant| per_channel(&constant.into(), rank));
+    let near = (x - mean) * &scale;
+    let deviation = &near - near.mean_axes(over, true);
+    let inverse = (deviation.powi(2).mean_axes(over, true) + scale.powi(2) * eps).sqrt().powi(-1);
     let normal = deviation * &inverse;
     let dx = || {
         let centred = grad - grad.mean_axes(over, true) - &normal * (grad * &normal).mean_axes(over, true);
-        per_channel(gamma, rank) * &inverse * centred
+        per_channel(gamma, rank) * scale * inverse * centred
     };
     [
         needs(0).then(dx),

@@ -136,9 +136,11 @@ fn geometry(name: &str, x: &Shape, kernel: [usize; 2], stride: [usize; 2], paddi
     let options = format!("kernel {kernel:?}, stride {stride:?}, padding {padding:?}");
     assert!(x.len() == 4, "{name}: shape {x}: expected (N, C, H, W)");
     let fits = |i: usize| {
-        let padded = x[2 + i] + 2 * padding[i];
+        // Halves and a bound, since the sizes may be anything; a window then ends where a number can tell.
+        let small =
+            kernel[i] > 0 && stride[i] > 0 && padding[i] <= kernel[i] / 2 && kernel[i] <= isize::MAX as usize / 4;
         // A map without pixels has no maximum, however it is padded.
-        kernel[i] > 0 && stride[i] > 0 && 2 * padding[i] <= kernel[i] && padded >= kernel[i] && x[2 + i] > 0
+        small && x[2 + i] + 2 * padding[i] >= kernel[i] && x[2 + i] > 0
     };
     let expected = "expected a stride of at least 1, a padding of at most half the kernel, a kernel within the padded \
                     map, which has a pixel";

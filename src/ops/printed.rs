@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{arithmetic, elementwise, norm, reduction, softmax};
+use super::{arithmetic, elementwise, loss, norm, reduction, softmax};
 use crate::Function;
 use crate::kernels::{formulas, optim};
 
@@ -84,7 +84,7 @@ fn evaluate(text: &str, value: &dyn Fn(&str) -> f64) -> f64 {
 
 /// Checks a function at every combination of these points; returns its name.
 fn check<const N: usize, const M: usize>(function: impl Function<N, M>) -> String {
-    const POINTS: [f64; 9] = [-3.0, -1.0, -0.2, 0.0, 0.3, 1.0, 25.0, f64::INFINITY, f64::NAN];
+    const POINTS: [f64; 10] = [f64::NEG_INFINITY, -3.0, -1.0, -0.2, 0.0, 0.3, 1.0, 25.0, f64::INFINITY, f64::NAN];
     let source = function.source();
     for index in 0..POINTS.len().pow(N as u32) {
         let x: [f64; N] = std::array::from_fn(|k| POINTS[index / POINTS.len().pow(k as u32) % POINTS.len()]);
@@ -121,7 +121,7 @@ fn names(folder: &Path) -> BTreeSet<String> {
 
 #[test]
 fn every_formula_is_printed_and_read() {
-    use arithmetic::Negative;
+    use arithmetic::{Negative, Over, Under};
     use elementwise::*;
     use formulas::*;
     use optim::*;
@@ -134,13 +134,17 @@ fn every_formula_is_printed_and_read() {
         check(Affine { scale: -1.5, shift: 0.25 }),
         check(Larger),
         check(Negative),
+        check(Over { c: -0.3 }),
+        check(Under { c: 2.5 }),
         check(Exp),
         check(Ln),
         check(Sqrt),
         check(Square),
         check(Powf { p: 1.5 }),
+        check(RealPower { p: 1.5 }),
         check(Abs),
         check(Tanh),
+        check(SechSquared),
         check(Sigmoid),
         check(Softplus),
         check(Relu),
@@ -151,6 +155,7 @@ fn every_formula_is_printed_and_read() {
         check(Clamp { low, high }),
         check(ClampGate { low, high }),
         check(reduction::IsEqual),
+        check(loss::Weighted),
         check(norm::InverseRoot { eps }),
         check(softmax::FiniteOrZero),
         check(softmax::ExpOfDifference),

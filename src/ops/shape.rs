@@ -31,7 +31,7 @@ impl<T: Element> Var<T> {
     pub fn flatten(&self) -> Var<T> {
         let shape = *self.shape();
         assert!(!shape.is_empty(), "flatten: expected a leading batch axis, found a scalar");
-        self.reshape([shape[0], shape[1..].iter().product()])
+        self.reshape([shape[0], Shape::from(&shape[1..]).size()])
     }
 
     /// The axes in another order: axis i of the result is axis `axes[i]` of this. x̄ is ȳ permuted back.

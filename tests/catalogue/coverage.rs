@@ -8,7 +8,7 @@ use crate::catalogue;
 use crate::table::{as_it_is, second};
 
 /// The calls that put a name on the tape, each followed by that name.
-const RECORDS: [&str; 3] = ["Var::record(", "through_input(", "through_output("];
+const RECORDS: [&str; 4] = ["Var::record(", "through_input(", "through_output(", "through_both("];
 
 /// Public methods that return a `Var`, but are no operations.
 const NO_OPERATIONS: [&str; 0] = [];

@@ -202,7 +202,12 @@ pub fn bad_calls() -> Vec<Bad> {
         bad!("conv2d", [[1, 2, 5, 5], [3, 3, 3, 3]], |x| x[0].conv2d(&x[1], None, &ONE), "groups 1"),
         bad!("conv2d", [[2, 5, 5], [3, 2, 3, 3]], |x| x[0].conv2d(&x[1], None, &ONE)),
         bad!("conv2d", [[1, 2, 5, 5], [3, 1, 3, 3]], |x| x[0].conv2d(&x[1], None, &TWO), "groups 2"),
-        bad!("conv2d", [[1, 2, 2, 5], [3, 2, 3, 3]], |x| x[0].conv2d(&x[1], None, &ONE), "reaches over"),
+        bad!(
+            "conv2d",
+            [[1, 2, 2, 5], [3, 2, 3, 3]],
+            |x| x[0].conv2d(&x[1], None, &ONE),
+            "reaches beyond the padded map"
+        ),
         bad!("conv2d", [[1, 2, 5, 5], [3, 2, 3, 3], [2]], |x| x[0].conv2d(&x[1], Some(&x[2]), &ONE), "bias (2)"),
         bad!("conv2d", [[1, 2, 5, 5], [3, 2, 3, 3]], |x| x[0].conv2d(&x[1], None, &STILL), "stride: [0, 1]"),
         bad!("conv2d_leaky_relu", [[1, 2, 5, 5], [3, 3, 3, 3]], |x| x[0].conv2d_leaky_relu(&x[1], None, &ONE, 0.1)),

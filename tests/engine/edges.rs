@@ -82,7 +82,10 @@ fn no_channels_have_gradients() {
 fn sizes_beyond_all_memory_are_refused() {
     // 274177 · 67280421310721 = 2⁶⁴ + 1.
     assert_panics(|| drop(Tensor::<f32>::zeros([274_177, 67_280_421_310_721])), &["(274177, 67280421310721)"]);
-    assert_panics(|| drop(Tensor::<f64>::zeros([(1 << 61) + 1])), &["a buffer larger than memory"]);
+    assert_panics(
+        || drop(Tensor::<f64>::zeros([(1 << 61) + 1])),
+        &["a tensor: no memory", "(2305843009213693953) in f64"],
+    );
     assert_eq!(Tensor::<f32>::zeros([1 << 40, 1 << 40, 0]).size(), 0);
 }
 

@@ -7,6 +7,7 @@ mod index;
 mod loss;
 mod nn;
 mod norm;
+mod numbers;
 mod optim;
 mod softmax;
 mod spectral;

@@ -1,6 +1,6 @@
 //! Memory in lines of the cache.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
 /// From this size on, memory comes in huge pages where the system has them: with pages of 4 KiB, looking up the
@@ -34,23 +34,20 @@ impl Lines {
     /// Bytes of a line: vectors that begin there never cross one.
     pub const SIZE: usize = 64;
 
-    /// So many lines of zeros.
-    ///
-    /// # Panics
-    /// If an `isize` cannot hold their bytes. Aborts if the system has no such memory.
-    pub fn zeroed(number: usize) -> Lines {
+    /// So many lines of zeros, unless the system has no such memory.
+    pub fn zeroed(number: usize) -> Option<Lines> {
         if number == 0 {
-            return Lines::default();
+            return Some(Lines::default());
         }
-        let layout = Self::layout(number);
+        let layout = Self::layout(number)?;
         // SAFETY: the layout is not empty.
         let start = unsafe { if layout.size() < HUGE { alloc_zeroed(layout) } else { huge::map(layout.size()) } };
-        Lines { start: NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout)), number }
+        Some(Lines { start: NonNull::new(start)?, number })
     }
 
-    fn layout(number: usize) -> Layout {
-        let bytes = number.checked_mul(Self::SIZE).and_then(|bytes| Layout::from_size_align(bytes, Self::SIZE).ok());
-        bytes.expect("a buffer larger than memory")
+    /// None if an `isize` cannot hold the bytes.
+    fn layout(number: usize) -> Option<Layout> {
+        number.checked_mul(Self::SIZE).and_then(|bytes| Layout::from_size_align(bytes, Self::SIZE).ok())
     }
 
     /// The first byte.
@@ -69,7 +66,7 @@ impl Drop for Lines {
         if self.number == 0 {
             return;
         }
-        let layout = Self::layout(self.number);
+        let layout = Self::layout(self.number).expect("the layout that `zeroed` found");
         // SAFETY: `zeroed` got this memory with this layout, in the same one of two ways.
         unsafe {
             if layout.size() < HUGE { dealloc(self.start(), layout) } else { huge::unmap(self.start(), layout.size()) }
@@ -130,7 +127,7 @@ mod huge {
     use std::alloc::{Layout, alloc_zeroed, dealloc};
 
     fn layout(bytes: usize) -> Layout {
-        Lines::layout(bytes / Lines::SIZE)
+        Lines::layout(bytes / Lines::SIZE).expect("the layout of some lines")
     }
 
     /// So many bytes of zeros, not 0; null if there are none.

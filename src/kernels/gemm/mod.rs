@@ -35,7 +35,7 @@ use super::simd::{self, Simd, WithSimd};
 
 /// Rows of a panel of B: 192·32 floats are 24 KiB of an L1 cache of 32 KiB. Measured on a Zen 4, 128 rows were up to 7
 /// % slower; 256 and 384 were within 2 %.
-const PANEL_ROWS: usize = 192;
+pub const PANEL_ROWS: usize = 192;
 
 /// Where an operand lies: its first element, and its (row, column) strides.
 type Place = (*const f32, [usize; 2]);
