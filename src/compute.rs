@@ -53,7 +53,7 @@ impl std::ops::Deref for Indices {
 /// If the system has no such memory.
 #[track_caller]
 fn memory<T: Element>(what: impl FnOnce() -> String, shape: &Shape) -> Buffer<T> {
-    match Buffer::try_stale(shape.size()) {
+    match shape.checked_size().and_then(Buffer::try_stale) {
         Some(buffer) => buffer,
         None => panic!("{}: no memory for a result of shape {shape} in {}", what(), T::NAME),
     }

@@ -157,11 +157,18 @@ impl Shape {
     /// If it exceeds `isize::MAX`, the most that `ndarray` can count.
     #[track_caller]
     pub fn size(&self) -> usize {
+        match self.checked_size() {
+            Some(size) => size,
+            None => panic!("shape {self}: more elements than a computer can hold"),
+        }
+    }
+
+    /// [`size`](Shape::size), or nothing if a computer cannot hold so many elements.
+    pub(crate) fn checked_size(&self) -> Option<usize> {
         // Checked: a product that wrapped around would let a view reach beyond its memory.
         match self.iter().try_fold(1usize, |size, &extent| size.checked_mul(extent)) {
-            Some(size) if isize::try_from(size).is_ok() => size,
-            _ if self.contains(&0) => 0,
-            _ => panic!("shape {self}: more elements than a computer can hold"),
+            Some(size) if isize::try_from(size).is_ok() => Some(size),
+            _ => self.contains(&0).then_some(0),
         }
     }
 

@@ -66,9 +66,9 @@ impl<T: Element> Kernel<T> for BatchNormalise {
 /// The rule of batch normalisation in two walks over memory: γ̄, β̄, and x̄ if there is a third output, from x, the
 /// gradient g of y, mean, rest, inverse = 1/√(σ² + eps), γ, β.
 ///
-/// With μ = mean + rest: β̄ = Σ g, γ̄ = inverse·Σ g·(x − μ), and x̄ = a·g + b·(x − μ) + c for each channel with a =
-/// γ·inverse, b = −a·inverse·γ̄/n, c = −a·β̄/n, where n is the number of rows. Over memory x − mean is taken; the rest
-/// goes into the numbers of the channel. With a ReLU behind y, g counts where y > 0.
+/// With μ = mean + rest: β̄ = Σ g, γ̄ = inverse·Σ g·(x − μ), and x̄ = a·(g + b·(x − μ) + c) for each channel with a =
+/// γ·inverse, b = −inverse·γ̄/n, c = −β̄/n, where n is the number of rows. Over memory x − mean is taken; the rest goes
+/// into the numbers of the channel. With a ReLU behind y, g counts where y > 0.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormGradient {
     /// Whether a ReLU followed.
@@ -100,8 +100,8 @@ impl BatchNormGradient {
             let n = x.len() as f64 / channels as f64;
             let a = |i: usize| gamma[i].f64() * inverse[i].f64();
             let each = |f: &dyn Fn(usize) -> f64| (0..channels).map(|i| T::of(f(i))).collect::<Vec<T>>();
-            let b = |i: usize| -a(i) * inverse[i].f64() * dots[i] / n;
-            let c = |i: usize| -a(i) * sums[i] / n - b(i) * rest[i].f64();
+            let b = |i: usize| -inverse[i].f64() * dots[i] / n;
+            let c = |i: usize| -sums[i] / n - b(i) * rest[i].f64();
             input_gradient::<T, RELU>(dx, x, g, &affine, [&each(&a), &each(&b), &each(&c)]);
         }
     }

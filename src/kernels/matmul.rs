@@ -5,7 +5,7 @@
 //! on one thread: the bits are the same at any number of threads.
 
 use super::element::cast;
-use super::parallel::{PARTS, Partition, for_chunks};
+use super::parallel::{PARTS, Partition, add, for_chunks};
 use super::{Buffer, Element, Level, gemm, shared::Shared};
 
 /// A matrix inside a slice: its values, and its (row, column) strides in elements.
@@ -151,19 +151,6 @@ unsafe fn on_this_thread_unchecked<T: Element>(
 /// About half of k > `most` terms: a multiple of `most`.
 fn halved(k: usize, most: usize) -> usize {
     k.div_ceil(most) / 2 * most
-}
-
-/// y ← y + x
-fn add<T: Element>(level: Level, y: &mut [T], x: &[T]) {
-    level.vectorize(
-        #[inline(always)]
-        || {
-            let x = &x[..y.len()];
-            for i in 0..y.len() {
-                y[i] += x[i];
-            }
-        },
-    )
 }
 
 /// One row of C: c (n) ← a (k) · B (k, n), in the plainest order.

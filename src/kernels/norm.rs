@@ -290,7 +290,7 @@ impl<T: Element> ChannelAffine<'_, T> {
         store(dots, at, dot);
     }
 
-    /// a·g + b·(x − mean) + c, in `L` columns.
+    /// a·(g + b·(x − mean) + c), in `L` columns.
     #[inline(always)]
     fn write_gradients<const RELU: bool, const L: usize>(
         &self,
@@ -306,7 +306,7 @@ impl<T: Element> ChannelAffine<'_, T> {
             let (x, mut g) = (lanes::<T, L>(&x[row * n..], at), lanes::<T, L>(&g[row * n..], at));
             for i in 0..L {
                 let (centred, gated) = columns.gated::<RELU>(i, x[i], g[i]);
-                g[i] = a[i] * gated + (b[i] * centred + c[i]);
+                g[i] = a[i] * (gated + (b[i] * centred + c[i]));
             }
             store(out, at, g);
         }
@@ -396,7 +396,7 @@ pub fn gradient_sums<T: Element, const RELU: bool>(
     })
 }
 
-/// `out = a·g + b·(x − mean) + c` by columns, with g as in [`gradient_sums`].
+/// `out = a·(g + b·(x − mean) + c)` by columns, with g as in [`gradient_sums`].
 pub fn input_gradient<T: Element, const RELU: bool>(
     out: &mut [T],
     x: &[T],

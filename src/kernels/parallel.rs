@@ -112,6 +112,43 @@ impl Partition {
     }
 }
 
+/// `out` ← the sum over `range` of what `write(range, out)` writes for a part of it: the whole, or, if it is longer than
+/// `most`, that of each half, the halves of these likewise, and so on. So rounding errors grow with the logarithm of the
+/// range where `write` adds up one after another.
+pub fn sum_halves<T: Element>(
+    level: Level,
+    range: Range<usize>,
+    most: usize,
+    out: &mut [T],
+    write: &(impl Fn(Range<usize>, &mut [T]) + Sync),
+) {
+    if range.len() <= most {
+        return write(range, out);
+    }
+    let middle = range.start + range.len().div_ceil(most) / 2 * most;
+    sum_halves(level, range.start..middle, most, out, write);
+    let mut right = Buffer::stale(out.len());
+    sum_halves(level, middle..range.end, most, &mut right, write);
+    add(level, out, &right);
+}
+
+/// y ← y + x
+pub fn add<T: Element>(level: Level, y: &mut [T], x: &[T]) {
+    level.vectorize(
+        #[inline(always)]
+        || {
+            let x = &x[..y.len()];
+            for i in 0..y.len() {
+                y[i] += x[i];
+            }
+        },
+    )
+}
+
+/// Pixels, rows of a matrix product, whose contributions to the gradient of a weight are added up one after another.
+/// The maps of a training step are cut into ranges of about as many for the threads.
+pub const PIXELS: usize = 4096;
+
 /// Partial results of several ranges, all of one length.
 pub struct Partials<T: Element> {
     values: Buffer<T>,
@@ -153,6 +190,18 @@ impl<T: Element> Partials<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn halves_cover_a_range_once() {
+        for (len, most) in [(0, 3), (1, 1), (7, 3), (8, 4), (100, 7), (1000, 1)] {
+            let mut out = [0.0f64];
+            sum_halves(Level::current(), 10..10 + len, most, &mut out, &|range, out| {
+                assert!(range.len() <= most && (len == 0 || !range.is_empty()), "{range:?} of {len}");
+                out[0] = range.map(|i| 2f64.powi(i as i32 % 30)).sum();
+            });
+            assert_eq!(out[0], (10..10 + len).map(|i| 2f64.powi(i as i32 % 30)).sum::<f64>());
+        }
+    }
 
     #[test]
     fn ranges_cover_everything_once() {

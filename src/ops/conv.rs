@@ -331,7 +331,12 @@ fn geometry(
     output: [usize; 2],
     kernel: [usize; 2],
 ) -> ConvShape {
-    let Conv2dOptions { stride, padding, dilation, groups } = *options;
+    let Conv2dOptions { padding, dilation, groups, .. } = *options;
+    // A step beyond the map is never made: no longer than that, since its length is a number of phases to a kernel.
+    let stride = std::array::from_fn(|i| {
+        let free = (input[i] + 2 * padding[i]).saturating_sub(dilation[i] * (kernel[i] - 1) + 1);
+        options.stride[i].min(free + 1)
+    });
     ConvShape { batch, in_channels, out_channels, input, output, kernel, stride, padding, dilation, groups }
 }
 

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 
 use super::{ConvShape, Epilogue, adjoint, adjoint_weights, thin};
 use crate::kernels::gemm::strided::{COLUMN_UNIT, Strided};
-use crate::kernels::parallel::Partition;
+use crate::kernels::parallel::{PIXELS, Partition, sum_halves};
 use crate::kernels::{Buffer, Level};
 
 /// Output pixels of a task, if an image has so many.
@@ -131,8 +131,10 @@ pub fn conv2d_weight_grad(level: Level, shape: &ConvShape, x: &[f32], dy: &[f32]
 
 /// dw of a convolution that [`supports`] admits: the rows of pixels in a few ranges, whose sums are added up in order.
 fn weight_grad(level: Level, shape: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let most = (PIXELS / shape.output[1]).max(1);
+    let of_rows = |range: Range<usize>, dw: &mut [f32]| weight_grad_of_rows(level, shape, x, dy, range, dw);
     Partition::few(shape.batch * shape.output[0], 1)
-        .sum_into(level, dw, |range, dw| weight_grad_of_rows(level, shape, x, dy, range, dw));
+        .sum_into(level, dw, |range, dw| sum_halves(level, range, most, dw, &of_rows));
 }
 
 /// dw over some rows of pixels, counted over all images.

@@ -21,7 +21,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{ConvShape, Epilogue, transposed_matrices};
-use crate::kernels::parallel::Partition;
+use crate::kernels::parallel::{PIXELS, Partition, sum_halves};
 use crate::kernels::{Buffer, Element, Level, matmul};
 
 /// Elements of gathered patches that one task works on: half a megabyte of f32, half of an L2 cache.
@@ -383,10 +383,13 @@ pub fn conv2d_weight_grad<T: Element>(level: Level, shape: &ConvShape, x: &[T], 
     let most = (rows * shape.output[1] / PIXELS_PER_PRODUCT.start).max(1);
     let ranges = (RANGES_ELEMENTS / dw.len()).clamp(1, RANGES).min(most);
     let source = Source { values: x, size: shape.input, channels: shape.in_channels };
-    Partition::of(rows, rows.div_ceil(ranges)).sum_into(level, dw, |range, dw| {
+    let of_rows = |range: Range<usize>, dw: &mut [T]| {
         let parts = dw.par_chunks_mut(each).zip(&tasks);
         parts.for_each(|(part, taps)| weight_grad_block(level, shape, source, taps, dy, range.clone(), part));
-    });
+    };
+    let most = (PIXELS / shape.output[1]).max(1);
+    Partition::of(rows, rows.div_ceil(ranges))
+        .sum_into(level, dw, |range, dw| sum_halves(level, range, most, dw, &of_rows));
 }
 
 /// The taps in blocks of one size, in the order of memory: fine enough to share the work, and no finer than gives

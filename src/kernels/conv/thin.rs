@@ -20,7 +20,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{ConvShape, Epilogue, adjoint, adjoint_weights, patches};
-use crate::kernels::parallel::Partition;
+use crate::kernels::parallel::{PIXELS, Partition, sum_halves};
 use crate::kernels::{Buffer, Element, Level, matmul};
 
 /// Output pixels of a task, if an image has so many: P stays in the L2 cache, and the rows that neighbouring tasks both
@@ -153,7 +153,7 @@ pub fn conv2d_weight_grad<T: Element>(level: Level, shape: &ConvShape, x: &[T], 
     // The taps of dy that a pixel of x meets, in the order of the flipped kernel.
     let patches = patches::Patches::of_adjoint(shape, dy);
     let (c, k, columns) = (shape.in_channels, shape.out_channels, shape.taps() * shape.out_channels);
-    let sums = Partition::few(shape.batch * shape.input[0], 1).partials(c * columns, |range, dw| {
+    let of_rows = |range: std::ops::Range<usize>, dw: &mut [T]| {
         let together = (TASK_PIXELS / shape.input[1]).clamp(1, range.len());
         let mut gathered = Buffer::stale(together * shape.input[1] * columns);
         for first in range.clone().step_by(together) {
@@ -164,7 +164,10 @@ pub fn conv2d_weight_grad<T: Element>(level: Level, shape: &ConvShape, x: &[T], 
             let size = [c, pixels, columns];
             matmul::on_this_thread(level, size, x, (&gathered, [columns, 1]), first > range.start, dw, columns);
         }
-    });
+    };
+    let most = (PIXELS / shape.input[1]).max(1);
+    let sums = Partition::few(shape.batch * shape.input[0], 1)
+        .partials(c * columns, |range, dw| sum_halves(level, range, most, dw, &of_rows));
     // Back from (C, flipped taps, K) to (R, S, C, K).
     for (i, dw) in dw.chunks_exact_mut(k).enumerate() {
         sums.sum((i % c * shape.taps() + (shape.taps() - 1 - i / c)) * k, dw);
