@@ -16,11 +16,12 @@ use super::{Element, Level, matmul::LONG};
 /// Terms that are combined one after another. With 16, reading memory still costs more than combining the halves.
 const CHAIN: usize = 16;
 
-/// Rows of fewer columns are combined as wider rows of about [`WIDE`] columns, several to each.
-const NARROW: usize = 64;
+/// Rows of fewer columns are combined as wider rows of about [`WIDE`] columns, several to each: 16 rows of 64 columns by
+/// themselves took half as long again.
+const NARROW: usize = 256;
 
 /// The columns of such wider rows: they stay in the L1 cache with what is read.
-const WIDE: usize = 512;
+const WIDE: usize = 1024;
 
 /// Columns that are reduced together where rows are longer: with them, what they have added up to and its halves stay
 /// in the L2 cache.
@@ -352,6 +353,7 @@ mod tests {
             [40, 3, 5],
             [2, 700, 63],
             [33, 100, 64],
+            [3, 90, NARROW],
             [1, 1, 20_000],
             [5, 3, LONG],
             [4, 6, LONG + 3],
