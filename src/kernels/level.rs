@@ -10,6 +10,8 @@ use super::simd::{self, Simd, WithSimd};
 pub enum Level {
     /// Plain loops for any machine: the oracle of the other levels.
     Scalar,
+    /// The fast kernels for any machine, with no instructions beyond those that the library is compiled for.
+    Portable,
     /// AVX2 and FMA (x86-64 since 2013).
     Avx2,
     /// AVX-512 F, VL, BW and DQ (x86-64 servers since 2017, desktops since 2022).
@@ -18,12 +20,13 @@ pub enum Level {
 
 impl Level {
     /// Every level, the slowest first.
-    pub const ALL: [Level; 3] = [Level::Scalar, Level::Avx2, Level::Avx512];
+    pub const ALL: [Level; 4] = [Level::Scalar, Level::Portable, Level::Avx2, Level::Avx512];
 
     /// The name that `WENGERT_CPU` takes.
     pub fn name(self) -> &'static str {
         match self {
             Level::Scalar => "scalar",
+            Level::Portable => "portable",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
         }
@@ -32,7 +35,7 @@ impl Level {
     /// Whether this machine can run the level.
     pub fn is_available(self) -> bool {
         match self {
-            Level::Scalar => true,
+            Level::Scalar | Level::Portable => true,
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
@@ -48,9 +51,10 @@ impl Level {
         }
     }
 
-    /// Whether a loop compiled for this level has `f32::mul_add` as an instruction.
+    /// Whether the kernels of this level may call `f32::mul_add`. Below AVX2 they may not, though some machines have the
+    /// instruction (every aarch64): its one rounding would give other bits there than elsewhere.
     pub(crate) fn has_fma(self) -> bool {
-        self != Level::Scalar || cfg!(target_feature = "fma") || cfg!(target_arch = "aarch64")
+        self >= Level::Avx2
     }
 
     /// The level that `WENGERT_CPU` names, or the best of this machine when the variable is not set.
@@ -60,10 +64,11 @@ impl Level {
     pub fn detect() -> Result<Level, String> {
         let Some(wish) = std::env::var_os("WENGERT_CPU") else {
             let best = Level::ALL.into_iter().rev().find(|l| l.is_available());
-            return Ok(best.unwrap_or(Level::Scalar));
+            return Ok(best.unwrap_or(Level::Portable));
         };
         let level = Level::ALL.into_iter().find(|l| wish == l.name());
-        let level = level.ok_or_else(|| format!("WENGERT_CPU is {wish:?}; expected scalar, avx2 or avx512"))?;
+        let level =
+            level.ok_or_else(|| format!("WENGERT_CPU is {wish:?}; expected scalar, portable, avx2 or avx512"))?;
         if level.is_available() {
             Ok(level)
         } else {

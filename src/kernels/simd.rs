@@ -157,43 +157,39 @@ fn plain<C: WithSimd>(computation: C) -> C::Output {
 struct Plain;
 
 /// The lanes of [`Plain`].
-type Array = [f32; 8];
-
-#[inline(always)]
-fn lanes(f: impl Fn(usize) -> f32) -> Array {
-    std::array::from_fn(f)
-}
+type Array = [f32; 4];
 
 impl private::Sealed for Plain {}
 
 impl Simd for Plain {
-    const LANES: usize = 8;
-    const TILE_ROWS: usize = 4;
+    const LANES: usize = 4;
+    const TILE_ROWS: usize = 6;
     type Vector = Array;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Array {
-        [value; 8]
+        [value; 4]
     }
     #[inline(always)]
     fn add(self, a: Array, b: Array) -> Array {
-        lanes(|i| a[i] + b[i])
+        [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]]
     }
     #[inline(always)]
     fn sub(self, a: Array, b: Array) -> Array {
-        lanes(|i| a[i] - b[i])
+        [a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3]]
     }
     #[inline(always)]
     fn mul(self, a: Array, b: Array) -> Array {
-        lanes(|i| a[i] * b[i])
+        [a[0] * b[0], a[1] * b[1], a[2] * b[2], a[3] * b[3]]
     }
     #[inline(always)]
     fn mul_add(self, a: Array, b: Array, c: Array) -> Array {
-        lanes(|i| a[i] * b[i] + c[i]) // Rounded twice: once would call a function where there is no such instruction.
+        self.add(self.mul(a, b), c)
     }
     #[inline(always)]
     fn if_positive(self, a: Array, b: Array, c: Array) -> Array {
-        lanes(|i| if a[i] > 0.0 { b[i] } else { c[i] })
+        let lane = |i: usize| if a[i] > 0.0 { b[i] } else { c[i] };
+        [lane(0), lane(1), lane(2), lane(3)]
     }
     #[inline(always)]
     unsafe fn load_all(self, from: *const f32) -> Array {
@@ -202,8 +198,10 @@ impl Simd for Plain {
     }
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, n: usize) -> Array {
+        let mut value = [0.0; 4];
         // SAFETY: the caller's promise.
-        lanes(|i| if i < n { unsafe { *from.add(i) } } else { 0.0 })
+        unsafe { value.as_mut_ptr().copy_from_nonoverlapping(from, n) }
+        value
     }
     #[inline(always)]
     unsafe fn store_all(self, value: Array, to: *mut f32) {
@@ -213,7 +211,7 @@ impl Simd for Plain {
     #[inline(always)]
     unsafe fn store_first(self, value: Array, to: *mut f32, n: usize) {
         // SAFETY: the caller's promise.
-        value.iter().enumerate().take(n).for_each(|(i, &x)| unsafe { *to.add(i) = x });
+        unsafe { to.copy_from_nonoverlapping(value.as_ptr(), n) }
     }
 }
 
@@ -429,7 +427,8 @@ mod tests {
             signs.resize(S::LANES, 2.0);
             let mut out = vec![0.0; S::LANES];
             simd.store(simd.if_positive(simd.load(&signs), simd.splat(1.0), simd.splat(-1.0)), &mut out);
-            assert_eq!(out[..5], [-1.0, -1.0, -1.0, 1.0, 1.0]);
+            assert_eq!(out[..4], [-1.0, -1.0, -1.0, 1.0]);
+            assert!(out[4..].iter().all(|&x| x == 1.0));
             let from: [[f32; 16]; 16] = std::array::from_fn(|i| std::array::from_fn(|j| (16 * i + j) as f32));
             let mut to = [[f32::NAN; 16]; 16];
             simd.transpose(from.each_ref(), &mut to);
