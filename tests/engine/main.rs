@@ -8,6 +8,7 @@ mod loss;
 mod nn;
 mod norm;
 mod optim;
+mod portable;
 mod softmax;
 mod spectral;
 mod state;
