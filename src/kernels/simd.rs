@@ -167,8 +167,9 @@ impl private::Sealed for Plain {}
 
 impl Simd for Plain {
     const LANES: usize = 4;
-    /// 12 sums, two vectors of B, a broadcast number of A and a product fill the 16 registers of SSE; nothing is spilt,
-    /// nor of NEON's 32. Tiles of 1, 2, 4, 6 and 8 rows run at 18, 28, 31, 32 and 26 GFLOP/s on a Zen 3 (AVX2: 102).
+    /// 12 sums, two vectors of B, a broadcast number of A and a product fill the 16 registers of SSE, and half of
+    /// NEON's: nothing is spilt. Tiles of 1, 2, 4, 6 and 8 rows run at 18, 28, 31, 32 and 26 GFLOP/s on a Zen 3, and at
+    /// 102 with AVX2.
     const TILE_ROWS: usize = 6;
     type Vector = Array;
 
