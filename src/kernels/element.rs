@@ -213,7 +213,8 @@ fn exp_of_negative_f64<const FUSED: bool>(x: f64) -> f64 {
     x.exp()
 }
 
-/// a·b + c. Not fused where the instruction is missing: the library function in its place is fifty times as slow.
+/// a·b + c. Not fused where the instruction is missing: the library function in its place is fifty times as slow. Nor
+/// at levels that promise the same bits on every machine.
 #[inline(always)]
 fn mul_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }

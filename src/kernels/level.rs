@@ -5,11 +5,27 @@ use std::sync::OnceLock;
 
 use super::simd::{self, Simd, WithSimd};
 
-/// A set of CPU instructions that a kernel is written for, from the portable one up.
+/// A set of CPU instructions that a kernel is written for, from plain loops up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// Plain loops for any machine: the oracle of the other levels.
     Scalar,
+    /// The fast kernels for any machine, with the instructions that the library is compiled for and no others.
+    ///
+    /// It gives the same bits on every machine (with IEEE 754 arithmetic, as every processor of 64 bits has), at any
+    /// number of threads, for these operations in `f32`: arithmetic, comparisons, absolute values, square roots,
+    /// squares and what is made of them (leaky ReLU, clipping); `tanh`; sums, means, variances, maxima; matrix products;
+    /// all convolutions; pooling and upsampling; batch norm, layer norm, spectral norm; softmax; and their gradients.
+    /// None of their kernels calls a fused multiply-add, and the order of their sums depends on the sizes alone.
+    /// `tests/engine/portable.rs` holds the bits.
+    ///
+    /// What calls the C library may differ in the last place from machine to machine: `exp`, `ln`, `ln_1p`, `sin`,
+    /// `cos`, `powf`, and what is made of them (`sigmoid`, `softplus`, `log_softmax`, `logsumexp`, losses by these),
+    /// Adam's bias correction, and a few draws of [`Rng::normal`](crate::Rng::normal). So may `powi`, whose precision
+    /// Rust leaves open, except for the exponents −2 to 2, and everything in `f64`, whose products `matrixmultiply`
+    /// computes with the instructions that it finds. The bits of a NaN are not the same everywhere either, nor are
+    /// those of any result in another version of the library.
+    Portable,
     /// AVX2 and FMA (x86-64 since 2013).
     Avx2,
     /// AVX-512 F, VL, BW and DQ (x86-64 servers since 2017, desktops since 2022).
@@ -18,12 +34,13 @@ pub enum Level {
 
 impl Level {
     /// Every level, the slowest first.
-    pub const ALL: [Level; 3] = [Level::Scalar, Level::Avx2, Level::Avx512];
+    pub const ALL: [Level; 4] = [Level::Scalar, Level::Portable, Level::Avx2, Level::Avx512];
 
     /// The name that `WENGERT_CPU` takes.
     pub fn name(self) -> &'static str {
         match self {
             Level::Scalar => "scalar",
+            Level::Portable => "portable",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
         }
@@ -32,7 +49,7 @@ impl Level {
     /// Whether this machine can run the level.
     pub fn is_available(self) -> bool {
         match self {
-            Level::Scalar => true,
+            Level::Scalar | Level::Portable => true,
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
@@ -48,9 +65,10 @@ impl Level {
         }
     }
 
-    /// Whether a loop compiled for this level has `f32::mul_add` as an instruction.
+    /// Whether the kernels of this level may call `f32::mul_add`. Below AVX2 they may not, though some machines have the
+    /// instruction (every aarch64): its one rounding would give other bits there than elsewhere.
     pub(crate) fn has_fma(self) -> bool {
-        self != Level::Scalar || cfg!(target_feature = "fma") || cfg!(target_arch = "aarch64")
+        self >= Level::Avx2
     }
 
     /// The level that `WENGERT_CPU` names, or the best of this machine when the variable is not set.
@@ -60,10 +78,11 @@ impl Level {
     pub fn detect() -> Result<Level, String> {
         let Some(wish) = std::env::var_os("WENGERT_CPU") else {
             let best = Level::ALL.into_iter().rev().find(|l| l.is_available());
-            return Ok(best.unwrap_or(Level::Scalar));
+            return Ok(best.unwrap_or(Level::Portable));
         };
         let level = Level::ALL.into_iter().find(|l| wish == l.name());
-        let level = level.ok_or_else(|| format!("WENGERT_CPU is {wish:?}; expected scalar, avx2 or avx512"))?;
+        let level =
+            level.ok_or_else(|| format!("WENGERT_CPU is {wish:?}; expected scalar, portable, avx2 or avx512"))?;
         if level.is_available() {
             Ok(level)
         } else {

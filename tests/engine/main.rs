@@ -9,6 +9,7 @@ mod nn;
 mod norm;
 mod numbers;
 mod optim;
+mod portable;
 mod softmax;
 mod spectral;
 mod state;

@@ -66,7 +66,7 @@ fn large_tensors_in_f32_at_every_level_and_thread_count() {
         let by_hand = adam_by_hand(f64::from(start.to_vec()[i]), &history, 1e-3, (0.5, 0.9));
         assert!((f64::from(values[i]) - by_hand).abs() < 1e-6, "{i}: {} for {by_hand}", values[i]);
     }
-    for level in [Level::Scalar, Level::Avx2, Level::Avx512].into_iter().filter(|level| level.is_available()) {
+    for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
         assert_eq!(bits(&level.scope(run)), bits(&expected), "{level:?}");
     }
     for threads in [1, 2, 3, 8] {

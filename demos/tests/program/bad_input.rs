@@ -196,6 +196,6 @@ fn the_environment() {
     command.env("WENGERT_CPU", "nonsense");
     let output = output(command);
     assert_eq!(output.code, Some(1), "{}", output.stdout);
-    assert_eq!(output.stderr, "error: WENGERT_CPU is \"nonsense\"; expected scalar, avx2 or avx512\n");
+    assert_eq!(output.stderr, "error: WENGERT_CPU is \"nonsense\"; expected scalar, portable, avx2 or avx512\n");
     assert!(!dir.path().join("run").exists());
 }

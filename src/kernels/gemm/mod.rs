@@ -1,4 +1,4 @@
-//! The matrix product of one thread in f32: a register tile of C, for AVX-512 and for AVX2.
+//! The matrix product of one thread in f32: a register tile of C, for AVX-512, for AVX2 and for any machine.
 //!
 //! ```text
 //! C (m, n) ← A (m, k) · B (k, n)   or   C + A·B
@@ -12,16 +12,17 @@
 //! where it lies, one broadcast number at a time, so that neither gathered patches nor transposed operands are copied
 //! again.
 //!
-//! A tile of 8×32 (AVX-512) or 6×16 (AVX2) keeps C in registers: 16 or 12 accumulators, enough to hide the latency of
-//! the multiply-add. Each loaded vector of B serves every row, each broadcast number of A both vectors.
+//! A tile of 8×32 (AVX-512), 6×16 (AVX2) or 6×8 (any machine) keeps C in registers: 16 or 12 accumulators, enough to
+//! hide the latency of the multiply-add. Each loaded vector of B serves every row, each broadcast number of A both
+//! vectors.
 //!
 //! The blocks and the packing are those of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
 //! (ACM TOMS 34(3), 2008), the tile as all that must be written for a machine that of BLIS (Van Zee and van de Geijn,
 //! "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", ACM TOMS 41(3), 2015). Unlike theirs, A is not
 //! packed.
 //!
-//! f64 has the crate matrixmultiply, and machines without AVX2 have plain loops. In the place of this product,
-//! matrixmultiply spent a quarter of a training step in packing A and B.
+//! f64 has the crate matrixmultiply, and the level `scalar` plain loops. In the place of this product, matrixmultiply
+//! spent a quarter of a training step in packing A and B.
 
 pub mod blocks;
 pub mod strided;
