@@ -157,6 +157,10 @@ macro_rules! element {
                 $t::exp(self)
             }
             #[inline(always)]
+            fn exp_negative(self) -> Self {
+                $exp::<false>(self)
+            }
+            #[inline(always)]
             fn ln(self) -> Self {
                 $t::ln(self)
             }
@@ -209,6 +213,7 @@ macro_rules! element {
 element!(f32, matrixmultiply::sgemm, exp_of_negative, tanh_by_exp);
 element!(f64, matrixmultiply::dgemm, exp_of_negative_f64, f64::tanh);
 
+#[inline(always)]
 fn exp_of_negative_f64<const FUSED: bool>(x: f64) -> f64 {
     x.exp()
 }

@@ -25,6 +25,9 @@ pub trait Number:
     fn abs(self) -> Self;
     /// eˣ
     fn exp(self) -> Self;
+    /// eˣ of x ≤ 0, within two units of the last place: in f32 by arithmetic alone, so that a loop of it is made of
+    /// vectors and gives the same bits on every machine; and there 0 below −87.
+    fn exp_negative(self) -> Self;
     /// The natural logarithm, NaN below 0.
     fn ln(self) -> Self;
     /// ln(1 + x), exact near 0 too.
@@ -267,6 +270,9 @@ impl Number for Expression {
     }
     fn exp(self) -> Self {
         line(format!("exp({self})"))
+    }
+    fn exp_negative(self) -> Self {
+        self.exp()
     }
     fn ln(self) -> Self {
         line(format!("log({self})"))

@@ -14,13 +14,14 @@ pub enum Level {
     ///
     /// It gives the same bits on every machine (with IEEE 754 arithmetic, as every processor of 64 bits has), at any
     /// number of threads, for these operations in `f32`: arithmetic, comparisons, absolute values, square roots,
-    /// squares and what is made of them (leaky ReLU, clipping); `tanh`; sums, means, variances, maxima; matrix products;
-    /// all convolutions; pooling and upsampling; batch norm, layer norm, spectral norm; softmax; and their gradients.
+    /// squares and what is made of them (leaky ReLU, clipping); `tanh`, `sigmoid`; sums, means, variances, maxima; matrix
+    /// products; all convolutions; pooling and upsampling; batch norm, layer norm, spectral norm; softmax; and their
+    /// gradients.
     /// None of their kernels calls a fused multiply-add, and the order of their sums depends on the sizes alone.
     /// `tests/engine/portable.rs` holds the bits.
     ///
     /// What calls the C library may differ in the last place from machine to machine: `exp`, `ln`, `ln_1p`, `sin`,
-    /// `cos`, `powf`, and what is made of them (`sigmoid`, `softplus`, `log_softmax`, `logsumexp`, losses by these),
+    /// `cos`, `powf`, and what is made of them (`softplus`, `log_softmax`, `logsumexp`, losses by these),
     /// Adam's bias correction, and a few draws of [`Rng::normal`](crate::Rng::normal). So may `powi`, whose precision
     /// Rust leaves open, except for the exponents −2 to 2, and everything in `f64`, whose products `matrixmultiply`
     /// computes with the instructions that it finds. The bits of a NaN are not the same everywhere either, nor are

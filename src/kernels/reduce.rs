@@ -23,9 +23,8 @@ const NARROW: usize = 256;
 /// The columns of such wider rows: they stay in the L1 cache with what is read.
 const WIDE: usize = 1024;
 
-/// Columns that are reduced together where rows are longer: with them, what they have added up to and its halves stay
-/// in the L2 cache.
-const TILE: usize = 2 * LONG;
+/// Columns that are reduced together where rows are longer: what they have added up to stays in the L1 cache.
+const TILE: usize = LONG;
 
 /// The reduction of x over some axes by f, which must be associative and commutative up to rounding.
 ///
@@ -69,9 +68,9 @@ impl<T: Element, F: Formula<T, 2>> Kernel<T> for Reduction<F> {
                 Tree::new(level, nest, x, f).reduce(first..rows.min(first + rows_per_block), part);
             });
         } else if let [_, columns] = nest.dims()[..]
-            && columns > TILE
+            && columns > PARTS * TILE
         {
-            // Long rows: each block owns some columns.
+            // Very long rows: each block owns some columns.
             for_chunks(out, TILE, |start, part| {
                 let tree = Tree { columns: part.len(), ..Tree::new(level, nest, &x[start..], f) };
                 tree.reduce(0..rows, part);
@@ -125,6 +124,12 @@ impl<'a, T: Element, F: Formula<T, 2>> Tree<'a, T, F> {
         } else if y_step > 0 {
             for turn in turns.clone() {
                 inner(turn, &mut y[(turn - turns.start) * y_step..], scratch, add);
+            }
+        } else if self.has_rows(axis) && self.columns > TILE {
+            for start in (0..self.columns).step_by(TILE) {
+                let columns = TILE.min(self.columns - start);
+                let tile = Tree { columns, x: &self.x[start..], ..*self };
+                tile.part(axis, turns.clone(), at, &mut y[start..], scratch, add);
             }
         } else if turns.len() > self.chain(axis) {
             let middle = turns.start + turns.len().div_ceil(self.chain(axis)) / 2 * self.chain(axis);
@@ -251,11 +256,22 @@ fn narrow_rows<T: Element>(y: &mut [T], x: &[T], add: bool, f: impl Formula<T, 2
     if add { combine(y, &wide[..n], f) } else { y.copy_from_slice(&wide[..n]) }
 }
 
+/// Rows of a run with fewer than 2⁵ blocks.
+const FEW_ROWS: usize = 31 * CHAIN;
+
 /// Numbers of a run that are combined side by side: enough for the latency of additions, at 16 bytes a cycle.
 const LANES: usize = 16;
 
-/// The halves of the longest run: 2⁴⁰ blocks.
-const DEPTH: usize = 40;
+/// The largest element, or whatever else rounds nothing, of a run of at least one element: without blocks.
+#[inline(always)]
+pub(super) fn reduce_exactly<T: Element, const LANES: usize>(x: &[T], f: impl Formula<T, 2>) -> T {
+    let (rows, rest) = x.as_chunks::<LANES>();
+    let (all, rest) = match rows.len() {
+        0 => (rest[0], &rest[1..]),
+        _ => (fold_lanes(reduce_block(rows, f), f), rest),
+    };
+    rest.iter().fold(all, |all, &x| f.at([all, x]))
+}
 
 /// The reduction of a run of at least one element: `LANES`, a power of two, side by side in blocks of [`CHAIN`] rows,
 /// the blocks in pairs, at last the lanes in pairs and the rest.
@@ -265,7 +281,9 @@ pub(super) fn reduce_run<T: Element, const LANES: usize>(x: &[T], f: impl Formul
     let (mut all, rest) = match rows.len() {
         0 => (rest[0], &rest[1..]),
         1..=CHAIN => (fold_lanes(reduce_block(rows, f), f), rest),
-        _ => (fold_lanes(reduce_blocks(rows, f), f), rest),
+        // Room for the halves of so many blocks; to make it costs a short run as much as its sum.
+        ..=FEW_ROWS => (fold_lanes(reduce_blocks::<T, LANES, 5>(rows, f), f), rest),
+        _ => (fold_lanes(reduce_blocks::<T, LANES, 48>(rows, f), f), rest),
     };
     for &x in rest {
         all = f.at([all, x]);
@@ -276,7 +294,7 @@ pub(super) fn reduce_run<T: Element, const LANES: usize>(x: &[T], f: impl Formul
 /// The blocks of a run in pairs, the pairs in pairs, and so on. Like a binary counter: as many results wait to be
 /// paired as the number of blocks so far has ones in binary.
 #[inline(always)]
-fn reduce_blocks<T: Element, const L: usize>(rows: &[[T; L]], f: impl Formula<T, 2>) -> [T; L] {
+fn reduce_blocks<T: Element, const L: usize, const DEPTH: usize>(rows: &[[T; L]], f: impl Formula<T, 2>) -> [T; L] {
     let mut waiting = [[T::zero(); L]; DEPTH];
     let mut n = 0;
     for (i, block) in rows.chunks(CHAIN).enumerate() {
@@ -358,6 +376,7 @@ mod tests {
             [5, 3, LONG],
             [4, 6, LONG + 3],
             [1, 21, TILE + 1],
+            [1, 3, PARTS * TILE + 5],
             [300, 2, 40],
             [18, 16, 300],
         ] {

@@ -8,7 +8,7 @@ use super::formulas::Sum;
 use super::kernel::{Inputs, Kernel, Outputs};
 use super::matmul::dot;
 use super::parallel::{TASK, for_chunks};
-use super::reduce::reduce_run;
+use super::reduce::{reduce_exactly, reduce_run};
 use super::{Element, Level, around::Around, fetch};
 
 /// y = exp(x − max − ln Σ exp(x − max)) along an axis, or the exponent of that if `log`.
@@ -122,7 +122,7 @@ const AHEAD: std::ops::RangeInclusive<usize> = 2048..=1 << 15;
 
 #[inline(always)]
 fn row<T: Element, const FUSED: bool>(y: &mut [T], x: &[T], log: bool) {
-    let max = reduce_run::<T, TOGETHER>(
+    let max = reduce_exactly::<T, TOGETHER>(
         x,
         Closure(
             #[inline(always)]

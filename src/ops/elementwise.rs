@@ -18,7 +18,7 @@ function!(pub Tanh |x| x.tanh());
 function!(
     /// 1/(1 + e⁻ˣ), with the exponential of a negative number only.
     pub Sigmoid |x| -> [y] {
-        let e = (-x.abs()).exp();
+        let e = (-x.abs()).exp_negative();
         let below = e / (number::<X>(1.0) + e);
         let y = x.if_above(number(0.0), number::<X>(1.0) / (number::<X>(1.0) + e), below);
     }
@@ -26,14 +26,14 @@ function!(
 function!(
     /// 1/cosh² x as 4e/(1 + e)² with e = exp(−2|x|): no overflow, and nothing cancels.
     pub SechSquared |x| -> [y] {
-        let e = (number::<X>(-2.0) * x.abs()).exp();
+        let e = (number::<X>(-2.0) * x.abs()).exp_negative();
         let root = number::<X>(1.0) + e;
         let y = number::<X>(4.0) * e / (root * root);
     }
 );
 function!(
     /// ln(1 + eˣ) as max(x, 0) + ln(1 + e^−|x|), which neither overflows nor cancels.
-    pub Softplus |x| x.if_positive(x, number(0.0)) + (-x.abs()).exp().ln_1p()
+    pub Softplus |x| x.if_positive(x, number(0.0)) + (-x.abs()).exp_negative().ln_1p()
 );
 function!(
     /// max(x, 0), but NaN for NaN: 0 would hide that training has gone wrong.
