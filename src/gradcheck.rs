@@ -69,7 +69,7 @@ use crate::{Rng, Tape, Tensor, Var};
 ///
 /// # Panics
 /// If `f` does, or a rule forgets an input, or gives a gradient of a wrong shape.
-pub fn gradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Failure> {
+pub fn gradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Box<Failure>> {
     Check::first().run(f, inputs)
 }
 
@@ -82,7 +82,7 @@ pub fn gradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) ->
 ///
 /// # Panics
 /// As [`gradcheck`].
-pub fn gradgradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Failure> {
+pub fn gradgradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Box<Failure>> {
     Check::second().run(f, inputs)
 }
 
@@ -93,7 +93,7 @@ pub fn gradgradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]
 ///
 /// # Panics
 /// As [`gradcheck`].
-pub fn both(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<[Report; 2], Failure> {
+pub fn both(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<[Report; 2], Box<Failure>> {
     Ok([gradcheck(&f, inputs)?, gradgradcheck(&f, inputs)?])
 }
 
@@ -136,7 +136,7 @@ impl Check {
     /// # Panics
     /// As [`gradcheck`]; and if a field of this check is out of its range, with which everything or nothing would pass.
     #[track_caller]
-    pub fn run(&self, f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Failure> {
+    pub fn run(&self, f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Box<Failure>> {
         self.assert_sense();
         let tape = Tape::new();
         let y = f(&variables(&tape, inputs)).into_value();
@@ -152,7 +152,7 @@ impl Check {
         });
         match result {
             Ok(report) => Ok(Report { operations, ..report }),
-            Err(failure) => Err(Failure { order: self.order, operations, inputs: inputs.len(), ..failure }),
+            Err(failure) => Err(Failure { order: self.order, operations, inputs: inputs.len(), ..*failure }.into()),
         }
     }
 
@@ -167,24 +167,24 @@ impl Check {
     }
 
     /// Whether `y`, the value of `f`, is finite, and comes out once more.
-    fn steady(&self, f: Function, inputs: &[Tensor<f64>], y: &Tensor<f64>) -> Result<(), Failure> {
+    fn steady(&self, f: Function, inputs: &[Tensor<f64>], y: &Tensor<f64>) -> Result<(), Box<Failure>> {
         let first = y.to_vec();
         let place = |i| Some(place_of(std::slice::from_ref(y), i));
         if let Some(i) = first.iter().position(|y| !y.is_finite()) {
-            return Err(Failure { analytic: first[i], ..Failure::new(Problem::ValueNotFinite, place(i)) });
+            return Err(Failure { analytic: first[i], ..Failure::new(Problem::ValueNotFinite, place(i)) }.into());
         }
         let again = f(&variables(&Tape::new(), inputs)).into_value();
         if again.shape() != y.shape() {
-            return Err(Failure::new(Problem::Unsteady, None));
+            return Err(Failure::new(Problem::Unsteady, None).into());
         }
         let again = again.to_vec();
         different(&first, &again).map_or(Ok(()), |i| {
-            Err(Failure { analytic: first[i], numeric: again[i], ..Failure::new(Problem::Unsteady, place(i)) })
+            Err(Failure { analytic: first[i], numeric: again[i], ..Failure::new(Problem::Unsteady, place(i)) }.into())
         })
     }
 
     /// Lowers the order: the derivative of order n of f is that of order n − 1 of its gradient.
-    fn check(&self, f: Function, inputs: &[Tensor<f64>], order: usize, rng: &mut Rng) -> Result<Report, Failure> {
+    fn check(&self, f: Function, inputs: &[Tensor<f64>], order: usize, rng: &mut Rng) -> Result<Report, Box<Failure>> {
         let r = random_like(rng, f(&variables(&Tape::new(), inputs)).value());
         if order == 1 {
             let phi = Projection { f, r };
@@ -215,16 +215,16 @@ impl Projection<'_> {
     }
 
     /// The gradients of φ by the two walks, which are finite, and come out once more.
-    fn gradients(&self, point: &[Tensor<f64>]) -> Result<Vec<Gradient>, Failure> {
+    fn gradients(&self, point: &[Tensor<f64>]) -> Result<Vec<Gradient>, Box<Failure>> {
         let gradients = self.gradients_once(point);
         for ((walk, first), (_, again)) in gradients.iter().zip(self.gradients_once(point)) {
             let place = |i| Some(place_of(point, i));
             if let Some(i) = first.iter().position(|g| !g.is_finite()) {
-                return Err(Failure { analytic: first[i], ..Failure::new(Problem::GradientNotFinite, place(i)) });
+                return Err(Failure { analytic: first[i], ..Failure::new(Problem::GradientNotFinite, place(i)) }.into());
             }
             if let Some(i) = different(first, &again) {
                 let failure = Failure::new(Problem::UnsteadyGradient { walk }, place(i));
-                return Err(Failure { analytic: first[i], numeric: again[i], ..failure });
+                return Err(Failure { analytic: first[i], numeric: again[i], ..failure }.into());
             }
         }
         Ok(gradients)

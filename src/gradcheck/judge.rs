@@ -14,7 +14,7 @@ use crate::{Rng, Tensor};
 pub(super) type Gradient = (&'static str, Vec<f64>);
 
 /// What computes the gradients to judge.
-pub(super) type Gradients<'a> = &'a dyn Fn(&[Tensor<f64>]) -> Result<Vec<Gradient>, Failure>;
+pub(super) type Gradients<'a> = &'a dyn Fn(&[Tensor<f64>]) -> Result<Vec<Gradient>, Box<Failure>>;
 
 /// How often entries at kinks are moved before the check gives up.
 const ATTEMPTS: i32 = 5;
@@ -35,7 +35,7 @@ pub(super) fn judge(
     gradients: Gradients,
     inputs: &[Tensor<f64>],
     rng: &mut Rng,
-) -> Result<Report, Failure> {
+) -> Result<Report, Box<Failure>> {
     let mut trial = Trial::new(check, phi, inputs, gradients(inputs)?, rng);
     let original = trial.x.clone();
     let mut open: Vec<usize> = (0..original.len()).collect();
@@ -43,21 +43,21 @@ pub(super) fn judge(
         let result = trial.groups(&open).iter().try_for_each(|group| trial.examine(group));
         open = std::mem::take(&mut trial.kinks);
         if let Err(failure) = result {
-            return Err(Failure { moves: trial.moves(&original), ..failure });
+            return Err(Failure { moves: trial.moves(&original), ..*failure }.into());
         }
         if open.is_empty() {
             break;
         }
         if attempt == ATTEMPTS {
             let failure = Failure::new(Problem::Rough, Some(place_of(inputs, open[0])));
-            return Err(Failure { moves: trial.moves(&original), ..failure });
+            return Err(Failure { moves: trial.moves(&original), ..failure }.into());
         }
         trial.move_aside(&open, &original, ASIDE * 0.5f64.powi(attempt), gradients)?;
     }
     let unresolved: Vec<Place> = trial.unresolved.iter().map(|&k| place_of(inputs, k)).collect();
     let (entries, moves) = (original.len(), trial.moves(&original));
     if entries > 0 && unresolved.len() == entries {
-        return Err(Failure { moves, ..Failure::new(Problem::Unresolved, unresolved.into_iter().next()) });
+        return Err(Failure { moves, ..Failure::new(Problem::Unresolved, unresolved.into_iter().next()) }.into());
     }
     Ok(Report { order: check.order, operations: Vec::new(), entries, worst: trial.worst, moves, unresolved })
 }
@@ -112,7 +112,7 @@ impl<'a> Trial<'a> {
     /// Tests a group, and the halves of one that fails; fails at the first entry that is wrong by itself.
     ///
     /// If both halves pass, so does the group: each entry is right within what is allowed to it, only the sum was not.
-    fn examine(&mut self, group: &[usize]) -> Result<(), Failure> {
+    fn examine(&mut self, group: &[usize]) -> Result<(), Box<Failure>> {
         for _ in 0..self.check.directions {
             match self.test(group) {
                 Verdict::Right(error) => self.worst = self.worst.max(error),
@@ -121,11 +121,17 @@ impl<'a> Trial<'a> {
                     self.examine(first)?;
                     return self.examine(second);
                 }
-                Verdict::Kink => return Ok(self.kinks.push(group[0])),
-                Verdict::Unresolved => return Ok(self.unresolved.push(group[0])),
+                Verdict::Kink => {
+                    self.kinks.push(group[0]);
+                    break;
+                }
+                Verdict::Unresolved => {
+                    self.unresolved.push(group[0]);
+                    break;
+                }
                 Verdict::Wrong { walk, analytic, numeric, uncertainty } => {
                     let failure = Failure::new(Problem::Wrong { walk }, Some(place_of(&self.point, group[0])));
-                    return Err(Failure { analytic, numeric, uncertainty, ..failure });
+                    return Err(Failure { analytic, numeric, uncertainty, ..failure }.into());
                 }
             }
         }
@@ -186,7 +192,7 @@ impl<'a> Trial<'a> {
         original: &[f64],
         by: f64,
         gradients: Gradients,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Box<Failure>> {
         let before = (self.point.clone(), self.x.clone(), self.here.clone());
         for &k in entries {
             let by = by * size(original[k]) * spread(self.rng);

@@ -70,7 +70,7 @@ fn of_kind(problem: Problem) -> Told {
     Told::Problem(problem)
 }
 
-fn caught(f: impl FnOnce() -> Result<[Report; 2], Failure>) -> Result<Result<[Report; 2], Failure>, String> {
+fn caught(f: impl FnOnce() -> Result<[Report; 2], Box<Failure>>) -> Result<Result<[Report; 2], Box<Failure>>, String> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_default())
 }
 
