@@ -1,24 +1,36 @@
 //! Gradients checked against difference quotients, for our operations and for yours; first order and second.
 //!
 //! A function f of any shape is projected to a number by a fixed random cotangent r: φ(x) = ⟨r, f(x)⟩. The gradient
-//! that the tape computes must satisfy, along random directions d that move every entry of every input at once,
+//! that the tape computes must satisfy, along random directions d,
 //!
-//! ⟨∇φ(x), d⟩ = lim (φ(x + hd) − φ(x − hd)) / 2h,
+//! ⟨∇φ(x), d⟩ = lim (φ(x + hd) − φ(x − hd)) / 2h.
 //!
-//! where the limit is extrapolated from h and h/2 (error O(h⁴), so that 1e-6 is honest in `f64`). Only if that fails is
-//! every entry tried by itself, to find the wrong one. Both walks of the tape are checked, [`Var::backward`] and
-//! [`Var::grad`], because an operation may have a fused kernel for the first.
+//! The limit is extrapolated from three steps, each about a quarter of the one before (error O(h⁶)). They begin large,
+//! relative to the size of the entries, and shrink until the quotients converge. What these may still be off by is
+//! estimated, from what the last extrapolation changed and from the rounding of f. An entry is right if
 //!
-//! The second order is the first order of (x, r) ↦ ⟨∇ₓ⟨r, f(x)⟩, v⟩ with a fixed random v. The cotangent r is an input
-//! there, so that a rule which forgets to differentiate with respect to ȳ is caught as well.
+//! |analytic − numeric| ≤ `atol` + `rtol` · |derivative| + what the quotient may be off by.
+//!
+//! A direction moves a group of entries of like magnitude, and the whole group must be as exact as its least entry, so
+//! that a small entry is not lost beside a large one. A group that fails is halved, again and again, until the entry that
+//! is wrong is found. Where a derivative drowns in the rounding of f, as that of 1e20·x₀ + x₁ in x₁, nothing can be said:
+//! the [`Report`] names such entries, and a check of nothing else fails. (Rounding inside f, of numbers that are gone
+//! from its value, is measured only as far as it shows there.)
+//!
+//! Both walks of the tape are checked, [`Var::backward`] and [`Var::grad`], because an operation may have a fused kernel
+//! for the first; and each is run twice, which must give the same bits.
+//!
+//! The second order is the first order of the gradient, (x, r) ↦ ∇ₓ⟨r, f(x)⟩. The cotangent r is an input there, so
+//! that a rule which forgets to differentiate with respect to ȳ is caught as well.
 //!
 //! Difference quotients mean nothing at a kink, such as that of relu at 0. A kink is where they do not converge, or
-//! where φ(x + hd) + φ(x − hd) − 2φ(x) does not shrink like h². The entries at a kink are moved aside a little, and the
-//! [`Report`] names them. A function that stays rough wherever it is tried fails.
+//! where φ(x + hd) + φ(x − hd) − 2φ(x) does not shrink like h². The entries at a kink are moved aside by a few hundredths
+//! of their size, to where the function and its gradient are finite, and the [`Report`] names them. A function that
+//! stays rough wherever it is tried fails.
 //!
 //! An operation of one's own, with a rule that is right at first order, but hides its dependence on x from the second:
 //! ```
-//! use wengert::gradcheck::{gradcheck, gradgradcheck};
+//! use wengert::gradcheck::{both, gradcheck};
 //! use wengert::{Tensor, Var};
 //!
 //! fn square(x: &Var<f64>) -> Var<f64> {
@@ -30,34 +42,59 @@
 //! }
 //!
 //! let x = Tensor::from_vec([3], vec![1.0, -2.0, 3.0]);
-//! gradcheck(|x| square(&x[0]), &[x.clone()]).unwrap();
-//! let failure = gradgradcheck(|x| square(&x[0]), &[x]).unwrap_err();
-//! assert_eq!(failure.operations, ["square"]);
+//! let report = gradcheck(|x| square(&x[0]), &[x.clone()]).unwrap();
+//! assert_eq!((report.entries, report.unresolved.len()), (3, 0));
+//! let failure = both(|x| square(&x[0]), &[x]).unwrap_err();
+//! assert_eq!((failure.order, failure.operations), (2, vec!["square"]));
 //! assert_eq!(failure.place.unwrap().input, 0);
 //! ```
 
+mod judge;
+mod line;
+mod quotients;
 mod report;
 
-pub use report::{Failure, Place, Problem, Report};
+pub use report::{Failure, Move, Place, Problem, Report};
 
-use crate::{Rng, Shape, Tape, Tensor, Var};
+use judge::{Gradient, judge, spread};
+use report::place_of;
+
+use crate::{Rng, Tape, Tensor, Var};
 
 /// Checks the gradient of `f` at `inputs`: [`Check::first`] with its default tolerances.
 ///
 /// # Errors
-/// A gradient is wrong, or something is not finite, or no smooth point was found nearby.
-pub fn gradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Failure> {
+/// A gradient is wrong, or differs from run to run; or something is not finite; or nothing can be said, because no smooth
+/// point was found nearby, or every derivative drowns in rounding.
+///
+/// # Panics
+/// If `f` does, or a rule forgets an input, or gives a gradient of a wrong shape.
+pub fn gradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Box<Failure>> {
     Check::first().run(f, inputs)
 }
 
 /// Checks the gradient of the gradient of `f` at `inputs`: [`Check::second`] with its default tolerances.
 ///
-/// It takes the gradient itself for granted: [`gradcheck`] checks that.
+/// It takes the gradient itself for granted: [`gradcheck`] checks that, and [`both`] the two of them.
 ///
 /// # Errors
 /// As [`gradcheck`].
-pub fn gradgradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Failure> {
+///
+/// # Panics
+/// As [`gradcheck`].
+pub fn gradgradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Box<Failure>> {
     Check::second().run(f, inputs)
+}
+
+/// [`gradcheck`], then [`gradgradcheck`]: what a new operation should pass.
+///
+/// # Errors
+/// As [`gradcheck`]; [`Failure::order`] tells which of the two failed.
+///
+/// # Panics
+/// As [`gradcheck`].
+pub fn both(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<[Report; 2], Box<Failure>> {
+    Ok([gradcheck(&f, inputs)?, gradgradcheck(&f, inputs)?])
 }
 
 /// How to check: the order of the derivative, and what counts as equal.
@@ -65,13 +102,14 @@ pub fn gradgradcheck(f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]
 pub struct Check {
     /// 1 for the gradient, 2 for the gradient of the gradient, and so on.
     pub order: usize,
-    /// The relative error allowed, above 0.
+    /// The relative error allowed, from 0 to below 1, beyond what the difference quotients may be off by.
     pub rtol: f64,
-    /// The absolute error allowed where the derivative vanishes.
+    /// The absolute error allowed, at least 0, which matters where the derivative vanishes. For a function that is smaller
+    /// than the entries, it shrinks in proportion.
     pub atol: f64,
-    /// The largest step of the difference quotients; steps of a tenth and a hundredth of it are tried next.
+    /// The largest step of the difference quotients, from 1e-6 to 1: relative to an entry's size, or to 1 if that is less.
     pub step: f64,
-    /// The number of random directions.
+    /// The number of random directions for each group of entries, at least 1.
     pub directions: usize,
     /// Where the random numbers start.
     pub seed: u64,
@@ -80,7 +118,7 @@ pub struct Check {
 impl Check {
     /// The gradient, to a relative error of 1e-6.
     pub fn first() -> Check {
-        Check { order: 1, rtol: 1e-6, atol: 1e-8, step: 1e-3, directions: 2, seed: 1 }
+        Check { order: 1, rtol: 1e-6, atol: 1e-8, step: 1.0 / 16.0, directions: 1, seed: 1 }
     }
 
     /// The gradient of the gradient, to a relative error of 1e-5.
@@ -96,8 +134,10 @@ impl Check {
     /// As [`gradcheck`].
     ///
     /// # Panics
-    /// If `f` does, or a rule gives a gradient of a wrong shape.
-    pub fn run(&self, f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Failure> {
+    /// As [`gradcheck`]; and if a field of this check is out of its range, with which everything or nothing would pass.
+    #[track_caller]
+    pub fn run(&self, f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Box<Failure>> {
+        self.assert_sense();
         let tape = Tape::new();
         let y = f(&variables(&tape, inputs)).into_value();
         let mut operations = Vec::new();
@@ -106,186 +146,103 @@ impl Check {
                 operations.push(name);
             }
         }
-        let again = f(&variables(&Tape::new(), inputs)).into_value();
-        let mut result = match first_not_finite(&[&y]) {
-            Some((_, index, value)) => Err(Failure::new(Problem::ValueNotFinite, Some((0, index)), value, value)),
-            None if y != again => Err(Failure::new(Problem::Unsteady, None, f64::NAN, f64::NAN)),
-            None => self.check(&f, inputs, self.order, &mut Rng::seed(self.seed)),
-        };
-        match &mut result {
-            Ok(report) => report.operations = operations,
-            Err(failure) => {
-                (failure.order, failure.operations, failure.inputs) = (self.order, operations, inputs.len())
-            }
+        let result = self.steady(&f, inputs, &y).and_then(|()| {
+            let mut rng = Rng::seed(self.seed);
+            self.check(&f, inputs, self.order, &mut rng)
+        });
+        match result {
+            Ok(report) => Ok(Report { operations, ..report }),
+            Err(failure) => Err(Failure { order: self.order, operations, inputs: inputs.len(), ..*failure }.into()),
         }
-        result
     }
 
-    /// Lowers the order: the derivative of order n of f is that of order n − 1 of a directional derivative of f.
-    fn check(&self, f: Function, inputs: &[Tensor<f64>], order: usize, rng: &mut Rng) -> Result<Report, Failure> {
-        let r = random_like(rng, f(&variables(&Tape::new(), inputs)).value());
-        if order <= 1 {
-            return self.check_first(&Projection { f, r, check: self }, inputs, rng);
+    #[track_caller]
+    fn assert_sense(&self) {
+        let &Check { order, rtol, atol, step, directions, .. } = self;
+        assert!(order >= 1, "gradcheck: an order of {order}, expected 1 or more");
+        assert!((0.0..1.0).contains(&rtol), "gradcheck: an rtol of {rtol}, expected a number from 0 to below 1");
+        assert!((0.0..f64::INFINITY).contains(&atol), "gradcheck: an atol of {atol}, expected a number from 0 on");
+        assert!((1e-6..=1.0).contains(&step), "gradcheck: a step of {step}, expected a number from 1e-6 to 1");
+        assert!(directions >= 1, "gradcheck: {directions} directions, expected 1 or more");
+    }
+
+    /// Whether `y`, the value of `f`, is finite, and comes out once more.
+    fn steady(&self, f: Function, inputs: &[Tensor<f64>], y: &Tensor<f64>) -> Result<(), Box<Failure>> {
+        let first = y.to_vec();
+        let place = |i| Some(place_of(std::slice::from_ref(y), i));
+        if let Some(i) = first.iter().position(|y| !y.is_finite()) {
+            return Err(Failure { analytic: first[i], ..Failure::new(Problem::ValueNotFinite, place(i)) }.into());
         }
-        let v: Vec<Tensor<f64>> = inputs.iter().map(|x| random_like(rng, x)).collect();
-        let lower = |inputs: &[Var<f64>]| {
+        let again = f(&variables(&Tape::new(), inputs)).into_value();
+        if again.shape() != y.shape() {
+            return Err(Failure::new(Problem::Unsteady, None).into());
+        }
+        let again = again.to_vec();
+        different(&first, &again).map_or(Ok(()), |i| {
+            Err(Failure { analytic: first[i], numeric: again[i], ..Failure::new(Problem::Unsteady, place(i)) }.into())
+        })
+    }
+
+    /// Lowers the order: the derivative of order n of f is that of order n − 1 of its gradient.
+    fn check(&self, f: Function, inputs: &[Tensor<f64>], order: usize, rng: &mut Rng) -> Result<Report, Box<Failure>> {
+        let r = random_like(rng, f(&variables(&Tape::new(), inputs)).value());
+        if order == 1 {
+            let phi = Projection { f, r };
+            return judge(self, &|x| phi.at(x), &|x| phi.gradients(x), inputs, rng);
+        }
+        let gradient = |inputs: &[Var<f64>]| {
             let (r, x) = inputs.split_last().expect("the cotangent is the last input");
             let gradients = (f(x) * r).sum().grad(&x.iter().collect::<Vec<_>>());
-            let products = gradients.iter().zip(&v).map(|(g, v)| (g * Var::from(v)).sum());
-            products.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::scalar(0.0).into())
+            let flat: Vec<Var<f64>> = gradients.iter().map(|g| g.reshape([g.value().size()])).collect();
+            if flat.is_empty() { Tensor::zeros([0]).into() } else { Var::concat(&flat.iter().collect::<Vec<_>>(), 0) }
         };
-        self.check(&lower, &[inputs, &[r]].concat(), order - 1, rng)
-    }
-
-    fn check_first(&self, phi: &Projection, inputs: &[Tensor<f64>], rng: &mut Rng) -> Result<Report, Failure> {
-        let entries = inputs.iter().map(Tensor::size).sum();
-        let mut report = Report { operations: Vec::new(), entries, worst: 0.0, kinks: Vec::new() };
-        let mut point = inputs.to_vec();
-        for _ in 0..ATTEMPTS {
-            let gradients = phi.gradients(&point);
-            for (_, gradient) in &gradients {
-                if let Some((input, index, value)) = first_not_finite(&gradient.iter().collect::<Vec<_>>()) {
-                    return Err(Failure::new(Problem::GradientNotFinite, Some((input, index)), value, f64::NAN));
-                }
-            }
-            let mut smooth = true;
-            for _ in 0..self.directions {
-                let direction: Vec<Tensor<f64>> = point.iter().map(|x| random_like(rng, x)).collect();
-                let Some(numeric) = phi.slope(&point, &direction, self.step, 3) else {
-                    smooth = false;
-                    break;
-                };
-                for (walk, gradient) in &gradients {
-                    let analytic = inner(gradient, &direction);
-                    let error = self.error(analytic, numeric);
-                    if error <= self.rtol {
-                        report.worst = report.worst.max(error);
-                        continue;
-                    }
-                    let blamed = self.blame(phi, &point, gradient);
-                    let (place, analytic, numeric) = blamed.unwrap_or((None, analytic, numeric));
-                    return Err(Failure::new(Problem::Wrong { walk }, place, analytic, numeric));
-                }
-            }
-            if smooth {
-                return Ok(report);
-            }
-            let kinks = self.kinks(phi, &point);
-            for (x, shift) in point.iter_mut().zip(kinks.iter()) {
-                let jitter = random_like(rng, x);
-                *x = moved(x, &jitter.zip(shift, |j, s| j * s), JITTER);
-            }
-            for (input, shift) in kinks.iter().enumerate() {
-                for (i, _) in shift.to_vec().iter().enumerate().filter(|(_, moved)| **moved != 0.0) {
-                    let place = Place { input, index: index_of(shift.shape(), i) };
-                    if !report.kinks.contains(&place) {
-                        report.kinks.push(place);
-                    }
-                }
-            }
-        }
-        let place = report.kinks.first().map(|place| (place.input, place.index.clone()));
-        Err(Failure::new(Problem::Rough, place, f64::NAN, f64::NAN))
-    }
-
-    /// The error relative to the derivative, or to what makes `atol` the bound where the derivative vanishes.
-    fn error(&self, analytic: f64, numeric: f64) -> f64 {
-        (analytic - numeric).abs() / analytic.abs().max(numeric.abs()).max(self.atol / self.rtol)
-    }
-
-    /// The entry whose gradient is the most wrong, its gradient, and what it should be.
-    fn blame(&self, phi: &Projection, point: &[Tensor<f64>], gradient: &[Tensor<f64>]) -> Option<Blame> {
-        let mut worst: Option<(f64, Blame)> = None;
-        for (input, gradient) in gradient.iter().enumerate() {
-            for (i, &analytic) in gradient.to_vec().iter().enumerate() {
-                let Some(numeric) = phi.slope(point, &unit(point, input, i), self.step, 3) else { continue };
-                let error = self.error(analytic, numeric);
-                if error > worst.as_ref().map_or(self.rtol, |worst| worst.0) {
-                    let place = (input, index_of(point[input].shape(), i));
-                    worst = Some((error, (Some(place), analytic, numeric)));
-                }
-            }
-        }
-        worst.map(|(_, blame)| blame)
-    }
-
-    /// 1 at every entry along which the function has a kink, else 0; 1 everywhere if no entry by itself has one.
-    fn kinks(&self, phi: &Projection, point: &[Tensor<f64>]) -> Vec<Tensor<f64>> {
-        let is_kink = |(input, x): (usize, &Tensor<f64>)| {
-            // Wider than the smallest step, because a direction moves several entries towards a kink at once.
-            let rough = |i| phi.slope(point, &unit(point, input, i), self.step / 25.0, 1).is_none();
-            let flags = (0..x.size()).map(|i| if rough(i) { 1.0 } else { 0.0 }).collect();
-            Tensor::from_vec(*x.shape(), flags).like(x)
-        };
-        let kinks: Vec<Tensor<f64>> = point.iter().enumerate().map(is_kink).collect();
-        let found = kinks.iter().any(|flags| flags.sum() > 0.0);
-        if found { kinks } else { point.iter().map(|x| x.map(|_| 1.0)).collect() }
+        self.check(&gradient, &[inputs, &[r]].concat(), order - 1, rng)
     }
 }
 
-/// How often kinks are stepped around before the check gives up.
-const ATTEMPTS: usize = 8;
-
-/// How far entries at a kink are moved: several times the steps, yet little enough to stay in the domain.
-const JITTER: f64 = 0.02;
-
 type Function<'a> = &'a dyn Fn(&[Var<f64>]) -> Var<f64>;
-type Blame = (Option<(usize, Vec<usize>)>, f64, f64);
 
 /// φ(x) = ⟨r, f(x)⟩.
 struct Projection<'a> {
     f: Function<'a>,
     r: Tensor<f64>,
-    check: &'a Check,
 }
 
 impl Projection<'_> {
-    /// φ, and Σ|rᵢ fᵢ|, to which its rounding error is proportional.
-    fn at(&self, point: &[Tensor<f64>]) -> (f64, f64) {
-        let y = (self.f)(&variables(&Tape::new(), point)).into_value();
-        let terms = y.zip(&self.r, |y, r| y * r);
-        (terms.sum(), terms.map(f64::abs).sum())
+    /// The terms of φ.
+    fn at(&self, point: &[Tensor<f64>]) -> Vec<f64> {
+        (self.f)(&variables(&Tape::new(), point)).value().zip(&self.r, |y, r| y * r).to_vec()
     }
 
-    /// The gradient of φ by each of the two walks.
-    fn gradients(&self, point: &[Tensor<f64>]) -> [(&'static str, Vec<Tensor<f64>>); 2] {
+    /// The gradients of φ by the two walks, which are finite, and come out once more.
+    fn gradients(&self, point: &[Tensor<f64>]) -> Result<Vec<Gradient>, Box<Failure>> {
+        let gradients = self.gradients_once(point);
+        for ((walk, first), (_, again)) in gradients.iter().zip(self.gradients_once(point)) {
+            let place = |i| Some(place_of(point, i));
+            if let Some(i) = first.iter().position(|g| !g.is_finite()) {
+                return Err(Failure { analytic: first[i], ..Failure::new(Problem::GradientNotFinite, place(i)) }.into());
+            }
+            if let Some(i) = different(first, &again) {
+                let failure = Failure::new(Problem::UnsteadyGradient { walk }, place(i));
+                return Err(Failure { analytic: first[i], numeric: again[i], ..failure }.into());
+            }
+        }
+        Ok(gradients)
+    }
+
+    fn gradients_once(&self, point: &[Tensor<f64>]) -> Vec<Gradient> {
         let tape = Tape::new();
         let x = variables(&tape, point);
         let loss = ((self.f)(&x) * Var::from(&self.r)).sum();
         if !loss.is_tracked() {
             // φ is told to be a constant: zeros are to be checked like any other gradient.
-            let zeros: Vec<_> = point.iter().map(|x| Tensor::zeros(x.shape())).collect();
-            return [("grad", zeros.clone()), ("backward", zeros)];
+            let zeros = vec![0.0; point.iter().map(Tensor::size).sum()];
+            return vec![("grad", zeros.clone()), ("backward", zeros)];
         }
-        let by_grad = loss.grad(&x.iter().collect::<Vec<_>>()).into_iter().map(Var::into_value).collect();
+        let by_grad = loss.grad(&x.iter().collect::<Vec<_>>());
+        let by_grad = by_grad.iter().flat_map(|gradient| gradient.value().to_vec()).collect();
         let gradients = loss.backward();
-        [("grad", by_grad), ("backward", x.iter().map(|x| gradients.wrt(x)).collect())]
-    }
-
-    /// The derivative of φ along a direction, from difference quotients with one of `tries` steps; `None` at a kink.
-    fn slope(&self, point: &[Tensor<f64>], direction: &[Tensor<f64>], step: f64, tries: i32) -> Option<f64> {
-        let (here, size) = self.at(point);
-        for h in (0..tries).map(|i| step * 0.1f64.powi(i)) {
-            // The odd and the even part of φ along the direction, each by a step of kh.
-            let [half, one, two] = [0.5, 1.0, 2.0].map(|k| {
-                let side = |k: f64| {
-                    let point: Vec<_> = point.iter().zip(direction).map(|(x, d)| moved(x, d, k * h)).collect();
-                    self.at(&point).0
-                };
-                let (after, before) = (side(k), side(-k));
-                ((after - before) / (2.0 * k * h), (after + before - 2.0 * here) / (k * h))
-            });
-            let coarse = (4.0 * one.0 - two.0) / 3.0;
-            let fine = (4.0 * half.0 - one.0) / 3.0;
-            // hφ″ for a smooth φ, whatever the step; the jump of the slope at a kink, whatever the step.
-            let bend = one.1 - 2.0 * half.1;
-            let rounding = 64.0 * f64::EPSILON * size / h;
-            let tolerance = (self.check.rtol * fine.abs()).max(self.check.atol) / 4.0 + rounding;
-            if (coarse - fine).abs() <= tolerance && bend.abs() <= tolerance {
-                return Some(fine);
-            }
-        }
-        None
+        vec![("grad", by_grad), ("backward", x.iter().flat_map(|x| gradients.wrt(x).to_vec()).collect())]
     }
 }
 
@@ -293,49 +250,11 @@ fn variables(tape: &Tape<f64>, point: &[Tensor<f64>]) -> Vec<Var<f64>> {
     point.iter().map(|x| tape.var(x.clone())).collect()
 }
 
-/// x + h·d in the memory order of x; x itself, view or not, for h = 0.
-fn moved(x: &Tensor<f64>, d: &Tensor<f64>, h: f64) -> Tensor<f64> {
-    x.map(|x| x).zip(d, |x, d| x + h * d)
+/// Where two lists of finite numbers differ in their bits.
+fn different(a: &[f64], b: &[f64]) -> Option<usize> {
+    a.iter().zip(b).position(|(a, b)| a.to_bits() != b.to_bits())
 }
 
-/// The direction that moves one entry, counted in row-major order, by 1.
-fn unit(point: &[Tensor<f64>], input: usize, i: usize) -> Vec<Tensor<f64>> {
-    let zeros = |(k, x): (usize, &Tensor<f64>)| {
-        let mut entries = vec![0.0; x.size()];
-        if k == input {
-            entries[i] = 1.0;
-        }
-        Tensor::from_vec(*x.shape(), entries).like(x)
-    };
-    point.iter().enumerate().map(zeros).collect()
-}
-
-fn inner(a: &[Tensor<f64>], b: &[Tensor<f64>]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a.zip(b, |a, b| a * b).sum()).sum()
-}
-
-fn index_of(shape: &Shape, mut i: usize) -> Vec<usize> {
-    let mut index = shape.to_vec();
-    for slot in index.iter_mut().rev() {
-        (*slot, i) = (i % *slot, i / *slot);
-    }
-    index
-}
-
-fn first_not_finite(tensors: &[&Tensor<f64>]) -> Option<(usize, Vec<usize>, f64)> {
-    tensors.iter().enumerate().find_map(|(k, x)| {
-        let values = x.to_vec();
-        let i = values.iter().position(|x| !x.is_finite())?;
-        Some((k, index_of(x.shape(), i), values[i]))
-    })
-}
-
-/// A number in ±[½, 1] for each element: none so small that it would hide an entry.
 fn random_like(rng: &mut Rng, x: &Tensor<f64>) -> Tensor<f64> {
-    let mut draw = || {
-        let sign = if rng.below(2) == 0 { 1.0 } else { -1.0 };
-        sign * (0.5 + 0.5 * rng.unit())
-    };
-    let values = (0..x.size()).map(|_| draw()).collect();
-    Tensor::from_vec(*x.shape(), values).like(x)
+    Tensor::from_vec(*x.shape(), (0..x.size()).map(|_| spread(rng)).collect()).like(x)
 }

@@ -11,9 +11,11 @@
 //!
 //! This file contains no operation; those are in `ops`.
 
+mod display;
+
 use std::cell::RefCell;
-use std::fmt;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::gradients::Gradients;
 use crate::kernels::Element;
@@ -36,6 +38,8 @@ pub struct Tape<T: Element = f32> {
 }
 
 struct List<T: Element> {
+    /// No other tape has it, not even one that is gone.
+    number: u64,
     nodes: Vec<Node<T>>,
     /// The origins of all nodes' inputs, one after the other; `None` for a constant.
     inputs: Vec<Option<u32>>,
@@ -71,7 +75,10 @@ impl<T: Element> Clone for Tape<T> {
 impl<T: Element> Tape<T> {
     /// An empty tape.
     pub fn new() -> Tape<T> {
-        Tape { list: Rc::new(RefCell::new(List { nodes: Vec::new(), inputs: Vec::new(), consumed: false })) }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let list = List { number, nodes: Vec::new(), inputs: Vec::new(), consumed: false };
+        Tape { list: Rc::new(RefCell::new(list)) }
     }
 
     /// A variable to differentiate with respect to.
@@ -102,6 +109,10 @@ impl<T: Element> Tape<T> {
         Rc::ptr_eq(&self.list, &other.list)
     }
 
+    pub(crate) fn number(&self) -> u64 {
+        self.list.borrow().number
+    }
+
     #[track_caller]
     fn push(&self, name: &'static str, value: Tensor<T>, inputs: &[&Var<T>], rule: Option<Rc<Rule<T>>>) -> Var<T> {
         let mut list = self.list.borrow_mut();
@@ -113,6 +124,20 @@ impl<T: Element> Tape<T> {
         list.nodes.push(Node { name, inputs, rule, shape: *value.shape() });
         drop(list);
         Var { value, origin: Some((self.clone(), id)) }
+    }
+
+    /// For every node up to `last`, whether it is, or depends on, one of `wrt`.
+    fn leads_to(&self, wrt: &[&Var<T>], last: u32) -> Vec<bool> {
+        let list = self.list.borrow();
+        let mut leads = vec![false; last as usize + 1];
+        for id in wrt.iter().filter_map(|x| x.id()).filter(|&id| id <= last) {
+            leads[id as usize] = true;
+        }
+        for (id, node) in list.nodes[..=last as usize].iter().enumerate() {
+            let mut origins = list.inputs[node.inputs.clone()].iter().flatten();
+            leads[id] |= origins.any(|&input| leads[input as usize]);
+        }
+        leads
     }
 }
 
@@ -193,7 +218,7 @@ impl<T: Element> Var<T> {
         drop(list);
         nodes.truncate(last as usize + 1);
         let is_leaf = nodes.iter().map(|node| node.rule.is_none()).collect();
-        let mut walk = Walk::from(last, seed, None, &|_| true);
+        let mut walk = Walk::from(last, seed, tape, false, &|_| true);
         while let Some(node) = nodes.pop() {
             walk.visit(nodes.len() as u32, &node, &inputs[node.inputs.clone()], &|id| nodes[id as usize].shape, false);
         }
@@ -232,7 +257,7 @@ impl<T: Element> Var<T> {
         }
         let leads = tape.leads_to(wrt, last);
         let wanted = |id: u32| leads[id as usize];
-        let mut walk = Walk::from(last, seed, Some(tape), &wanted);
+        let mut walk = Walk::from(last, seed, tape, true, &wanted);
         for id in (0..=last).rev().filter(|&id| wanted(id)) {
             // Copied, because rules append to the list.
             let (node, inputs) = {
@@ -257,52 +282,47 @@ impl<T: Element> Var<T> {
     }
 }
 
-impl<T: Element> Tape<T> {
-    /// For every node up to `last`, whether it is, or depends on, one of `wrt`.
-    fn leads_to(&self, wrt: &[&Var<T>], last: u32) -> Vec<bool> {
-        let list = self.list.borrow();
-        let mut leads = vec![false; last as usize + 1];
-        for id in wrt.iter().filter_map(|x| x.id()).filter(|&id| id <= last) {
-            leads[id as usize] = true;
-        }
-        for (id, node) in list.nodes[..=last as usize].iter().enumerate() {
-            let mut origins = list.inputs[node.inputs.clone()].iter().flatten();
-            leads[id] |= origins.any(|&input| leads[input as usize]);
-        }
-        leads
-    }
-}
-
 /// A walk from a loss towards the beginning of its tape: what has arrived where.
 struct Walk<'a, T: Element> {
-    /// `Some` if the walk records, for derivatives of higher order.
-    tape: Option<&'a Tape<T>>,
+    tape: &'a Tape<T>,
+    /// Whether the rules' operations are recorded, for derivatives of higher order.
+    records: bool,
     wanted: &'a dyn Fn(u32) -> bool,
     grads: Vec<Option<Var<T>>>,
+    /// For each input of the node being visited, whether a gradient was given, or is not wanted.
+    given: Vec<bool>,
 }
 
 impl<'a, T: Element> Walk<'a, T> {
     /// A walk that begins at node `last`, whose gradient is `seed`.
-    fn from(last: u32, seed: Var<T>, tape: Option<&'a Tape<T>>, wanted: &'a dyn Fn(u32) -> bool) -> Walk<'a, T> {
+    fn from(last: u32, seed: Var<T>, tape: &'a Tape<T>, records: bool, wanted: &'a dyn Fn(u32) -> bool) -> Self {
         let mut grads = vec![None; last as usize + 1];
         grads[last as usize] = Some(seed);
-        Walk { tape, wanted, grads }
+        Walk { tape, records, wanted, grads, given: Vec::new() }
     }
 
-    /// Hands the gradient of a node to its rule, and keeps it only if told to.
+    /// Hands the gradient of a node to its rule, and keeps it only if told to. A rule that forgets an input would leave
+    /// it a gradient that is too small, or none, which looks like zeros: nobody would notice.
+    #[track_caller]
     fn visit(&mut self, id: u32, node: &Node<T>, inputs: &[Option<u32>], shape: &dyn Fn(u32) -> Shape, keep: bool) {
         let Some(rule) = &node.rule else { return };
         let slot = &mut self.grads[id as usize];
         let Some(grad) = (if keep { slot.clone() } else { slot.take() }) else { return };
-        let &mut Walk { tape, wanted, ref mut grads } = self;
-        rule(grad, &mut Backward { tape, id, name: node.name, inputs, wanted, shape, grads });
+        let &mut Walk { tape, records, wanted, ref mut grads, ref mut given } = self;
+        given.clear();
+        given.extend(inputs.iter().map(|input| !input.is_some_and(wanted)));
+        let name = node.name;
+        rule(grad, &mut Backward { tape, records, id, name, inputs, wanted, shape, grads, given });
+        let forgotten = given.iter().position(|given| !given);
+        let Some(i) = forgotten else { return };
+        panic!("{name}: the rule gave no gradient for input {i}; give zeros if there is none");
     }
 }
 
 /// What a rule sees of the walk: which gradients are wanted, and where they go.
 pub struct Backward<'a, T: Element> {
-    /// `Some` if the walk records, for derivatives of higher order.
-    tape: Option<&'a Tape<T>>,
+    tape: &'a Tape<T>,
+    records: bool,
     id: u32,
     name: &'static str,
     inputs: &'a [Option<u32>],
@@ -310,13 +330,14 @@ pub struct Backward<'a, T: Element> {
     /// The shape of an earlier node.
     shape: &'a dyn Fn(u32) -> Shape,
     grads: &'a mut [Option<Var<T>>],
+    given: &'a mut [bool],
 }
 
 impl<T: Element> Backward<'_, T> {
     /// Whether the rule's operations are recorded, so that its result can be differentiated. A rule that has a fused
     /// kernel without a rule of its own may use it only if not.
     pub fn records(&self) -> bool {
-        self.tape.is_some()
+        self.records
     }
 
     /// Whether the gradient of input `i` is wanted.
@@ -333,22 +354,27 @@ impl<T: Element> Backward<'_, T> {
     /// A saved value as a variable: on the tape if the walk records, else a constant.
     ///
     /// # Panics
-    /// If it was saved for an input whose gradient is not wanted.
+    /// If it was saved for an input whose gradient is not wanted, or on another tape.
     #[track_caller]
     pub fn var(&self, saved: &Saved<T>) -> Var<T> {
-        let Some((value, id)) = &saved.0 else { panic!("{}: the value was not saved", self.name) };
-        Var { value: value.clone(), origin: self.tape.cloned().zip(*id) }
+        let Some((value, origin)) = &saved.0 else { panic!("{}: the value was not saved", self.name) };
+        let own = origin.is_none_or(|(tape, _)| tape == self.tape.number());
+        assert!(own, "{}: the rule uses a value that was saved on another tape", self.name);
+        let origin = origin.filter(|_| self.records).map(|(_, id)| (self.tape.clone(), id));
+        Var { value: value.clone(), origin }
     }
 
     /// The operation's output, whose value the rule has kept, as a variable.
     pub fn output(&self, value: &Tensor<T>) -> Var<T> {
-        Var { value: value.clone(), origin: self.tape.map(|tape| (tape.clone(), self.id)) }
+        Var { value: value.clone(), origin: self.records.then(|| (self.tape.clone(), self.id)) }
     }
 
     /// Adds `grad()` to the gradient of input `i`; does not even call it if that gradient is not wanted.
     ///
+    /// The walk panics if a rule gives an input whose gradient is wanted none.
+    ///
     /// # Panics
-    /// If the operation has no such input, or the gradient does not have its shape.
+    /// If the operation has no such input, or the gradient does not have its shape, or is on another tape.
     #[track_caller]
     pub fn give(&mut self, i: usize, grad: impl FnOnce(&Self) -> Var<T>) {
         if !self.needs(i) {
@@ -359,27 +385,14 @@ impl<T: Element> Backward<'_, T> {
         let (expected, name) = ((self.shape)(id), self.name);
         let found = *grad.shape();
         assert!(found == expected, "{name}: the rule gave input {i} of shape {expected} a gradient of shape {found}");
+        let own = grad.tape().is_none_or(|tape| tape.is(self.tape));
+        assert!(own, "{name}: the rule gave input {i} a gradient that is on another tape");
+        self.given[i] = true;
         match &mut self.grads[id as usize] {
             slot @ None => *slot = Some(grad),
             // Gradients add up; in place if nothing is recorded.
-            Some(sum) if self.tape.is_none() => sum.value.add_assign(&grad.value),
+            Some(sum) if !self.records => sum.value.add_assign(&grad.value),
             Some(sum) => *sum = &*sum + &grad,
         }
-    }
-}
-
-impl<T: Element> fmt::Display for Tape<T> {
-    /// One line for each node: its number, its name, the numbers of its inputs (`·` for a constant), its shape.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = self.list.borrow();
-        if list.consumed {
-            return writeln!(f, "consumed by backward");
-        }
-        let number = |input: &Option<u32>| input.map_or("·".to_string(), |id| id.to_string());
-        for (id, node) in list.nodes.iter().enumerate() {
-            let inputs: Vec<_> = list.inputs[node.inputs.clone()].iter().map(number).collect();
-            writeln!(f, "{id:>4}  {:18} {:10} {}", node.name, inputs.join(" "), node.shape)?;
-        }
-        Ok(())
     }
 }

@@ -71,7 +71,7 @@ impl<T: Element> Var<T> {
 
     /// This value, kept for the way back.
     pub fn saved(&self) -> Saved<T> {
-        Saved(Some((self.value.clone(), self.id())))
+        Saved(Some((self.value.clone(), self.origin.as_ref().map(|(tape, id)| (tape.number(), *id)))))
     }
 
     /// This value, kept for the way back only if the gradient of `other` will be asked for.
@@ -88,6 +88,10 @@ impl<T: Element> Var<T> {
     }
 }
 
-/// A value that a rule keeps for the way back. It holds no tape, so that a tape does not hold itself.
+/// The number of a tape, and a node of it.
+pub(crate) type Origin = (u64, u32);
+
+/// A value that a rule keeps for the way back. It holds the number of its tape, and not the tape, so that a tape does not
+/// hold itself.
 #[derive(Clone)]
-pub struct Saved<T: Element>(pub(crate) Option<(Tensor<T>, Option<u32>)>);
+pub struct Saved<T: Element>(pub(crate) Option<(Tensor<T>, Option<Origin>)>);

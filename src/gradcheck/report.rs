@@ -2,17 +2,23 @@
 
 use std::fmt;
 
+use crate::Tensor;
+
 /// What a check that passed has seen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
+    /// The order of the derivative.
+    pub order: usize,
     /// The operations that the function recorded, each once.
     pub operations: Vec<&'static str>,
     /// The number of entries that were checked, of all inputs together (and the cotangents, from the second order on).
     pub entries: usize,
-    /// The largest relative error of a directional derivative.
+    /// The largest error of a directional derivative, as a part of what is allowed: from 0 to 1.
     pub worst: f64,
-    /// The entries that lay at a kink and were moved aside by at most 0.02 (0.16 if it took several attempts).
-    pub kinks: Vec<Place>,
+    /// The entries that lay at a kink, and were checked a little beside it.
+    pub moves: Vec<Move>,
+    /// The entries of which nothing can be said, because the rounding of the function hides their derivatives.
+    pub unresolved: Vec<Place>,
 }
 
 /// An entry of an input.
@@ -24,6 +30,17 @@ pub struct Place {
     pub index: Vec<usize>,
 }
 
+/// An entry that was moved off a kink, by at most 1/32 of its size, or of 1 if it was 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Move {
+    /// The entry.
+    pub place: Place,
+    /// What it was.
+    pub from: f64,
+    /// What it became.
+    pub to: f64,
+}
+
 /// What a check has found wrong, and where.
 #[derive(Clone, PartialEq)]
 pub struct Failure {
@@ -33,12 +50,16 @@ pub struct Failure {
     pub operations: Vec<&'static str>,
     /// What is wrong.
     pub problem: Problem,
-    /// The entry that is the most wrong, if one by itself is; for a value that is not finite, that of the output.
+    /// The first entry found that is wrong by itself; for a value, that of the output.
     pub place: Option<Place>,
-    /// The derivative by the rules.
+    /// The derivative by the rules; the first of two values that should be the same; what is not finite. Else NaN.
     pub analytic: f64,
-    /// The derivative by difference quotients.
+    /// The derivative by difference quotients; the second of two values that should be the same. Else NaN.
     pub numeric: f64,
+    /// What the difference quotients may be off by. NaN if there are none.
+    pub uncertainty: f64,
+    /// The entries that had been moved off a kink by then.
+    pub moves: Vec<Move>,
     pub(super) inputs: usize,
 }
 
@@ -56,14 +77,63 @@ pub enum Problem {
     GradientNotFinite,
     /// The function gave two values for the same inputs: it draws random numbers, or keeps state.
     Unsteady,
+    /// The gradient came out with other bits the second time.
+    UnsteadyGradient {
+        /// The walk that gave them: `"grad"` or `"backward"`.
+        walk: &'static str,
+    },
     /// No smooth point was found near the inputs.
     Rough,
+    /// The rounding of the function hides the derivative in every entry.
+    Unresolved,
 }
 
 impl Failure {
-    pub(super) fn new(problem: Problem, place: Option<(usize, Vec<usize>)>, analytic: f64, numeric: f64) -> Failure {
-        let place = place.map(|(input, index)| Place { input, index });
-        Failure { order: 0, operations: Vec::new(), problem, place, analytic, numeric, inputs: 0 }
+    pub(super) fn new(problem: Problem, place: Option<Place>) -> Failure {
+        let (operations, moves) = (Vec::new(), Vec::new());
+        let [analytic, numeric, uncertainty] = [f64::NAN; 3];
+        Failure { order: 0, operations, problem, place, analytic, numeric, uncertainty, moves, inputs: 0 }
+    }
+}
+
+/// The input and the index of an entry, if those of all inputs are numbered one after the other in row-major order.
+pub(super) fn place_of(inputs: &[Tensor<f64>], mut entry: usize) -> Place {
+    let input = inputs.iter().position(|x| {
+        let here = entry < x.size();
+        entry -= if here { 0 } else { x.size() };
+        here
+    });
+    let input = input.expect("an entry of an input");
+    let mut index = inputs[input].shape().to_vec();
+    for slot in index.iter_mut().rev() {
+        (*slot, entry) = (entry % *slot, entry / *slot);
+    }
+    Place { input, index }
+}
+
+impl fmt::Display for Report {
+    /// One line, and one for each entry that was moved or that nothing can be said of.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { order, operations, entries, worst, .. } = self;
+        write!(
+            f,
+            "derivative of order {order} of {operations:?}: {entries} entries, errors up to {worst:.1e} of the allowed"
+        )?;
+        self.moves.iter().try_for_each(|moved| write!(f, "\n{moved}"))?;
+        let unresolved = |place: &Place| write!(f, "\n{place}: hidden by the rounding of the function");
+        self.unresolved.iter().try_for_each(unresolved)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "input {}, index {:?}", self.input, self.index)
+    }
+}
+
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: moved off a kink, from {:e} to {:e}", self.place, self.from, self.to)
     }
 }
 
@@ -71,23 +141,33 @@ impl std::error::Error for Failure {}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { order, operations, analytic, numeric, inputs, .. } = self;
+        let Failure { order, operations, analytic, numeric, uncertainty, inputs, .. } = self;
         let index = self.place.as_ref().map(|place| place.index.as_slice()).unwrap_or_default();
         let place = match &self.place {
-            None => "along a random direction".to_string(),
-            Some(place) if place.input < *inputs => format!("at input {}, index {index:?}", place.input),
+            None => "somewhere".to_string(),
+            Some(place) if place.input < *inputs => format!("at {place}"),
             Some(_) => format!("at the cotangent of the output, index {index:?}"),
         };
         write!(f, "derivative of order {order} of {operations:?}: ")?;
         match self.problem {
             Problem::Wrong { walk } => {
-                write!(f, "{place}: {analytic:e} by `{walk}`, {numeric:e} by difference quotients")
+                write!(f, "{place}: {analytic:e} by `{walk}`, {numeric:e} ± {uncertainty:.0e} by difference quotients")
             }
             Problem::ValueNotFinite => write!(f, "the output at index {index:?} is {analytic}"),
             Problem::GradientNotFinite => write!(f, "{place}: the derivative is {analytic}"),
-            Problem::Unsteady => write!(f, "the function gave two different values for the same inputs"),
+            Problem::Unsteady => {
+                write!(
+                    f,
+                    "the output at index {index:?} is {analytic:e}, and {numeric:e} for the same inputs once more"
+                )
+            }
+            Problem::UnsteadyGradient { walk } => {
+                write!(f, "{place}: {analytic:e} by `{walk}`, and {numeric:e} once more")
+            }
             Problem::Rough => write!(f, "{place}: difference quotients do not converge, here or a little beside it"),
-        }
+            Problem::Unresolved => write!(f, "the rounding of the function hides its derivative in every entry"),
+        }?;
+        self.moves.iter().try_for_each(|moved| write!(f, "; {moved}"))
     }
 }
 

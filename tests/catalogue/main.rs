@@ -115,7 +115,7 @@ fn entries_are_picked_by_name_and_an_unknown_name_is_told() {
 fn check_gradient(check: Check, every: usize) {
     for_all(every, |entry, inputs| {
         let small = inputs.iter().map(Tensor::size).sum::<usize>() <= SMALL;
-        let run = || -> Result<Report, Failure> { check.run(&entry.f64, inputs) };
+        let run = || -> Result<Report, Box<Failure>> { check.run(&entry.f64, inputs) };
         if small { run().map(drop).map_err(|failure| failure.to_string()) } else { Ok(()) }
     });
 }

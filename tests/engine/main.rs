@@ -3,6 +3,7 @@
 mod edges;
 mod fused;
 mod gradcheck;
+mod gradcheck_table;
 mod index;
 mod loss;
 mod nn;

@@ -1,6 +1,6 @@
 //! The tape by itself: order, accumulation, higher orders, consumption, and what is refused.
 
-use wengert::{Tape, Tensor, Var};
+use wengert::{Backward, Tape, Tensor, Var};
 
 fn scalar(x: f64) -> Tensor<f64> {
     Tensor::scalar(x)
@@ -154,4 +154,92 @@ fn a_tape_prints_its_list() {
     assert_eq!(tape.to_string().lines().collect::<Vec<_>>(), expected);
     let _ = y.backward();
     assert_eq!(tape.to_string(), "consumed by backward\n");
+}
+
+#[test]
+#[should_panic(expected = "product: the rule gave no gradient for input 1; give zeros if there is none")]
+fn a_rule_that_forgets_an_input_is_named() {
+    let tape = Tape::new();
+    let (a, b) = (tape.var(scalar(2.0)), tape.var(scalar(0.0)));
+    let saved = b.saved();
+    let y = Var::record("product", &[&a, &b], scalar(0.0), move |grad, back| {
+        back.give(0, |back| grad * back.var(&saved));
+    });
+    // Another path gives b something, so that its gradient is there.
+    let _ = (y + b).backward();
+}
+
+#[test]
+#[should_panic(expected = "first: the rule gave no gradient for input 99")]
+fn a_rule_that_forgets_the_last_of_many_is_named() {
+    let tape = Tape::new();
+    let x: Vec<_> = (0..100).map(|_| tape.var(scalar(1.0))).collect();
+    let y = Var::record("first", &x.iter().collect::<Vec<_>>(), scalar(1.0), |grad, back| {
+        (0..99).for_each(|i| back.give(i, |_| grad * 1.0));
+    });
+    let _ = y.grad(&[&x[99]]);
+}
+
+#[test]
+fn a_rule_owes_nothing_where_nothing_is_wanted_and_may_give_twice() {
+    let tape = Tape::new();
+    let (a, b) = (tape.var(scalar(2.0)), tape.var(scalar(3.0)));
+    let sum = |a: &Var<f64>, b: &Var<f64>| {
+        Var::record("a + b", &[a, b], a.value().zip(b.value(), |a, b| a + b), |grad, back| {
+            back.give(0, |_| grad * 0.25);
+            back.give(0, |_| grad * 0.75);
+            if back.needs(1) {
+                back.give(1, |_| grad.clone());
+            }
+        })
+    };
+    assert_eq!(sum(&a, &b).grad(&[&a])[0].item(), 1.0);
+    assert_eq!(sum(&a, &b.detach()).backward().wrt(&a).item(), 1.0);
+}
+
+/// x·c, where the rule finds c by itself.
+fn scaled(x: &Var<f64>, c: f64, rule: impl Fn(&Var<f64>, &Backward<f64>) -> Var<f64> + 'static) -> Var<f64> {
+    Var::record("scaled", &[x], x.value().map(|x| c * x), move |grad, back| back.give(0, |back| rule(grad, back)))
+}
+
+#[test]
+fn a_value_saved_on_another_tape_is_refused_by_both_walks() {
+    // The number of its node means another one here: the second derivative would be wrong without a word.
+    let other = Tape::new();
+    let saved = other.var(scalar(3.0)).saved();
+    let tape = Tape::new();
+    let x = tape.var(scalar(2.0));
+    let y = || {
+        let saved = saved.clone();
+        scaled(&x, 3.0, move |grad, back| grad * back.var(&saved))
+    };
+    let expected = "scaled: the rule uses a value that was saved on another tape";
+    assert_eq!(panic_of(|| drop(y().grad(&[&x]))), expected);
+    drop(other);
+    assert_eq!(panic_of(|| drop(y().grad(&[&x]))), expected, "a new tape in the memory of an old one");
+    assert_eq!(panic_of(|| drop(y().backward())), expected);
+    // A constant is of no tape.
+    let tape = Tape::new();
+    let (x, saved) = (tape.var(scalar(2.0)), Var::from(scalar(3.0)).saved());
+    let y = scaled(&x, 3.0, move |grad, back| grad * back.var(&saved));
+    assert_eq!(y.backward().wrt(&x).item(), 3.0);
+}
+
+#[test]
+fn a_gradient_of_another_tape_is_refused_by_both_walks() {
+    let tape = Tape::new();
+    let x = tape.var(scalar(2.0));
+    let foreign = Tape::new().var(scalar(3.0));
+    let y = || {
+        let foreign = foreign.clone();
+        scaled(&x, 3.0, move |grad, _| grad.detach() * &foreign)
+    };
+    let expected = "scaled: the rule gave input 0 a gradient that is on another tape";
+    assert_eq!(panic_of(|| drop(y().grad(&[&x]))), expected);
+    assert_eq!(panic_of(|| drop(y().backward())), expected);
+}
+
+fn panic_of(f: impl FnOnce()) -> String {
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();
+    panic.downcast_ref::<String>().cloned().unwrap_or_default()
 }
