@@ -77,6 +77,27 @@ fn no_channels_have_gradients() {
     assert_eq!(gradients.wrt(&vector).shape().to_vec(), [0]);
 }
 
+/// Values go from thread to thread; tapes stay where they are.
+#[test]
+fn tensors_are_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Tensor<f32>>();
+    shared::<Tensor<f64>>();
+    let x = Tensor::<f32>::ones([1000]);
+    let sums: Vec<f32> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|i| {
+                scope.spawn({
+                    let x = x.clone();
+                    move || (0..50).map(|_| (Var::from(&x) * i as f64).into_value().sum()).fold(0.0, f32::max)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("a sum")).collect()
+    });
+    assert_eq!(sums, (0..8).map(|i| 1000.0 * i as f32).collect::<Vec<_>>());
+}
+
 /// In a release build too: a product that wrapped around would make a view of memory that is not there.
 #[test]
 fn sizes_beyond_all_memory_are_refused() {

@@ -11,6 +11,7 @@ mod norm;
 mod numbers;
 mod optim;
 mod portable;
+mod properties;
 mod softmax;
 mod spectral;
 mod state;

@@ -1,5 +1,7 @@
 //! The tape by itself: order, accumulation, higher orders, consumption, and what is refused.
 
+use std::rc::Rc;
+
 use wengert::{Backward, Tape, Tensor, Var};
 
 fn scalar(x: f64) -> Tensor<f64> {
@@ -67,6 +69,27 @@ fn backward_frees_what_was_saved() {
     let y = x.exp().sum();
     let _ = y.backward();
     assert!(tape.is_empty());
+}
+
+/// What a node saved is gone before the rule of the node before it runs.
+#[test]
+fn backward_frees_each_node_as_soon_as_it_is_used() {
+    let held = Rc::new(());
+    let count = |x: &Var<f64>, others: usize| {
+        let (own, watched) = (held.clone(), held.clone());
+        Var::record("counted", &[x], x.value().clone(), move |grad, back| {
+            let _saved = &own;
+            // Twice what this rule holds, twice what the nodes before it hold, and the test's own.
+            assert_eq!(Rc::strong_count(&watched), 2 * (others + 1) + 1);
+            back.give(0, |_| grad.clone());
+        })
+    };
+    let tape = Tape::new();
+    let x = tape.var(scalar(1.0));
+    let y = count(&count(&count(&x, 0), 1), 2);
+    assert_eq!(Rc::strong_count(&held), 7);
+    let _ = y.backward();
+    assert_eq!(Rc::strong_count(&held), 1);
 }
 
 #[test]
