@@ -75,6 +75,7 @@ impl Cli {
     /// Any input that cannot be used, in words for the person who gave it.
     pub fn run(self) -> Result<()> {
         wengert::Level::detect().map_err(|message| anyhow!(message))?;
+        wengert::Precision::detect().map_err(|message| anyhow!(message))?;
         let threads = self.threads.unwrap_or(0); // 0 lets rayon count the cores
         ensure!(self.threads != Some(0) && threads <= 1024, "--threads is {threads}; expected 1 to 1024");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")?;

@@ -192,10 +192,12 @@ fn flags_of_toy_and_theory() {
 fn the_environment() {
     let dir = tempfile::tempdir().unwrap();
     let args = tiny("--out run");
-    let mut command = command(dir.path(), &args.split(' ').collect::<Vec<_>>());
-    command.env("WENGERT_CPU", "nonsense");
-    let output = output(command);
-    assert_eq!(output.code, Some(1), "{}", output.stdout);
-    assert_eq!(output.stderr, "error: WENGERT_CPU is \"nonsense\"; expected scalar, avx2 or avx512\n");
-    assert!(!dir.path().join("run").exists());
+    for (name, expected) in [("WENGERT_CPU", "scalar, avx2 or avx512"), ("WENGERT_PRECISION", "fast or exact")] {
+        let mut command = command(dir.path(), &args.split(' ').collect::<Vec<_>>());
+        command.env(name, "nonsense");
+        let output = output(command);
+        assert_eq!(output.code, Some(1), "{}", output.stdout);
+        assert_eq!(output.stderr, format!("error: {name} is \"nonsense\"; expected {expected}\n"));
+        assert!(!dir.path().join("run").exists());
+    }
 }

@@ -117,6 +117,7 @@ impl Step {
             "cfg": {
                 "method": self.method.flag(), "width": self.width, "batch": self.batch,
                 "threads": threads, "level": wengert::Level::current().name(),
+                "precision": wengert::Precision::current().name(),
             },
             "iter_ms": whole,
             "d_ms": d,
