@@ -53,7 +53,7 @@ enum Command {
     /// Measure a piece of theory and draw it
     #[command(subcommand)]
     Theory(theory::Theory),
-    /// Measure the speed of this machine on the training step
+    /// Measure the speed of this machine on the training step, and the rounding of its convolutions
     #[command(subcommand)]
     Bench(bench::Bench),
 }

@@ -19,7 +19,7 @@ use crate::run_dir::RunDir;
 use crate::tensorboard::EventFile;
 use crate::train::Trainer;
 use crate::usage::{human_bytes, human_seconds, peak_memory};
-use batches::Batches;
+pub(super) use batches::Batches;
 use run::{Run, evaluator};
 
 /// How to train.

@@ -145,6 +145,14 @@ fn flags_of_the_other_commands() {
         refuses(dir.path(), &format!("{command} nowhere"), &["nowhere", "no such directory"]);
         refuses(dir.path(), &format!("{command} run/samples"), &["run/samples/config.toml", "directory of a run"]);
     }
+    refuses(dir.path(), "bench rounding --states 0", &["--states is 0; expected 1 to 1000"]);
+    refuses(dir.path(), "bench rounding --states 5 --runs 6", &["--runs is 6; expected 0 to 5, that of --states"]);
+    refuses(
+        dir.path(),
+        "bench rounding --states 5 --steps 4",
+        &["--steps is 4; expected at least 5, that of --states"],
+    );
+    refuses(dir.path(), "bench rounding --method wgan-gp", &["--method wgan-gp", "a gradient penalty"]);
     refuses(dir.path(), "bench step --iters 0", &["--iters is 0; expected 1 to 10000"]);
     refuses(dir.path(), "bench step --width -1", &["--width is -1; expected more than 0"]);
     refuses(dir.path(), "bench step --batch 0", &["--batch is 0; expected 1 to 4096"]);
