@@ -1,7 +1,7 @@
 //! `gan bench rounding`: whether training notices the rounding of fast convolutions.
 //!
-//! Fast and exact convolutions in f32 are compared with f64, and with exact ones that add up in another order: with every
-//! batch reversed, which nobody would call an error, and if asked for at the lower levels of this machine.
+//! Fast and exact convolutions in f32 are compared with f64, and with exact ones that add up in another order: with
+//! every batch reversed, which nobody would call an error, and if asked for at the lower levels of this machine.
 
 mod measure;
 mod ways;
@@ -59,8 +59,7 @@ pub struct Rounding {
     /// How many steps to go on
     #[arg(long, default_value_t = 100, value_name = "STEPS")]
     follow: u64,
-    /// Compare with the lower levels of this machine, too; one of them is the plain loops, which take a hundred times as
-    /// long
+    /// Compare with the lower levels of this machine, too; one of them is the plain loops, which take very long
     #[arg(long)]
     lower: bool,
     /// Determines weights, noise, and the order of the images

@@ -18,8 +18,8 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// In f64, in f32 fast and exact, and exact with every batch reversed; if asked for, exact at each lower level of this
-    /// machine, too.
+    /// In f64, in f32 fast and exact, and exact with every batch reversed; if asked for, exact at each lower level of
+    /// this machine, too.
     pub(super) fn all(lower: bool) -> Vec<Way> {
         let level = Level::current();
         let way = |name: &str, precision| Way { name: name.into(), precision, level, reversed: false, double: false };
