@@ -92,6 +92,29 @@ impl Archive {
         Ok(Tensor::from_vec(shape, from_le_bytes(&stored.bytes)))
     }
 
+    /// The same with every tensor in the element type T; counts and texts stay as they are.
+    ///
+    /// ```
+    /// use wengert::{Archive, Tensor};
+    /// let mut archive = Archive::new();
+    /// archive.set_tensor("x", &Tensor::<f32>::full([2], 0.5));
+    /// assert_eq!(archive.cast::<f64>().tensor::<f64>("x", [2])?, Tensor::full([2], 0.5));
+    /// # Ok::<(), wengert::StateError>(())
+    /// ```
+    pub fn cast<T: Element>(&self) -> Archive {
+        let mut archive = self.clone();
+        for stored in archive.tensors.values_mut() {
+            let values: Vec<f64> = match stored.dtype {
+                "F32" => from_le_bytes::<f32>(&stored.bytes).into_iter().map(f64::from).collect(),
+                "F64" => from_le_bytes(&stored.bytes),
+                _ => continue,
+            };
+            let values: Vec<T> = values.into_iter().map(T::of).collect();
+            (stored.dtype, stored.bytes) = to_le_bytes(&values);
+        }
+        archive
+    }
+
     /// The count of this name.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ mod var;
 pub use archive::{Archive, StateError};
 pub use compute::{Kernel, compute};
 pub use gradients::Gradients;
-pub use kernels::{Element, Function, Level, Number, number};
+pub use kernels::{Element, Function, Level, Number, Precision, number};
 pub use rng::Rng;
 pub use shape::{Axes, MAX_RANK, Shape, Strides};
 pub use tape::{Backward, Tape};

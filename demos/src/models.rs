@@ -138,6 +138,15 @@ impl Discriminator {
         }
     }
 
+    /// Whether each number that goes into a leaky ReLU is above 0; `None` for other nets than the standard one.
+    pub fn signs<T: Element>(&self, pass: &Pass<T>, x: &Var<T>) -> Option<Vec<bool>> {
+        let Discriminator::Standard(net) = self else { return None };
+        let mut signs = Vec::new();
+        // Leaky ReLU keeps the sign.
+        net.forward_watched(pass, x, |y| signs.extend(y.value().to_vec().iter().map(|y| *y > T::zero())));
+        Some(signs)
+    }
+
     /// The linear maps, from images of this size on.
     pub fn linear_maps(&self, image: ImageShape) -> Vec<LinearMap> {
         match self {

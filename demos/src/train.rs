@@ -8,7 +8,7 @@ mod checkpoint;
 pub mod penalty;
 pub mod sigma;
 
-use wengert::nn::{Mode, Params, Pass};
+use wengert::nn::{Mode, ParamGrads, Params, Pass};
 use wengert::ops::loss;
 use wengert::optim::{Adam, Ema, Optimizer, RmsProp, clip_weights};
 use wengert::{Element, Rng, Tape, Tensor, Var};
@@ -183,6 +183,26 @@ impl<T: Element> Trainer<T> {
     }
 
     fn update_discriminator(&mut self, real: &Batch<T>, z: &Batch<T>) -> DiscriminatorLoss {
+        let (loss, gradients) = self.discriminator_loss(real, z);
+        self.discriminator_optimizer.step(&mut self.discriminator_params, &gradients);
+        if let Some(clip) = self.config.clip {
+            clip_weights(&mut self.discriminator_params, clip);
+        }
+        self.updates += 1;
+        loss
+    }
+
+    /// The discriminator's loss and its gradients, as [`discriminator_step`](Trainer::discriminator_step) takes them. No
+    /// weight changes; u, v and running statistics do.
+    ///
+    /// # Panics
+    /// If conditional nets get no labels.
+    pub fn discriminator_gradients(&self, real: &Batch<T>, z: &Batch<T>) -> (f64, ParamGrads<T>) {
+        let (loss, gradients) = self.discriminator_loss(real, z);
+        (loss.loss, gradients)
+    }
+
+    fn discriminator_loss(&self, real: &Batch<T>, z: &Batch<T>) -> (DiscriminatorLoss, ParamGrads<T>) {
         let frozen = Pass::frozen(&self.generator_params, Mode::Train);
         let fake = self.generator.forward(&frozen, &z.var(), z.labels());
         let fake = Batch { values: fake.into_value(), labels: z.labels.clone() };
@@ -201,12 +221,7 @@ impl<T: Element> Trainer<T> {
             loss = loss + lambda * sigma.forward(&pass);
         }
         let gradients = pass.gradients(&loss.backward());
-        self.discriminator_optimizer.step(&mut self.discriminator_params, &gradients);
-        if let Some(clip) = self.config.clip {
-            clip_weights(&mut self.discriminator_params, clip);
-        }
-        self.updates += 1;
-        DiscriminatorLoss { loss: loss.item().f64(), estimate }
+        (DiscriminatorLoss { loss: loss.item().f64(), estimate }, gradients)
     }
 
     /// The discriminator's values, (N, 1), of real and of generated images.
@@ -231,7 +246,20 @@ impl<T: Element> Trainer<T> {
     /// # Panics
     /// If conditional nets get no labels.
     pub fn generator_step(&mut self, z: impl Into<Batch<T>>) -> f64 {
-        let z = z.into();
+        let (loss, gradients) = self.generator_gradients(&z.into());
+        self.generator_optimizer.step(&mut self.generator_params, &gradients);
+        if let Some(ema) = &mut self.ema {
+            ema.update(&self.generator_params);
+        }
+        loss
+    }
+
+    /// The generator's loss and its gradients, as [`generator_step`](Trainer::generator_step) takes them. No weight
+    /// changes; running statistics do.
+    ///
+    /// # Panics
+    /// If conditional nets get no labels.
+    pub fn generator_gradients(&self, z: &Batch<T>) -> (f64, ParamGrads<T>) {
         let tape = Tape::new();
         let pass = Pass::new(&self.generator_params, &tape, Mode::Train);
         let frozen = Pass::frozen(&self.discriminator_params, Mode::TrainFixed);
@@ -239,11 +267,7 @@ impl<T: Element> Trainer<T> {
         let values = self.discriminator.forward(&frozen, &fake, z.labels());
         let loss = self.config.loss.of_generator(&values);
         let gradients = pass.gradients(&loss.backward());
-        self.generator_optimizer.step(&mut self.generator_params, &gradients);
-        if let Some(ema) = &mut self.ema {
-            ema.update(&self.generator_params);
-        }
-        loss.item().f64()
+        (loss.item().f64(), gradients)
     }
 
     /// `n` images of the generator, or of its moving average if there is one, in evaluation mode, as numbers in (−1, 1),

@@ -305,12 +305,7 @@ fn four_dots<T: Element>(a: [&[T]; 4], b: &[T]) -> [T; 4] {
         }
         first = end;
     }
-    let mut sums = [T::zero(); 4];
-    for i in 0..SUMS {
-        for k in 0..4 {
-            sums[k] += totals[k][i];
-        }
-    }
+    let mut sums = totals.map(|totals| totals.into_iter().sum::<T>());
     for (i, &b) in b_rest.iter().enumerate() {
         sums[0] += rest0[i] * b;
         sums[1] += rest1[i] * b;

@@ -29,6 +29,7 @@ pub mod optim;
 #[allow(clippy::needless_range_loop, reason = "the index runs through two slices in step")]
 pub mod parallel;
 pub mod pool;
+pub mod precision;
 pub mod product;
 pub mod reduce;
 mod shared;
@@ -42,6 +43,7 @@ pub use buffer::Buffer;
 pub use element::Element;
 pub use function::{Function, Number, number};
 pub use level::Level;
+pub use precision::Precision;
 
 use ndarray::{ArrayViewD, IxDyn, ShapeBuilder};
 

@@ -53,7 +53,7 @@ enum Command {
     /// Measure a piece of theory and draw it
     #[command(subcommand)]
     Theory(theory::Theory),
-    /// Measure the speed of this machine on the training step
+    /// Measure the speed of this machine on the training step, and the rounding of its convolutions
     #[command(subcommand)]
     Bench(bench::Bench),
 }
@@ -75,6 +75,7 @@ impl Cli {
     /// Any input that cannot be used, in words for the person who gave it.
     pub fn run(self) -> Result<()> {
         wengert::Level::detect().map_err(|message| anyhow!(message))?;
+        wengert::Precision::detect().map_err(|message| anyhow!(message))?;
         let threads = self.threads.unwrap_or(0); // 0 lets rayon count the cores
         ensure!(self.threads != Some(0) && threads <= 1024, "--threads is {threads}; expected 1 to 1024");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")?;

@@ -19,7 +19,7 @@ use crate::run_dir::RunDir;
 use crate::tensorboard::EventFile;
 use crate::train::Trainer;
 use crate::usage::{human_bytes, human_seconds, peak_memory};
-use batches::Batches;
+pub(super) use batches::Batches;
 use run::{Run, evaluator};
 
 /// How to train.
@@ -154,7 +154,7 @@ fn print_estimate(run: &Run, data: &Arc<dyn Dataset>) {
     let updates = config.discriminator_updates(config.steps) - config.discriminator_updates(run.trainer.step());
     let whole = seconds * updates as f64 / config.n_dis as f64;
     say(format_args!(
-        "{} on {}: width {}, batch {}, {} threads, {} kernels\n\
+        "{} on {}: width {}, batch {}, {} threads, {} kernels, {} convolutions\n\
          {steps} steps of about {:.0} ms: {}; {} of memory\n\
          writing to {}",
         config.method.flag(),
@@ -163,6 +163,7 @@ fn print_estimate(run: &Run, data: &Arc<dyn Dataset>) {
         config.batch,
         rayon::current_num_threads(),
         wengert::Level::current().name(),
+        wengert::Precision::current().name(),
         seconds * 1e3,
         human_seconds(whole),
         human_bytes(peak_memory()),

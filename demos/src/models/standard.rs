@@ -125,12 +125,18 @@ impl Discriminator {
 
     /// Logits (N, 1) of images (N, C, M, M).
     pub fn forward<T: Element>(&self, pass: &Pass<T>, x: &Var<T>) -> Var<T> {
+        self.forward_watched(pass, x, |_| ())
+    }
+
+    /// As [`forward`](Discriminator::forward), showing `watch` what comes out of each leaky ReLU.
+    pub fn forward_watched<T: Element>(&self, pass: &Pass<T>, x: &Var<T>, mut watch: impl FnMut(&Var<T>)) -> Var<T> {
         let mut x = x.clone();
         for (conv, norm) in &self.convs {
             x = match norm {
                 None => conv.forward_leaky_relu(pass, &x, SLOPE),
                 Some(norm) => norm.forward(pass, &conv.forward(pass, &x)).leaky_relu(SLOPE),
             };
+            watch(&x);
         }
         self.dense.forward(pass, &x.flatten())
     }

@@ -25,6 +25,11 @@ impl<T: Element> From<&Tensor<T>> for Batch<T> {
 }
 
 impl<T: Element> Batch<T> {
+    /// The same values as another scalar type.
+    pub fn cast<U: Element>(&self) -> Batch<U> {
+        Batch { values: self.values.cast(), labels: self.labels.clone() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.values.shape()[0]
     }

@@ -18,6 +18,14 @@ impl<T: Element> Trainer<T> {
     /// # Errors
     /// The file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
+        Ok(self.archive()?.save(path)?)
+    }
+
+    /// Nets and optimiser state.
+    ///
+    /// # Errors
+    /// The configuration cannot be written as text.
+    pub fn archive(&self) -> Result<Archive> {
         let mut archive = Archive::new();
         self.generator_params.store(&mut archive, "generator.");
         self.discriminator_params.store(&mut archive, "discriminator.");
@@ -32,7 +40,7 @@ impl<T: Element> Trainer<T> {
         archive.set_text("classes", self.classes.to_string());
         let config = toml::to_string(&self.config).context("cannot write the configuration as TOML")?;
         archive.set_text("config", config); // what `load` compares with config.toml
-        Ok(archive.save(path)?)
+        Ok(archive)
     }
 
     /// Reads what [`save`](Trainer::save) wrote in a run of this configuration.
@@ -46,13 +54,21 @@ impl<T: Element> Trainer<T> {
         let classes = archive.text("classes")?;
         let classes = classes.parse().ok().filter(|n| (usize::from(config.conditional)..=256).contains(n));
         let classes = classes.with_context(|| format!("{}: expected a number of classes", path.display()))?;
+        Trainer::restored(config, image, classes, &archive)
+    }
+
+    /// The trainer of this configuration with the nets and optimiser state of an [`archive`](Trainer::archive).
+    ///
+    /// # Errors
+    /// The archive holds other names, shapes or scalars.
+    pub fn restored(config: &Config, image: ImageShape, classes: usize, archive: &Archive) -> Result<Trainer<T>> {
         let mut trainer = Trainer::with_classes(config, image, classes);
-        trainer.generator_params.restore(&archive, "generator.")?;
-        trainer.discriminator_params.restore(&archive, "discriminator.")?;
-        trainer.generator_optimizer.restore(&trainer.generator_params, &archive, "generator_optimizer.")?;
-        trainer.discriminator_optimizer.restore(&trainer.discriminator_params, &archive, "discriminator_optimizer.")?;
+        trainer.generator_params.restore(archive, "generator.")?;
+        trainer.discriminator_params.restore(archive, "discriminator.")?;
+        trainer.generator_optimizer.restore(&trainer.generator_params, archive, "generator_optimizer.")?;
+        trainer.discriminator_optimizer.restore(&trainer.discriminator_params, archive, "discriminator_optimizer.")?;
         if let Some(ema) = &mut trainer.ema {
-            ema.params_mut().restore(&archive, "generator_ema.")?;
+            ema.params_mut().restore(archive, "generator_ema.")?;
         }
         trainer.step = archive.count("step")?;
         trainer.updates = config.discriminator_updates(trainer.step);

@@ -145,6 +145,14 @@ fn flags_of_the_other_commands() {
         refuses(dir.path(), &format!("{command} nowhere"), &["nowhere", "no such directory"]);
         refuses(dir.path(), &format!("{command} run/samples"), &["run/samples/config.toml", "directory of a run"]);
     }
+    refuses(dir.path(), "bench rounding --states 0", &["--states is 0; expected 1 to 1000"]);
+    refuses(dir.path(), "bench rounding --states 5 --runs 6", &["--runs is 6; expected 0 to 5, that of --states"]);
+    refuses(
+        dir.path(),
+        "bench rounding --states 5 --steps 4",
+        &["--steps is 4; expected at least 5, that of --states"],
+    );
+    refuses(dir.path(), "bench rounding --method wgan-gp", &["--method wgan-gp", "a gradient penalty"]);
     refuses(dir.path(), "bench step --iters 0", &["--iters is 0; expected 1 to 10000"]);
     refuses(dir.path(), "bench step --width -1", &["--width is -1; expected more than 0"]);
     refuses(dir.path(), "bench step --batch 0", &["--batch is 0; expected 1 to 4096"]);
@@ -192,10 +200,13 @@ fn flags_of_toy_and_theory() {
 fn the_environment() {
     let dir = tempfile::tempdir().unwrap();
     let args = tiny("--out run");
-    let mut command = command(dir.path(), &args.split(' ').collect::<Vec<_>>());
-    command.env("WENGERT_CPU", "nonsense");
-    let output = output(command);
-    assert_eq!(output.code, Some(1), "{}", output.stdout);
-    assert_eq!(output.stderr, "error: WENGERT_CPU is \"nonsense\"; expected scalar, portable, avx2 or avx512\n");
-    assert!(!dir.path().join("run").exists());
+    let levels = "scalar, portable, avx2 or avx512";
+    for (name, expected) in [("WENGERT_CPU", levels), ("WENGERT_PRECISION", "fast or exact")] {
+        let mut command = command(dir.path(), &args.split(' ').collect::<Vec<_>>());
+        command.env(name, "nonsense");
+        let output = output(command);
+        assert_eq!(output.code, Some(1), "{}", output.stdout);
+        assert_eq!(output.stderr, format!("error: {name} is \"nonsense\"; expected {expected}\n"));
+        assert!(!dir.path().join("run").exists());
+    }
 }

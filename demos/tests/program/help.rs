@@ -121,7 +121,11 @@ fn help_mentions_every_flag_and_default() {
     }
     mentions("theory lipschitz", &[("--width <WIDTH>", "[default: 0.25]")]);
     mentions("sample", &[("--class <K>", "")]);
-    mentions("bench", &[("step", "")]);
+    mentions("bench", &[("step", ""), ("layers", ""), ("rounding", "")]);
+    let rounding = [("--width", "[default: 0.25]"), ("--batch", "[default: 16]"), ("--steps", "[default: 400]")];
+    mentions("bench rounding", &rounding);
+    let rounding = [("--states", "[default: 20]"), ("--runs", "[default: 4]"), ("--follow", "[default: 100]")];
+    mentions("bench rounding", &rounding);
     let step =
         [("--width", "[default: 1]"), ("--batch", "[default: 64]"), ("--iters", "[default: 10]"), ("--json", "")];
     mentions("bench step", &step);

@@ -26,6 +26,30 @@ fn nobody_needs_to_read_what_a_run_prints() {
 }
 
 #[test]
+fn bench_rounding_tells_fast_from_exact() {
+    if wengert::Level::detect() == Ok(wengert::Level::Scalar) {
+        return; // It has no fast convolution.
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let args = "bench rounding --width 0.25 --batch 2 --steps 2 --states 1 --runs 1 --follow 3";
+    let json: serde_json::Value = serde_json::from_str(&succeed(dir.path(), &format!("{args} --json"))).unwrap();
+    let names = ["fast", "exact", "reversed"];
+    let [fast, exact, reversed] = [0, 1, 2].map(|way| {
+        let of = &json["gradients"][way];
+        assert_eq!(of["way"], names[way]);
+        of["discriminator"]["whole"][0].as_f64().unwrap()
+    });
+    assert!(0.0 < exact && 0.0 < reversed && exact != reversed, "{json}");
+    assert!(exact.max(reversed) < fast && fast < 1e-3, "{json}");
+    let spreads = json["spreads"].as_array().unwrap();
+    assert_eq!((spreads.len(), &spreads[0]["between"]), (6, &serde_json::json!(["f64", "fast"])));
+    assert_eq!(spreads[0]["losses"].as_array().unwrap().len(), 3, "up to the steps {}", json["to_step"]);
+    let table = succeed(dir.path(), args);
+    assert!(table.contains("fast, exact") && table.contains("generator"), "{table}");
+    assert_eq!(super::tree(dir.path()).len(), 0, "bench writes no file");
+}
+
+#[test]
 fn bench_prints_one_line_of_json() {
     let dir = tempfile::tempdir().unwrap();
     let said = succeed(dir.path(), "bench step --json --width 0.03 --batch 4 --iters 2 --threads 2");

@@ -27,7 +27,7 @@ use rayon::prelude::*;
 use super::copy::{BLOCK, transpose_block};
 use super::element::{cast, cast_mut};
 use super::simd::Simd;
-use super::{Buffer, Element, Level};
+use super::{Buffer, Element, Level, Precision};
 
 /// The sizes of a convolution from x (N, H, W, C) to y (N, OH, OW, K). Pairs are (vertical, horizontal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -188,8 +188,14 @@ enum Map {
     WeightGrad,
 }
 
-/// The algorithm that computes a map of this shape at this level, with the map's arguments in f32, if they are.
-fn algorithm<InF32>(level: Level, map: Map, shape: &ConvShape, in_f32: Option<InF32>) -> Algorithm<InF32> {
+/// The algorithm that computes a map of this shape at this level and precision, with the map's arguments in f32, if they
+/// are.
+fn algorithm<InF32>(
+    (level, precision): (Level, Precision),
+    map: Map,
+    shape: &ConvShape,
+    in_f32: Option<InF32>,
+) -> Algorithm<InF32> {
     if level == Level::Scalar {
         return Algorithm::Naive;
     }
@@ -202,7 +208,7 @@ fn algorithm<InF32>(level: Level, map: Map, shape: &ConvShape, in_f32: Option<In
         Map::InputGrad => direct::adjoint_pays(shape),
         Map::WeightGrad => direct::pays(shape) || direct::adjoint_pays(shape),
     };
-    let winograd = winograd::supports(shape) && winograd::pays(shape, channels);
+    let winograd = precision == Precision::Fast && winograd::supports(shape) && winograd::pays(shape, channels);
     match in_f32 {
         Some(arguments) if direct => Algorithm::Direct(arguments),
         _ if thin::pays(shape, channels) => Algorithm::Thin,
@@ -226,7 +232,7 @@ pub fn conv2d<T: Element>(shape: &ConvShape, x: &[T], w: &[T], epilogue: Epilogu
     shape.check(x.len(), w.len(), y.len());
     epilogue.check(shape.out_channels);
     let level = Level::current();
-    match algorithm(level, Map::Forward, shape, in_f32((x, w, epilogue, &mut *y))) {
+    match algorithm((level, Precision::current()), Map::Forward, shape, in_f32((x, w, epilogue, &mut *y))) {
         Algorithm::Naive => naive::conv2d(shape, x, w, epilogue, y),
         Algorithm::Patches => patches::conv2d(level, shape, x, w, epilogue, y),
         Algorithm::Thin => thin::conv2d(level, shape, x, w, epilogue, y),
@@ -244,7 +250,7 @@ pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], bias:
     let epilogue = Epilogue::bias(bias);
     epilogue.check(shape.in_channels);
     let level = Level::current();
-    match algorithm(level, Map::InputGrad, shape, in_f32((dy, w, epilogue, &mut *dx))) {
+    match algorithm((level, Precision::current()), Map::InputGrad, shape, in_f32((dy, w, epilogue, &mut *dx))) {
         Algorithm::Naive => naive::conv2d_input_grad(shape, dy, w, epilogue, dx),
         Algorithm::Patches => patches::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
         Algorithm::Thin => thin::conv2d_input_grad(level, shape, dy, w, epilogue, dx),
@@ -260,7 +266,12 @@ pub fn conv2d_input_grad<T: Element>(shape: &ConvShape, dy: &[T], w: &[T], bias:
 pub fn conv2d_weight_grad<T: Element>(shape: &ConvShape, x: &[T], dy: &[T], dw: &mut [T]) {
     shape.check(x.len(), dw.len(), dy.len());
     let level = Level::current();
-    match algorithm(level, Map::WeightGrad, shape, in_f32((x, dy, Epilogue::bias(None), &mut *dw))) {
+    match algorithm(
+        (level, Precision::current()),
+        Map::WeightGrad,
+        shape,
+        in_f32((x, dy, Epilogue::bias(None), &mut *dw)),
+    ) {
         Algorithm::Naive => naive::conv2d_weight_grad(shape, x, dy, dw),
         Algorithm::Patches => patches::conv2d_weight_grad(level, shape, x, dy, dw),
         Algorithm::Thin => thin::conv2d_weight_grad(level, shape, x, dy, dw),

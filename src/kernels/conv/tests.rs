@@ -240,13 +240,42 @@ fn the_large_shapes_reach_every_algorithm() {
     for level in Level::ALL {
         for map in [Map::Forward, Map::InputGrad, Map::WeightGrad] {
             for wanted in [Algorithm::Patches, Algorithm::Thin, Algorithm::Direct(()), Algorithm::Winograd(())] {
-                let reached = large_shapes().iter().any(|s| algorithm(level, map, s, Some(())) == wanted);
+                let way = (level, Precision::Fast);
+                let reached = large_shapes().iter().any(|s| algorithm(way, map, s, Some(())) == wanted);
                 assert_eq!(reached, level != Level::Scalar, "{level:?} {map:?} {wanted:?}");
             }
         }
     }
-    let scalar = |s: &ConvShape| algorithm(Level::Scalar, Map::Forward, s, Some(()));
+    let scalar = |s: &ConvShape| algorithm((Level::Scalar, Precision::Fast), Map::Forward, s, Some(()));
     assert!(large_shapes().iter().all(|s| scalar(s) == Algorithm::Naive));
+}
+
+#[test]
+fn exact_leaves_winograd_out_and_is_closer_to_f64() {
+    let best = Level::ALL.into_iter().rfind(|l| l.is_available()).unwrap();
+    let maps = [Map::Forward, Map::InputGrad, Map::WeightGrad];
+    let by_winograd = |precision, map, shape: &ConvShape| {
+        algorithm((best, precision), map, shape, Some(())) == Algorithm::Winograd(())
+    };
+    let mut reached = 0;
+    for shape in &large_shapes() {
+        let fast_maps = maps.map(|map| by_winograd(Precision::Fast, map, shape));
+        assert!(maps.iter().all(|&map| !by_winograd(Precision::Exact, map, shape)));
+        let values = Values::<f32>::of(shape);
+        let [fast, exact] = Precision::ALL.map(|precision| precision.scope(|| best.scope(|| values.run(shape))));
+        let want = fast_maps.contains(&true).then(|| values.oracle(shape));
+        for i in 0..maps.len() {
+            let Some(want) = want.as_ref().filter(|_| fast_maps[i]) else {
+                assert!(fast[i] == exact[i], "{:?} {shape:?}: the same algorithm, other bits", maps[i]);
+                continue;
+            };
+            reached += 1;
+            let [of_fast, of_exact] = [&fast, &exact].map(|got| error(&got[i], &want[i]));
+            assert!(of_fast <= tolerance::<f32>(), "{:?} {shape:?}: {of_fast:e}", maps[i]);
+            assert!(of_exact < of_fast, "{:?} {shape:?}: exact {of_exact:e}, fast {of_fast:e}", maps[i]);
+        }
+    }
+    assert_eq!(reached > 0, best != Level::Scalar);
 }
 
 /// Runs an algorithm's y and dx, or more, on all shapes that it supports, whether it pays there or not.

@@ -1,6 +1,7 @@
-//! `gan bench`: the speed of the training step, and of its convolutions.
+//! `gan bench`: the speed of the training step and of its convolutions, and what their rounding does to training.
 
 mod layers;
+mod rounding;
 
 use std::time::Instant;
 
@@ -24,6 +25,9 @@ pub enum Bench {
     Step(Step),
     /// Time every convolution of Tables 1 and 2: forward, gradient of the input, gradient of the weight
     Layers(layers::Layers),
+    /// Measure what the rounding of fast convolutions does to gradients and losses, beside that of exact ones, and of
+    /// exact ones that add up in another order
+    Rounding(rounding::Rounding),
 }
 
 /// How to measure the step.
@@ -53,6 +57,7 @@ impl Bench {
         match self {
             Bench::Step(step) => step.run(),
             Bench::Layers(layers) => layers.run(),
+            Bench::Rounding(rounding) => rounding.run(),
         }
     }
 }
@@ -117,6 +122,7 @@ impl Step {
             "cfg": {
                 "method": self.method.flag(), "width": self.width, "batch": self.batch,
                 "threads": threads, "level": wengert::Level::current().name(),
+                "precision": wengert::Precision::current().name(),
             },
             "iter_ms": whole,
             "d_ms": d,

@@ -9,7 +9,7 @@ use crate::data::{Dataset, ImageShape, Loader, Order, Part};
 use crate::train::Batch;
 
 /// The batches of real images, in the order that the seed determines, prepared ahead.
-pub(super) struct Batches {
+pub(in crate::commands) struct Batches {
     loader: Loader,
     image: ImageShape,
     batch: usize,
@@ -18,7 +18,7 @@ pub(super) struct Batches {
 
 impl Batches {
     /// The batches of a run of this configuration from the one with the number `first` on.
-    pub(super) fn new(config: &Config, data: &Arc<dyn Dataset>, first: u64) -> Batches {
+    pub(in crate::commands) fn new(config: &Config, data: &Arc<dyn Dataset>, first: u64) -> Batches {
         let part = Part::Training.of(data.clone());
         let (image, order) = (data.shape(), Order::new(0..part.len(), config.seed));
         let loader = Loader::new(Arc::new(part), order, config.batch, first);
@@ -30,7 +30,7 @@ impl Batches {
     ///
     /// # Panics
     /// If `n` is not the number after that of the last batch.
-    pub(super) fn next(&mut self, n: u64) -> Batch {
+    pub(in crate::commands) fn next(&mut self, n: u64) -> Batch {
         let batch = self.loader.next_batch();
         assert_eq!(batch.number, n, "Batches: the number of the next batch");
         let ImageShape { channels, height, width } = self.image;
