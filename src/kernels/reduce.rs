@@ -256,8 +256,8 @@ fn narrow_rows<T: Element>(y: &mut [T], x: &[T], add: bool, f: impl Formula<T, 2
     if add { combine(y, &wide[..n], f) } else { y.copy_from_slice(&wide[..n]) }
 }
 
-/// Rows of a run with fewer than 2⁵ blocks.
-const FEW_ROWS: usize = 31 * CHAIN;
+/// The halves of a run with fewer than 2⁵ blocks.
+const FEW: usize = 5;
 
 /// Numbers of a run that are combined side by side: enough for the latency of additions, at 16 bytes a cycle.
 const LANES: usize = 16;
@@ -278,12 +278,15 @@ pub(super) fn reduce_exactly<T: Element, const LANES: usize>(x: &[T], f: impl Fo
 #[inline(always)]
 pub(super) fn reduce_run<T: Element, const LANES: usize>(x: &[T], f: impl Formula<T, 2>) -> T {
     let (rows, rest) = x.as_chunks::<LANES>();
-    let (mut all, rest) = match rows.len() {
-        0 => (rest[0], &rest[1..]),
-        1..=CHAIN => (fold_lanes(reduce_block(rows, f), f), rest),
-        // Room for the halves of so many blocks; to make it costs a short run as much as its sum.
-        ..=FEW_ROWS => (fold_lanes(reduce_blocks::<T, LANES, 5>(rows, f), f), rest),
-        _ => (fold_lanes(reduce_blocks::<T, LANES, 48>(rows, f), f), rest),
+    let (mut all, rest) = if rows.is_empty() {
+        (rest[0], &rest[1..])
+    } else if rows.len() <= CHAIN {
+        (fold_lanes(reduce_block(rows, f), f), rest)
+    } else if rows.len() < CHAIN << FEW {
+        // Room for the halves of so many blocks; to make more costs a short run as much as its sum.
+        (fold_lanes(reduce_blocks::<T, LANES, FEW>(rows, f), f), rest)
+    } else {
+        (fold_lanes(reduce_blocks::<T, LANES, 48>(rows, f), f), rest)
     };
     for &x in rest {
         all = f.at([all, x]);
