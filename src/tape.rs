@@ -12,11 +12,13 @@
 //! This file contains no operation; those are in `ops`.
 
 mod display;
+mod given;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use self::given::Given;
 use crate::gradients::Gradients;
 use crate::kernels::Element;
 use crate::shape::Shape;
@@ -289,8 +291,6 @@ struct Walk<'a, T: Element> {
     records: bool,
     wanted: &'a dyn Fn(u32) -> bool,
     grads: Vec<Option<Var<T>>>,
-    /// For each input of the node being visited, whether a gradient was given, or is not wanted.
-    given: Vec<bool>,
 }
 
 impl<'a, T: Element> Walk<'a, T> {
@@ -298,7 +298,7 @@ impl<'a, T: Element> Walk<'a, T> {
     fn from(last: u32, seed: Var<T>, tape: &'a Tape<T>, records: bool, wanted: &'a dyn Fn(u32) -> bool) -> Self {
         let mut grads = vec![None; last as usize + 1];
         grads[last as usize] = Some(seed);
-        Walk { tape, records, wanted, grads, given: Vec::new() }
+        Walk { tape, records, wanted, grads }
     }
 
     /// Hands the gradient of a node to its rule, and keeps it only if told to. A rule that forgets an input would leave
@@ -308,12 +308,11 @@ impl<'a, T: Element> Walk<'a, T> {
         let Some(rule) = &node.rule else { return };
         let slot = &mut self.grads[id as usize];
         let Some(grad) = (if keep { slot.clone() } else { slot.take() }) else { return };
-        let &mut Walk { tape, records, wanted, ref mut grads, ref mut given } = self;
-        given.clear();
-        given.extend(inputs.iter().map(|input| !input.is_some_and(wanted)));
-        let name = node.name;
-        rule(grad, &mut Backward { tape, records, id, name, inputs, wanted, shape, grads, given });
-        let forgotten = given.iter().position(|given| !given);
+        let (&mut Walk { tape, records, wanted, ref mut grads }, name) = (self, node.name);
+        let given = Given::default();
+        let mut back = Backward { tape, records, id, name, inputs, wanted, shape, grads, given };
+        rule(grad, &mut back);
+        let forgotten = (0..inputs.len()).find(|&i| !back.given.has(i) && back.needs(i));
         let Some(i) = forgotten else { return };
         panic!("{name}: the rule gave no gradient for input {i}; give zeros if there is none");
     }
@@ -330,7 +329,7 @@ pub struct Backward<'a, T: Element> {
     /// The shape of an earlier node.
     shape: &'a dyn Fn(u32) -> Shape,
     grads: &'a mut [Option<Var<T>>],
-    given: &'a mut [bool],
+    given: Given,
 }
 
 impl<T: Element> Backward<'_, T> {
@@ -387,7 +386,7 @@ impl<T: Element> Backward<'_, T> {
         assert!(found == expected, "{name}: the rule gave input {i} of shape {expected} a gradient of shape {found}");
         let own = grad.tape().is_none_or(|tape| tape.is(self.tape));
         assert!(own, "{name}: the rule gave input {i} a gradient that is on another tape");
-        self.given[i] = true;
+        self.given.add(i);
         match &mut self.grads[id as usize] {
             slot @ None => *slot = Some(grad),
             // Gradients add up; in place if nothing is recorded.
