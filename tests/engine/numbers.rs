@@ -66,16 +66,21 @@ fn long_sums() {
 fn weight_gradients_of_many_pixels() {
     for level in levels().filter(|level| *level != Level::Scalar) {
         level.scope(|| {
-            for (channels, kernel, stride) in
-                [([3, 64], 3, 1), ([8, 3], 3, 1), ([16, 16], 3, 1), ([16, 16], 4, 2), ([4, 5], 2, 2)]
-            {
-                let side = 1024;
-                let x = Tensor::<f32>::full([1, channels[0], side, side], 0.1).channels_last();
+            for (batch, channels, kernel, stride) in [
+                (8, [3, 16], 3, 1),
+                (8, [8, 3], 3, 1),
+                (8, [4, 5], 2, 2),
+                (1, [16, 16], 3, 1),
+                (1, [16, 16], 4, 2),
+                (32, [16, 16], 4, 2),
+            ] {
+                let side = if batch > 8 { 256 } else { 1024 };
+                let x = Tensor::<f32>::full([batch, channels[0], side, side], 0.1).channels_last();
                 let options = Conv2dOptions::default().stride(stride);
                 let out = (side - kernel) / stride + 1;
-                let grad = Tensor::<f32>::full([1, channels[1], out, out], 1.1).channels_last();
+                let grad = Tensor::<f32>::full([batch, channels[1], out, out], 1.1).channels_last();
                 let w = Var::from(&x).conv2d_weight_grad(&grad.into(), [kernel; 2], &options);
-                let want = (out * out) as f64 * 0.1f32 as f64 * 1.1f32 as f64;
+                let want = (batch * out * out) as f64 * 0.1f32 as f64 * 1.1f32 as f64;
                 assert_each(&w.value().to_vec(), |_| want, 1e-5);
             }
         });
