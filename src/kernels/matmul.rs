@@ -21,7 +21,7 @@ const NARROWEST: usize = 64;
 /// grows as log k, not as k.
 const CHAIN: usize = 64;
 
-/// The same in register tiles, which sum panels of [`gemm::PANEL_ROWS`] before these are added up: 21 of them.
+/// The same for products by blocks: in register tiles, 21 panels of [`gemm::PANEL_ROWS`], each summed by itself.
 const DEEP: usize = 21 * gemm::PANEL_ROWS;
 
 /// C (m, n) ← A (m, k) · B (k, n), or C + A·B to `accumulate`. Spreads over threads; `c` is row-major and dense.
@@ -172,7 +172,9 @@ fn matvec<T: Element>(level: Level, k: usize, a: Mat<T>, x: (&[T], usize), accum
     let x = if x.1 == 1 {
         &x.0[..k]
     } else {
-        gathered = Buffer::copy_of(&(0..k).map(|p| x.0[p * x.1]).collect::<Vec<T>>());
+        let mut buffer = Buffer::stale(k);
+        buffer.iter_mut().enumerate().for_each(|(p, to)| *to = x.0[p * x.1]);
+        gathered = buffer;
         &gathered[..]
     };
     let row = a.1[0];
@@ -243,11 +245,11 @@ pub(super) fn dot<T: Element>(a: &[T], b: &[T]) -> T {
         }
         width /= 2;
     }
-    let mut sum = totals[0];
+    let mut rest = T::zero();
     for i in 0..a_rest.len() {
-        sum += a_rest[i] * b_rest[i];
+        rest += a_rest[i] * b_rest[i];
     }
-    sum
+    totals[0] + rest
 }
 
 /// Elements of a row from which on rows are read by four. Memory read by one thread of a Zen 4 in GB/s, row by row and
@@ -305,14 +307,14 @@ fn four_dots<T: Element>(a: [&[T]; 4], b: &[T]) -> [T; 4] {
         }
         first = end;
     }
-    let mut sums = totals.map(|totals| totals.into_iter().sum::<T>());
+    let mut rest = [T::zero(); 4];
     for (i, &b) in b_rest.iter().enumerate() {
-        sums[0] += rest0[i] * b;
-        sums[1] += rest1[i] * b;
-        sums[2] += rest2[i] * b;
-        sums[3] += rest3[i] * b;
+        rest[0] += rest0[i] * b;
+        rest[1] += rest1[i] * b;
+        rest[2] += rest2[i] * b;
+        rest[3] += rest3[i] * b;
     }
-    sums
+    std::array::from_fn(|k| totals[k].iter().copied().sum::<T>() + rest[k])
 }
 
 /// y ← y + Σ aₚ·xₚ for rows aₚ as long as y that begin `row` elements apart: from [`LONG`] on by four, so that y is

@@ -76,10 +76,14 @@ pub fn softmax_backward<T: Element>(out: &mut [T], y: &[T], g: &[T], around: Aro
                 }
                 return;
             }
-            let mut dot = vec![T::zero(); inner];
+            let mut totals = Totals::<T>::new(inner);
             for (y, g) in y.chunks_exact(inner).zip(g.chunks_exact(inner)) {
-                dot.iter_mut().zip(y.iter().zip(g)).for_each(|(d, (&y, &g))| *d += y * g);
+                let dot = totals.row();
+                for i in 0..inner {
+                    dot[i] += y[i] * g[i];
+                }
             }
+            let dot = totals.sums();
             for ((out, y), g) in out.chunks_exact_mut(inner).zip(y.chunks_exact(inner)).zip(g.chunks_exact(inner)) {
                 for i in 0..inner {
                     out[i] = y[i] * (g[i] - dot[i]);
@@ -87,6 +91,40 @@ pub fn softmax_backward<T: Element>(out: &mut [T], y: &[T], g: &[T], around: Aro
             }
         },
     );
+}
+
+/// Sums of columns: of a few rows in the tensor's own type, of these in `f64`.
+struct Totals<T> {
+    rows: usize,
+    few: Vec<T>,
+    all: Vec<f64>,
+}
+
+impl<T: Element> Totals<T> {
+    fn new(columns: usize) -> Totals<T> {
+        Totals { rows: 0, few: vec![T::zero(); columns], all: vec![0.0; columns] }
+    }
+
+    /// What the next row is added to.
+    #[inline(always)]
+    fn row(&mut self) -> &mut [T] {
+        const ROWS: usize = 64;
+        if self.rows == ROWS {
+            self.take();
+        }
+        self.rows += 1;
+        &mut self.few
+    }
+
+    fn take(&mut self) {
+        self.all.iter_mut().zip(&mut self.few).for_each(|(all, few)| *all += std::mem::take(few).f64());
+        self.rows = 0;
+    }
+
+    fn sums(mut self) -> Vec<T> {
+        self.take();
+        self.all.into_iter().map(T::of).collect()
+    }
 }
 
 /// Runs `f(start, part)` on every (extent, inner) part of the output; for `f` see [`Level::vectorize`].
@@ -176,14 +214,16 @@ fn rows<T: Element, const FUSED: bool>(y: &mut [T], x: &[T], inner: usize, log: 
     for x in x.chunks_exact(inner) {
         max.iter_mut().zip(x).for_each(|(max, &x)| *max = if x > *max { x } else { *max });
     }
-    let mut sum = vec![T::zero(); inner];
+    let mut totals = Totals::<T>::new(inner);
     for (y, x) in y.chunks_exact_mut(inner).zip(x.chunks_exact(inner)) {
+        let sum = totals.row();
         for i in 0..inner {
             let e = (x[i] - max[i]).exp_of_negative::<FUSED>();
             sum[i] += e;
             y[i] = if log { x[i] - max[i] } else { e };
         }
     }
+    let mut sum = totals.sums();
     sum.iter_mut().for_each(|sum| *sum = if log { sum.ln() } else { T::one() / *sum });
     for y in y.chunks_exact_mut(inner) {
         y.iter_mut().zip(&sum).for_each(|(y, &sum)| if log { *y -= sum } else { *y *= sum });

@@ -6,7 +6,7 @@
 
 use super::kernel::{Inputs, Kernel, Outputs};
 use super::matmul::{self, dot};
-use super::parallel::{Partition, TASK, for_chunks};
+use super::parallel::{Partition, TASK, for_chunks, sum_halves};
 use super::{Element, Level, around::Around};
 
 /// W·v, from W and v in the memory order of W.
@@ -107,10 +107,13 @@ pub fn times<T: Element>(out: &mut [T], w: &[T], around: Around, v: &[T]) {
         if inner == 1 {
             return matmul::times(level, y, (&w[range.start * rows..], [1, rows]), &v[range], false);
         }
-        let first = range.start;
-        for a in range {
-            matmul::times(level, y, (&w[a * rows * inner..], [inner, 1]), &v[a * inner..][..inner], a > first);
-        }
+        let of_few = |range: std::ops::Range<usize>, y: &mut [T]| {
+            let first = range.start;
+            for a in range {
+                matmul::times(level, y, (&w[a * rows * inner..], [inner, 1]), &v[a * inner..][..inner], a > first);
+            }
+        };
+        sum_halves(level, range, 64, y, &of_few);
     };
     partition.sum_into(level, out, write);
 }

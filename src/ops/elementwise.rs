@@ -126,11 +126,11 @@ impl<T: Element> Var<T> {
         self.through_output("sqrt", Sqrt, |grad, y| grad / y * 0.5)
     }
 
-    /// y = xⁿ for an integer n; x̄ = ȳ ⊙ n·xⁿ⁻¹, for n < 0 as ȳ ⊙ n·y/x, since xⁿ⁻¹ may be too small for the type.
+    /// y = xⁿ for an integer n; x̄ = ȳ ⊙ n·xⁿ⁻¹, for n < 0 as ȳ ⊙ y·n/x, since xⁿ⁻¹ may be too small for the type.
     #[track_caller]
     pub fn powi(&self, n: i32) -> Var<T> {
         match n {
-            ..0 => self.through_both("powi", Powi { n }, move |grad, x, y| grad * y / x * n as f64),
+            ..0 => self.through_both("powi", Powi { n }, move |grad, x, y| grad * y * n as f64 / x),
             2 => self.through_input("powi", Square, |grad, x| grad * x * 2.0),
             // Without these cases the derivative of a constant would be 0·x⁻¹, NaN at 0, and never end.
             0 => self.through_input("powi", Powi { n }, |grad, _| grad * 0.0),
@@ -139,7 +139,7 @@ impl<T: Element> Var<T> {
         }
     }
 
-    /// y = xᵖ for a real p and x ≥ 0, NaN for x < 0 unless p is whole; x̄ = ȳ ⊙ p·xᵖ⁻¹, for p < 0 as ȳ ⊙ p·y/x.
+    /// y = xᵖ for a real p and x ≥ 0, NaN for x < 0 unless p is whole; x̄ = ȳ ⊙ p·xᵖ⁻¹, for p < 0 as ȳ ⊙ y·p/x.
     ///
     /// −0 counts as 0 unless p is whole.
     #[track_caller]
@@ -148,8 +148,8 @@ impl<T: Element> Var<T> {
         let rule = move |grad: &Var<T>, x: &Var<T>, y: &Var<T>| match p {
             0.0 => grad * 0.0,
             1.0 => grad.clone(),
-            ..0.0 if whole => grad * y / x * p,
-            ..0.0 => grad * y / x.abs() * p,
+            ..0.0 if whole => grad * y * p / x,
+            ..0.0 => grad * y * p / x.abs(),
             _ => grad * x.powf(p - 1.0) * p,
         };
         if whole {
