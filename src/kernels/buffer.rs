@@ -46,13 +46,6 @@ impl<T: Plain> Buffer<T> {
         }
         Some(buffer)
     }
-
-    /// A copy of `values`.
-    pub fn copy_of(values: &[T]) -> Buffer<T> {
-        let mut buffer = Buffer::stale(values.len());
-        buffer.copy_from_slice(values);
-        buffer
-    }
 }
 
 impl<T: Plain> std::ops::Deref for Buffer<T> {

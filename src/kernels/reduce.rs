@@ -27,8 +27,9 @@ const NARROW: usize = 256;
 /// The columns of such wider rows: they stay in the L1 cache with what is read.
 const WIDE: usize = 1024;
 
-/// Columns that are reduced together where rows are longer: what they have added up to stays in the L1 cache.
-const TILE: usize = LONG;
+/// The most columns that are reduced together: what they have added up to stays near the L1 cache. Longer rows are cut
+/// evenly, so that every part is [`LONG`].
+const TILE: usize = 2 * LONG;
 
 /// The reduction of x over some axes by f, which must be associative and commutative up to rounding.
 ///
@@ -136,8 +137,9 @@ impl<'a, T: Element, F: Formula<T, 2>> Tree<'a, T, F> {
                 inner(turn, &mut y[(turn - turns.start) * y_step..], scratch, add);
             }
         } else if self.has_rows(axis) && self.columns > TILE {
-            for start in (0..self.columns).step_by(TILE) {
-                let columns = TILE.min(self.columns - start);
+            let most = self.columns.div_ceil(self.columns.div_ceil(TILE));
+            for start in (0..self.columns).step_by(most) {
+                let columns = most.min(self.columns - start);
                 let tile = Tree { columns, x: &self.x[start..], ..*self };
                 tile.part(axis, turns.clone(), at, &mut y[start..], scratch, add);
             }
