@@ -37,8 +37,8 @@ struct Rung {
     hidden: f64,
 }
 
-/// Each step's part of the one before, √17, with a square to calculate with. By a whole number, steps that hit on the same
-/// phase of an oscillation would do so again and again, and see none.
+/// Each step's part of the one before, √17, with a square to calculate with. By a whole number, steps that hit on the
+/// same phase of an oscillation would do so again and again, and see none.
 const RATIO: f64 = 4.123105625617661;
 
 /// What rounding may do to a number, relative to its size; what does more is no rounding.

@@ -226,9 +226,9 @@ fn fused_rule<T: Element>(
 
 /// The rule of batch normalisation in differentiable operations, for the derivatives of higher order.
 ///
-/// x̂ does not change if x is shifted, or scaled together with √eps. So it is computed from (x − m)·s with the mean m and
-/// s = 1/√(σ² + eps) of this very batch as constants: numbers around 1, whose mean and squares lose nothing to rounding
-/// or overflow, wherever the values of x lie.
+/// x̂ does not change if x is shifted, or scaled together with √eps. So it is computed from (x − m)·s with the mean m
+/// and s = 1/√(σ² + eps) of this very batch as constants: numbers around 1, whose mean and squares lose nothing to
+/// rounding or overflow, wherever the values of x lie.
 fn differentiable_rule<T: Element>(
     x: &Var<T>,
     gamma: &Var<T>,

@@ -105,7 +105,8 @@ impl<T: Element> Var<T> {
     /// x − mean over `axes`.
     ///
     /// The mean is taken off twice, first as a constant: that changes neither value nor gradient, but the mean that is
-    /// left is next to nothing, and rounding it loses nothing. Of numbers around 10⁴, f32 knows the mean to 5·10⁻⁴ only.
+    /// left is next to nothing, and rounding it loses nothing. Of numbers around 10⁴, f32 knows the mean to 5·10⁻⁴
+    /// only.
     #[track_caller]
     pub(super) fn deviation(&self, axes: Axes) -> Var<T> {
         let near = self - self.detach().mean_axes(axes, true);
