@@ -1,5 +1,5 @@
-//! What the level `portable` promises ([`Level::Portable`]): the same bits on every machine. Seen on x86-64 and, in an
-//! emulator, on aarch64.
+//! What the level `portable` promises ([`Level::Portable`]): the same bits on every machine. `notes/checking.md` says
+//! where they were seen.
 
 use wengert::kernels::conv::{ConvShape, Epilogue, direct, patches, thin, winograd};
 use wengert::ops::{Conv2dOptions, power_iteration};
