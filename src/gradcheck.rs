@@ -12,26 +12,26 @@
 //! |analytic − numeric| ≤ `atol` + `rtol` · |derivative| + what the quotient may be off by.
 //!
 //! A direction moves a group of entries of like magnitude, and the whole group must be as exact as its least entry, so
-//! that a small entry is not lost beside a large one. A group that fails is halved, again and again, until the entry that
-//! is wrong is found. Where a derivative drowns in the rounding of f, as that of 1e20·x₀ + x₁ in x₁, nothing can be said:
-//! the [`Report`] names such entries, and a check of nothing else fails. Rounding inside f, of numbers that are gone from
-//! its value, is measured only as far as it shows there, and up to a millionth of the value: a function such as (x +
-//! 10¹²) − 10¹², which loses more, has steps, and fails.
+//! that a small entry is not lost beside a large one. A group that fails is halved, again and again, until the entry
+//! that is wrong is found. Where a derivative drowns in the rounding of f, as that of 1e20·x₀ + x₁ in x₁, nothing can
+//! be said: the [`Report`] names such entries, and a check of nothing else fails. Rounding inside f, of numbers that
+//! are gone from its value, is measured only as far as it shows there, and up to a millionth of the value: a function
+//! such as (x + 10¹²) − 10¹², which loses more, has steps, and fails.
 //!
-//! Both walks of the tape are checked, [`Var::backward`] and [`Var::grad`], because an operation may have a fused kernel
-//! for the first; and each is run twice, which must give the same bits.
+//! Both walks of the tape are checked, [`Var::backward`] and [`Var::grad`], because an operation may have a fused
+//! kernel for the first; and each is run twice, which must give the same bits.
 //!
-//! The entries of r lie in ±[½, 1]. A rule must be linear in ȳ; one that bounds or cuts larger or smaller gradients is not
-//! seen to.
+//! The entries of r lie in ±[½, 1]. A rule must be linear in ȳ; one that bounds or cuts larger or smaller gradients is
+//! not seen to.
 //!
 //! The second order is the first order of the gradient, (x, r) ↦ ∇ₓ⟨r, f(x)⟩. The cotangent r is an input there, so
 //! that a rule which forgets to differentiate with respect to ȳ is caught as well.
 //!
 //! Difference quotients mean nothing at a kink, such as that of relu at 0. A kink is where they do not converge, or
-//! where φ(x + hd) + φ(x − hd) − 2φ(x) does not shrink like h². The entries at a kink are moved aside by a few hundredths
-//! of their size, to where the function and its gradient are finite, and the [`Report`] names them. A function that
-//! stays rough wherever it is tried fails. Each such entry is looked for and moved by itself, which takes seconds from some
-//! thousands of them on.
+//! where φ(x + hd) + φ(x − hd) − 2φ(x) does not shrink like h². The entries at a kink are moved aside by a few
+//! hundredths of their size, to where the function and its gradient are finite, and the [`Report`] names them. A
+//! function that stays rough wherever it is tried fails. Each such entry is looked for and moved by itself, which takes
+//! seconds from some thousands of them on.
 //!
 //! An operation of one's own, with a rule that is right at first order, but hides its dependence on x from the second:
 //! ```
@@ -69,8 +69,8 @@ use crate::{Rng, Tape, Tensor, Var};
 /// Checks the gradient of `f` at `inputs`: [`Check::first`] with its default tolerances.
 ///
 /// # Errors
-/// A gradient is wrong, or differs from run to run; or something is not finite; or nothing can be said, because no smooth
-/// point was found nearby, or every derivative drowns in rounding.
+/// A gradient is wrong, or differs from run to run; or something is not finite; or nothing can be said, because no
+/// smooth point was found nearby, or every derivative drowns in rounding.
 ///
 /// # Panics
 /// If `f` does, or a rule forgets an input, or gives a gradient of a wrong shape.
@@ -109,10 +109,11 @@ pub struct Check {
     pub order: usize,
     /// The relative error allowed, from 0 to below 1, beyond what the difference quotients may be off by.
     pub rtol: f64,
-    /// The absolute error allowed, at least 0, which matters where the derivative vanishes. For a function that is smaller
-    /// than the entries, it shrinks in proportion.
+    /// The absolute error allowed, at least 0, which matters where the derivative vanishes. For a function that is
+    /// smaller than the entries, it shrinks in proportion.
     pub atol: f64,
-    /// The largest step of the difference quotients, from 1e-6 to 1: relative to an entry's size, or to 1 if that is less.
+    /// The largest step of the difference quotients, from 1e-6 to 1: relative to an entry's size, or to 1 if that is
+    /// less.
     pub step: f64,
     /// The number of random directions for each group of entries, at least 1.
     pub directions: usize,

@@ -91,7 +91,7 @@ impl<T: Element> Var<T> {
 /// The number of a tape, and a node of it.
 pub(crate) type Origin = (u64, u32);
 
-/// A value that a rule keeps for the way back. It holds the number of its tape, and not the tape, so that a tape does not
-/// hold itself.
+/// A value that a rule keeps for the way back. It holds the number of its tape, and not the tape, so that a tape does
+/// not hold itself.
 #[derive(Clone)]
 pub struct Saved<T: Element>(pub(crate) Option<(Tensor<T>, Option<Origin>)>);

@@ -1,8 +1,8 @@
 //! Derivatives judged by difference quotients: of any function, wherever the derivatives come from.
 //!
 //! Entries are tested together, along a direction that moves all of a group at once, and an error must stay below what
-//! is allowed to the least of them; so a group holds entries of like magnitude. A group that fails is halved, down to the
-//! entries that fail by themselves.
+//! is allowed to the least of them; so a group holds entries of like magnitude. A group that fails is halved, down to
+//! the entries that fail by themselves.
 
 use super::Check;
 use super::line::{Line, Verdict};
@@ -184,8 +184,8 @@ impl<'a> Trial<'a> {
         self.point.iter().map(moved).collect()
     }
 
-    /// Moves entries from where they were by a random part of `by`, relative to their size, to where φ is finite, if it is
-    /// so on either side; none of them if the gradients are not finite there.
+    /// Moves entries from where they were by a random part of `by`, relative to their size, to where φ is finite, if it
+    /// is so on either side; none of them if the gradients are not finite there.
     fn move_aside(
         &mut self,
         entries: &[usize],

@@ -142,8 +142,8 @@ impl<'a, F: Fn(f64) -> Vec<f64>> Ladder<'a, F> {
     }
 }
 
-/// What rounding does to a function that is `here` at 0, seen by its values at nine places at distance `spacing` along a
-/// line, all on one side, lest a kink be taken for noise: differences of fourth order leave little else (J. Moré and
+/// What rounding does to a function that is `here` at 0, seen by its values at nine places at distance `spacing` along
+/// a line, all on one side, lest a kink be taken for noise: differences of fourth order leave little else (J. Moré and
 /// S. Wild, Estimating computational noise, 2011). 0 where the function is not finite.
 pub(super) fn measured_noise(along: impl Fn(f64) -> Vec<f64>, here: &[f64], spacing: f64) -> f64 {
     let change = |k: i32| along(f64::from(k) * spacing).iter().zip(here).map(|(there, here)| there - here).sum();

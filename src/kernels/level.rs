@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::OnceLock;
+use std::thread::LocalKey;
 
 use super::simd::{self, Simd, WithSimd};
 
@@ -14,10 +15,10 @@ pub enum Level {
     ///
     /// It gives the same bits on every machine (with IEEE 754 arithmetic, as every processor of 64 bits has), at any
     /// number of threads, for these operations in `f32`: arithmetic, comparisons, absolute values, square roots,
-    /// squares and what is made of them (leaky ReLU, clipping); `tanh`, `sigmoid`; sums, means, variances, maxima; matrix
-    /// products; all convolutions; pooling and upsampling; batch norm, layer norm, spectral norm; softmax; and their
-    /// gradients.
-    /// None of their kernels calls a fused multiply-add, and the order of their sums depends on the sizes alone.
+    /// squares and what is made of them (leaky ReLU, clipping); `tanh`, `sigmoid`; sums, means, variances, maxima;
+    /// matrix products; all convolutions; pooling and upsampling; batch norm, layer norm, spectral norm; softmax; and
+    /// their gradients. None of their kernels calls a fused multiply-add, and the order of their sums depends on the
+    /// sizes alone.
     /// `tests/engine/portable.rs` holds the bits.
     ///
     /// What calls the C library may differ in the last place from machine to machine: `exp`, `ln`, `ln_1p`, `sin`,
@@ -66,8 +67,8 @@ impl Level {
         }
     }
 
-    /// Whether the kernels of this level may call `f32::mul_add`. Below AVX2 they may not, though some machines have the
-    /// instruction (every aarch64): its one rounding would give other bits there than elsewhere.
+    /// Whether the kernels of this level may call `f32::mul_add`. Below AVX2 they may not, though some machines have
+    /// the instruction (every aarch64): its one rounding would give other bits there than elsewhere.
     pub(crate) fn has_fma(self) -> bool {
         self >= Level::Avx2
     }
@@ -110,15 +111,7 @@ impl Level {
     /// If this machine lacks the level.
     pub fn scope<R>(self, f: impl FnOnce() -> R) -> R {
         assert!(self.is_available(), "this machine cannot run the level {}", self.name());
-        /// Puts the outer level back even if `f` panics.
-        struct Restore(Option<Level>);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                SCOPED.set(self.0);
-            }
-        }
-        let _restore = Restore(SCOPED.replace(Some(self)));
-        f()
+        scoped(&SCOPED, self, f)
     }
 
     /// Runs a plain loop compiled for this level: the compiler vectorises what is inlined into `f`.
@@ -144,6 +137,23 @@ impl Level {
         }
         simd::run_inlined(self, Loop(f))
     }
+}
+
+/// Runs `f` with a setting of this thread set.
+pub(super) fn scoped<V: Copy + 'static, R>(
+    setting: &'static LocalKey<Cell<Option<V>>>,
+    value: V,
+    f: impl FnOnce() -> R,
+) -> R {
+    /// Puts the outer value back even if `f` panics.
+    struct Restore<V: Copy + 'static>(&'static LocalKey<Cell<Option<V>>>, Option<V>);
+    impl<V: Copy + 'static> Drop for Restore<V> {
+        fn drop(&mut self) {
+            self.0.set(self.1);
+        }
+    }
+    let _restore = Restore(setting, setting.replace(Some(value)));
+    f()
 }
 
 thread_local! {

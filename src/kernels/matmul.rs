@@ -5,7 +5,7 @@
 //! on one thread: the bits are the same at any number of threads.
 
 use super::element::cast;
-use super::parallel::{PARTS, Partition, add, for_chunks};
+use super::parallel::{PARTS, Partition, add, for_chunks, half, sum_halves};
 use super::{Buffer, Element, Level, gemm, shared::Shared};
 
 /// A matrix inside a slice: its values, and its (row, column) strides in elements.
@@ -106,7 +106,7 @@ unsafe fn on_this_thread_unchecked<T: Element>(
     }
     let most = if level == Level::Scalar { CHAIN } else { DEEP };
     if k > most {
-        let left = halved(k, most);
+        let left = half(k, most);
         let mut right = Buffer::stale(m * n);
         on_this_thread(
             level,
@@ -148,11 +148,6 @@ unsafe fn on_this_thread_unchecked<T: Element>(
     unsafe { T::gemm(m, k, n, strided(a), strided(b), beta, (c, c_row as isize, 1)) }
 }
 
-/// About half of k > `most` terms: a multiple of `most`.
-fn halved(k: usize, most: usize) -> usize {
-    k.div_ceil(most) / 2 * most
-}
-
 /// One row of C: c (n) ← a (k) · B (k, n), in the plainest order.
 fn plain_row<T: Element>(c: &mut [T], k: usize, a: (&[T], usize), b: Mat<T>, accumulate: bool) {
     if !accumulate {
@@ -184,15 +179,17 @@ fn matvec<T: Element>(level: Level, k: usize, a: Mat<T>, x: (&[T], usize), accum
 
 /// y (m) ← A (m, k) · x (k), or y + A·x, on this thread; k is not 0.
 pub(super) fn times<T: Element>(level: Level, y: &mut [T], a: Mat<T>, x: &[T], accumulate: bool) {
-    let [row, column] = a.1;
+    let column = a.1[1];
     let most = if column == 1 { PIECE } else { CHAIN };
-    if x.len() > most {
-        let left = halved(x.len(), most);
-        times(level, y, a, &x[..left], accumulate);
-        let mut right = Buffer::stale(y.len());
-        times(level, &mut right, (&a.0[left * column..], a.1), &x[left..], false);
-        return add(level, y, &right);
-    }
+    sum_halves(level, 0..x.len(), most, y, &|terms, y| {
+        let accumulate = accumulate && terms.start == 0;
+        times_few(level, y, (&a.0[terms.start * column..], a.1), &x[terms], accumulate);
+    });
+}
+
+/// [`times`] where the terms are few enough to be added up one after another.
+fn times_few<T: Element>(level: Level, y: &mut [T], a: Mat<T>, x: &[T], accumulate: bool) {
+    let [row, column] = a.1;
     level.vectorize(
         #[inline(always)]
         || {

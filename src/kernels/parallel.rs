@@ -112,20 +112,25 @@ impl Partition {
     }
 }
 
-/// `out` ← the sum over `range` of what `write(range, out)` writes for a part of it: the whole, or, if it is longer than
-/// `most`, that of each half, the halves of these likewise, and so on. So rounding errors grow with the logarithm of the
-/// range where `write` adds up one after another.
+/// About half of `len`, which is more than `most`: a multiple of `most`.
+pub fn half(len: usize, most: usize) -> usize {
+    len.div_ceil(most) / 2 * most
+}
+
+/// `out` ← the sum over `range` of what `write(range, out)` writes for a part of it: the whole, or, if it is longer
+/// than `most`, that of each half, the halves of these likewise, and so on. So rounding errors grow with the logarithm
+/// of the range where `write` adds up one after another.
 pub fn sum_halves<T: Element>(
     level: Level,
     range: Range<usize>,
     most: usize,
     out: &mut [T],
-    write: &(impl Fn(Range<usize>, &mut [T]) + Sync),
+    write: &impl Fn(Range<usize>, &mut [T]),
 ) {
     if range.len() <= most {
         return write(range, out);
     }
-    let middle = range.start + range.len().div_ceil(most) / 2 * most;
+    let middle = range.start + half(range.len(), most);
     sum_halves(level, range.start..middle, most, out, write);
     let mut right = Buffer::stale(out.len());
     sum_halves(level, middle..range.end, most, &mut right, write);

@@ -5,6 +5,8 @@ use std::cell::Cell;
 use std::ffi::OsStr;
 use std::sync::OnceLock;
 
+use super::level::scoped;
+
 /// How exactly convolutions in f32 are computed. Those in f64, which check gradients, are always exact.
 ///
 /// Either way the same input gives the same bits at any number of threads.
@@ -56,15 +58,7 @@ impl Precision {
     ///
     /// A kernel reads the precision once, where it is called.
     pub fn scope<R>(self, f: impl FnOnce() -> R) -> R {
-        /// Puts the outer precision back even if `f` panics.
-        struct Restore(Option<Precision>);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                SCOPED.set(self.0);
-            }
-        }
-        let _restore = Restore(SCOPED.replace(Some(self)));
-        f()
+        scoped(&SCOPED, self, f)
     }
 }
 

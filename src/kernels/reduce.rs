@@ -10,18 +10,18 @@ use std::ops::Range;
 use super::by_element::Formula;
 use super::kernel::{Inputs, Kernel, Outputs};
 use super::nest::Nest;
-use super::parallel::{PARTS, Partition, TASK, for_chunks};
+use super::parallel::{PARTS, Partition, TASK, for_chunks, half};
 use super::{Buffer, Element, Level, matmul::LONG};
 
 /// Terms that are combined one after another. With 16, reading memory still costs more than combining the halves.
 const CHAIN: usize = 16;
 
-/// Runs, or elements of rows, that are combined one after another where loops are nested more deeply: in one walk, since
-/// to halve every few elements took up to twelve times as long.
+/// Runs, or elements of rows, that are combined one after another where loops are nested more deeply: in one walk,
+/// since to halve every few elements took up to twelve times as long.
 const SHORT: usize = 32;
 
-/// Rows of fewer columns are combined as wider rows of about [`WIDE`] columns, several to each: 16 rows of 64 columns by
-/// themselves took 1.5 times as long.
+/// Rows of fewer columns are combined as wider rows of about [`WIDE`] columns, several to each: 16 rows of 64 columns
+/// by themselves took 1.5 times as long.
 const NARROW: usize = 256;
 
 /// The columns of such wider rows: they stay in the L1 cache with what is read.
@@ -144,7 +144,7 @@ impl<'a, T: Element, F: Formula<T, 2>> Tree<'a, T, F> {
                 tile.part(axis, turns.clone(), at, &mut y[start..], scratch, add);
             }
         } else if turns.len() > self.chain(axis) {
-            let middle = turns.start + turns.len().div_ceil(self.chain(axis)) / 2 * self.chain(axis);
+            let middle = turns.start + half(turns.len(), self.chain(axis));
             let (right, scratch) = scratch.split_at_mut(self.span(axis + 1));
             self.part(axis, turns.start..middle, at, y, scratch, add);
             self.part(axis, middle..turns.end, at, right, scratch, false);
@@ -218,7 +218,7 @@ impl<'a, T: Element, F: Formula<T, 2>> Tree<'a, T, F> {
             #[inline(always)]
             || {
                 // To make room for wide rows takes as long as a few rows.
-                if step == n && n < NARROW && rows * n >= 2 * WIDE {
+                if is_narrow(step, n) && rows > SHORT {
                     return narrow_rows(y, &x[..rows * n], add, f);
                 }
                 // Long rows by four, so that y is read and written once for all.
@@ -260,8 +260,8 @@ impl<'a, T: Element, F: Formula<T, 2>> Tree<'a, T, F> {
     /// Turns of `axis`, which is reduced, that are combined one after another.
     fn chain(&self, axis: usize) -> usize {
         if self.has_rows(axis) {
-            let narrow = self.nest.strides(axis)[0] == self.columns && self.columns < NARROW;
-            return CHAIN * if narrow { WIDE / self.columns } else { 1 };
+            let [step, _] = self.nest.strides(axis);
+            return CHAIN * if is_narrow(step, self.columns) { WIDE / self.columns } else { 1 };
         }
         (SHORT / self.chained(axis + 1)).max(1)
     }
@@ -295,6 +295,11 @@ fn four_rows<T: Element>(y: &mut [T], (x, row): (&[T], usize), add: bool, f: imp
             y[k] = f.at([f.at([f.at([x0[k], x1[k]]), x2[k]]), x3[k]]);
         }
     }
+}
+
+/// Whether rows that begin `step` elements apart are short, and have no gaps between them.
+fn is_narrow(step: usize, columns: usize) -> bool {
+    step == columns && columns < NARROW
 }
 
 /// The reduction of up to [`CHAIN`]·⌊[`WIDE`] / n⌋ rows of n < [`NARROW`] columns without gaps: as rows of so many
@@ -484,6 +489,8 @@ mod tests {
             ([500_000, 3, 20], [true, false, true]),
             ([3, 1_000_000, 7], [false, true, false]),
             ([1, 200_000, 64], [true, true, false]),
+            ([2, 1_000, 2], [false, true, false]),
+            ([2, 300, 7], [false, true, false]),
             ([1, 2_000, TILE + 1], [true, true, false]),
         ] {
             let terms: usize = (0..3).map(|axis| if reduced[axis] { shape[axis] } else { 1 }).product();

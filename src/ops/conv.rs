@@ -59,9 +59,7 @@ impl Conv2dOptions {
     pub fn groups(self, groups: usize) -> Self {
         Conv2dOptions { groups, ..self }
     }
-}
 
-impl Conv2dOptions {
     /// The pixels of the output along an axis, ⌊(size + 2·padding − dilation·(taps − 1) − 1)/stride⌋ + 1; none if the
     /// kernel has no tap, or reaches beyond the padded map, or a size overflows.
     fn output(&self, input: [usize; 2], kernel: [usize; 2], axis: usize) -> Option<usize> {

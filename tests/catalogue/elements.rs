@@ -82,7 +82,8 @@ fn functions(s: &mut Sampler) -> Vec<Entry> {
         let f = entry!("powf", positive(s), |x| x[0].powf(p), |x| x[0].mapv(|x| (p * x.ln()).exp()));
         entries.push(f.with(p.to_string()));
     }
-    // Far out, where a careless formula overflows or cancels. (That each slope is right by itself, `tests/engine` says.)
+    // Far out, where a careless formula overflows or cancels. (That each slope is right by itself, `tests/engine`
+    // says.)
     let far = || vec![vec![wengert::Tensor::from_vec([6], vec![-40.0, -17.0, -8.0, 8.0, 17.0, 40.0])]];
     entries.push(entry!("sigmoid", far(), |x| x[0].sigmoid(), |x| x[0].mapv(sigmoid)).with("far"));
     entries.push(entry!("softplus", far(), |x| x[0].softplus(), |x| x[0].mapv(|x| x.exp().ln_1p())).with("far"));

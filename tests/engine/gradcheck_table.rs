@@ -1,4 +1,5 @@
-//! The checker over a table: rules that are wrong in one way each, and right ones that are hard on difference quotients.
+//! The checker over a table: rules that are wrong in one way each, and right ones that are hard on difference
+//! quotients.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -65,7 +65,11 @@ fn view(x: &Tensor<f64>, a: &ArrayD<f64>, step: &Step) -> (Tensor<f64>, ArrayD<f
 proptest! {
     /// However views are made of views, they show the elements that `ndarray` shows, and operations see them so.
     #[test]
-    fn views_show_what_they_should(shape in shape(), steps in proptest::collection::vec(step(), 0..6), axes in 0usize..16) {
+    fn views_show_what_they_should(
+        shape in shape(),
+        steps in proptest::collection::vec(step(), 0..6),
+        axes in 0usize..16,
+    ) {
         let (mut x, mut a) = counted(&shape);
         for step in &steps {
             (x, a) = view(&x, &a, step);
@@ -89,7 +93,12 @@ proptest! {
 
     /// Two shapes that broadcast, made from one by setting extents to 1 and leaving out leading axes.
     #[test]
-    fn broadcasting_is_that_of_ndarray(shape in shape(), ones in (0usize..16, 0usize..16), cut in (0usize..3, 0usize..3), turn in 0usize..4) {
+    fn broadcasting_is_that_of_ndarray(
+        shape in shape(),
+        ones in (0usize..16, 0usize..16),
+        cut in (0usize..3, 0usize..3),
+        turn in 0usize..4,
+    ) {
         let part = |ones: usize, cut: usize| -> Vec<usize> {
             let extents = shape.iter().enumerate().map(|(axis, &n)| if ones >> axis & 1 == 1 { 1 } else { n });
             extents.skip(cut).collect()

@@ -188,8 +188,8 @@ enum Map {
     WeightGrad,
 }
 
-/// The algorithm that computes a map of this shape at this level and precision, with the map's arguments in f32, if they
-/// are.
+/// The algorithm that computes a map of this shape at this level and precision, with the map's arguments in f32, if
+/// they are.
 fn algorithm<InF32>(
     (level, precision): (Level, Precision),
     map: Map,

@@ -153,7 +153,7 @@ pub fn conv2d_weight_grad<T: Element>(level: Level, shape: &ConvShape, x: &[T], 
     // The taps of dy that a pixel of x meets, in the order of the flipped kernel.
     let patches = patches::Patches::of_adjoint(shape, dy);
     let (c, k, columns) = (shape.in_channels, shape.out_channels, shape.taps() * shape.out_channels);
-    let of_rows = |range: std::ops::Range<usize>, dw: &mut [T]| {
+    let of_rows = |range: Range<usize>, dw: &mut [T]| {
         let together = (TASK_PIXELS / shape.input[1]).clamp(1, range.len());
         let mut gathered = Buffer::stale(together * shape.input[1] * columns);
         for first in range.clone().step_by(together) {
