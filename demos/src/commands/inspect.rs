@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use wengert::Tensor;
 use wengert::nn::Params;
 
+use super::progress::counting;
 use super::say;
 use super::train::{check_data, open_data};
 use crate::data::Dataset;
@@ -65,9 +65,7 @@ impl Inspect {
         let shape = trainer.image_shape();
         check_data(trainer, data)?;
         let (d, g) = (trainer.discriminator().linear_maps(shape), trainer.generator().linear_maps());
-        let style =
-            ProgressStyle::with_template("{bar:10} layer {pos} of {len}, {eta} left").expect("a sound template");
-        let bar = ProgressBar::new((d.len() + g.len()) as u64).with_style(style);
+        let bar = counting("layer", (d.len() + g.len()) as u64);
         let figures = |params: &Params, maps: &[LinearMap]| -> Result<Vec<LayerFigures>> {
             let look = |map| LayerFigures::of(params, map).inspect(|_| bar.inc(1));
             maps.iter().map(look).collect()

@@ -79,6 +79,15 @@ impl Drop for Progress {
     }
 }
 
+/// A bar for work in `length` equal parts, which are called `what`, with the time that is left.
+pub(in crate::commands) fn counting(what: &str, length: u64) -> ProgressBar {
+    let template = format!("{{bar:20}} {what} {{pos}} of {{len}}, {{eta}} left");
+    let style = ProgressStyle::with_template(&template).expect("a template without mistakes");
+    let bar = ProgressBar::new(length).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(500));
+    bar
+}
+
 fn short(loss: f64) -> String {
     if loss.abs() < 1e4 { format!("{loss:.3}") } else { format!("{loss:.0e}") }
 }

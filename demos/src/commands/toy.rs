@@ -1,14 +1,15 @@
 //! `gan toy`: GANs in the plane.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use rayon::prelude::*;
 use wengert::{Rng, Tensor};
 
+use super::progress::counting;
 use super::say;
 use crate::pictures::{Plane, draw_plane, write_animation, write_plane};
 use crate::run_dir::{new_directory, write_whole};
@@ -88,7 +89,7 @@ impl ToyRun {
         let seeds = format!("seed = {}\nseeds = {}\n", self.seed, self.seeds);
         write_whole(&dir.join("recipe.toml"), (seeds + &toml::to_string_pretty(&recipe)?).as_bytes())?;
         say(format_args!("writing to {}", dir.display()));
-        let bar = progress_bar(self.seeds * recipe.steps);
+        let bar = counting("step", self.seeds * recipe.steps);
         let one = |seed: u64| {
             let start = Instant::now();
             let evaluations = train(&Recipe { seed, ..recipe }, &dir, &name, &bar)?;
@@ -125,13 +126,6 @@ impl ToyRun {
         recipe.check()?;
         Ok(recipe)
     }
-}
-
-fn progress_bar(length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:20} step {pos} of {len}, {eta} left").expect("a sound template");
-    let bar = ProgressBar::new(length).with_style(style);
-    bar.enable_steady_tick(Duration::from_millis(500));
-    bar
 }
 
 /// Whether step `step` of `steps` is one of `n` moments, the first ones closer together: steps·(k/n)².

@@ -27,10 +27,10 @@ fn nobody_needs_to_read_what_a_run_prints() {
 
 #[test]
 fn bench_rounding_tells_fast_from_exact() {
-    if wengert::Level::detect() == Ok(wengert::Level::Scalar) {
-        return; // It has no fast convolution.
-    }
     let dir = tempfile::tempdir().unwrap();
+    if wengert::Level::detect() == Ok(wengert::Level::Scalar) {
+        return super::bad_input::refuses(dir.path(), "bench rounding", &["WENGERT_CPU is scalar", "exact"]);
+    }
     let args = "bench rounding --width 0.25 --batch 2 --steps 2 --states 1 --runs 1 --follow 3";
     let json: serde_json::Value = serde_json::from_str(&succeed(dir.path(), &format!("{args} --json"))).unwrap();
     let names = ["fast", "exact", "reversed"];

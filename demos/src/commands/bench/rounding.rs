@@ -8,14 +8,13 @@ mod ways;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use wengert::Level;
 
+use crate::commands::progress::counting;
 use crate::commands::say;
 use crate::commands::train::open_data;
 use crate::config::{Config, DataName, Method, Net};
@@ -105,7 +104,7 @@ impl Rounding {
         models::check_memory(&config, data.shape())?;
         let ways = Way::all(self.lower);
         let n = ways.len() as u64;
-        let bar = progress_bar(steps + states * n + runs * follow * n);
+        let bar = counting("step", steps + states * n + runs * follow * n);
         let measurement = Measurement { config: &config, data: &data, ways: &ways, bar: &bar };
         let states = measurement.states(states)?;
         let errors = states.iter().map(|state| measurement.errors(state)).collect::<Result<_>>()?;
@@ -249,11 +248,4 @@ impl Findings {
 
 fn short(x: f64) -> String {
     if x.is_nan() { "-".into() } else { format!("{x:.1e}") }
-}
-
-fn progress_bar(length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:20} {pos} of {len}, {eta} left").expect("a sound template");
-    let bar = ProgressBar::new(length).with_style(style);
-    bar.enable_steady_tick(Duration::from_millis(500));
-    bar
 }
