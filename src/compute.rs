@@ -4,14 +4,17 @@
 //! tensors that it changes, [`by_element`] applies a [`Function`] to every element.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::kernels::by_element::{ByElement, Closure, Formula, Update, UpdateAlike};
 use crate::kernels::copy::Reorder;
+use crate::kernels::device::{Operand, Operands, Unsupported};
 use crate::kernels::formulas::Sum;
 use crate::kernels::nest::Nest;
+use crate::kernels::opencl::{Memory, Queue};
 use crate::kernels::reduce::Reduction;
-use crate::kernels::{Buffer, Element, Function};
+use crate::kernels::{Buffer, Element, Function, Storage};
 use crate::shape::{Axes, Shape, Strides};
 use crate::tensor::Tensor;
 
@@ -21,7 +24,7 @@ pub use crate::shape::Layout;
 /// Whole numbers that a kernel reads or writes: which rows to pick, where the maxima of a pooling lie. Clones share
 /// them.
 #[derive(Clone, Debug)]
-pub struct Indices(Arc<Buffer<u32>>);
+pub struct Indices(Arc<Storage<u32>>);
 
 impl Indices {
     /// Indices from a list.
@@ -35,15 +38,14 @@ impl Indices {
             let Ok(index) = u32::try_from(index) else { panic!("indices: {index} is not below 2³²") };
             *place = index;
         }
-        Indices(Arc::new(buffer))
+        Indices(Arc::new(Storage::host(buffer, None)))
     }
 }
 
-impl std::ops::Deref for Indices {
-    type Target = [u32];
-
-    fn deref(&self) -> &[u32] {
-        &self.0
+impl Indices {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -75,26 +77,113 @@ pub fn compute_indexed<T: Element, const M: usize, const I: usize>(
     (inputs, indices): (&[&Tensor<T>], &[&Indices]),
     (outputs, new_indices): ([Layout; M], [usize; I]),
 ) -> ([Tensor<T>; M], [Indices; I]) {
+    let home = inputs.iter().find_map(|input| input.home());
+    if let Some(queue) = home {
+        let sizes = (outputs.each_ref().map(|layout| layout.shape), new_indices);
+        match start(queue, kernel, (inputs, indices), sizes) {
+            Ok((tensors, lists)) => return (zip(tensors, outputs, Tensor::from_storage), lists),
+            Err(Unsupported) => queue.count_fallback(),
+        }
+    }
     let mut buffers = outputs.map(|layout| memory(|| kernel.name(), &layout.shape));
     let mut lists = new_indices.map(Buffer::stale);
     let mut memory = buffers.each_mut().map(|buffer| &mut **buffer);
     let mut new_indices = lists.each_mut().map(|list| &mut **list);
     run(kernel, inputs, indices, Outputs { tensors: &mut memory, indices: &mut new_indices });
-    let mut layouts = outputs.into_iter();
-    let tensors = buffers.map(|buffer| {
-        let layout = layouts.next().expect("a layout for each output");
-        Tensor::from_buffer(buffer, layout)
-    });
-    (tensors, lists.map(|list| Indices(Arc::new(list))))
+    let tensors =
+        zip(buffers, outputs, |buffer, layout| Tensor::from_storage(Storage::host(buffer, home.cloned()), layout));
+    (tensors, lists.map(|list| Indices(Arc::new(Storage::host(list, home.cloned())))))
+}
+
+/// `f` of the items at the same place.
+fn zip<A, B, C, const N: usize>(a: [A; N], b: [B; N], f: impl Fn(A, B) -> C) -> [C; N] {
+    let mut b = b.into_iter();
+    a.map(|a| f(a, b.next().expect("as many items")))
+}
+
+/// Starts a kernel on a device, to which what is not there yet is copied.
+///
+/// # Panics
+/// With a [`DeviceError`](crate::DeviceError) if it has no memory left or fails.
+fn start<T: Element, const M: usize, const I: usize>(
+    queue: &Queue,
+    kernel: &dyn Kernel<T>,
+    (inputs, indices): (&[&Tensor<T>], &[&Indices]),
+    (outputs, new_indices): ([Shape; M], [usize; I]),
+) -> Result<([Storage<T>; M], [Indices; I]), Unsupported> {
+    let fresh = |shape: Shape| {
+        let what = || format!("{}: a result of shape {shape} in {}", kernel.name(), T::NAME);
+        let len = shape.checked_size().unwrap_or(usize::MAX);
+        (queue.allocate::<T>(len, &what).unwrap_or_else(|error| error.raise()), 0..len)
+    };
+    let list = |len: usize| {
+        let what = || format!("{}: a list of {len} indices", kernel.name());
+        (queue.allocate::<u32>(len, &what).unwrap_or_else(|error| error.raise()), 0..len)
+    };
+    let (inputs, indices) = (on_device(queue, inputs), indices_on_device(queue, indices));
+    let (outputs, new_indices) = (outputs.map(fresh), new_indices.map(list));
+    let (inputs, indices) = (operands(&inputs), operands(&indices));
+    let (written, lists) = (operands(&outputs), operands(&new_indices));
+    let inputs = Operands { tensors: &inputs, indices: &indices };
+    kernel.opencl(queue, inputs, Operands { tensors: &written, indices: &lists })?;
+    let tensors = outputs.map(|(memory, range)| Storage::device(memory, range.len()));
+    Ok((tensors, new_indices.map(|(memory, range)| Indices(Arc::new(Storage::device(memory, range.len()))))))
+}
+
+/// Memory of a device, and where in it an operand lies.
+type Placed = (Memory, Range<usize>);
+
+fn operands(memory: &[Placed]) -> Vec<Operand<'_>> {
+    memory.iter().map(operand).collect()
+}
+
+fn operand((memory, range): &Placed) -> Operand<'_> {
+    Operand::new(memory, range.start, range.len())
+}
+
+fn on_device<T: Element>(queue: &Queue, tensors: &[&Tensor<T>]) -> Vec<Placed> {
+    let placed = |tensor: &&Tensor<T>| tensor.on_device(queue).unwrap_or_else(|error| error.raise());
+    tensors.iter().map(placed).collect()
+}
+
+fn indices_on_device(queue: &Queue, lists: &[&Indices]) -> Vec<Placed> {
+    let placed = |list: &&Indices| (list.0.memory(queue).unwrap_or_else(|error| error.raise()), 0..list.len());
+    lists.iter().map(placed).collect()
 }
 
 /// Runs a kernel on tensors that it changes, in place where nobody else holds their memory. They reach the kernel
 /// without gaps, each in the order of memory that it has; inputs are not brought to that order.
 pub fn update<T: Element, const M: usize>(kernel: &dyn Kernel<T>, updated: [&mut Tensor<T>; M], inputs: &[&Tensor<T>]) {
-    run(kernel, inputs, &[], Outputs { tensors: &mut updated.map(Tensor::make_mut), indices: &mut [] });
+    let mut updated = updated;
+    let home = updated.iter().map(|tensor| &**tensor).chain(inputs.iter().copied()).find_map(Tensor::home).cloned();
+    if let Some(queue) = &home {
+        match start_update(queue, kernel, &mut updated, inputs) {
+            Ok(()) => return updated.into_iter().for_each(|tensor| tensor.changed_on(queue)),
+            Err(Unsupported) => queue.count_fallback(),
+        }
+    }
+    let mut memory = updated.each_mut().map(|tensor| tensor.make_mut());
+    run(kernel, inputs, &[], Outputs { tensors: &mut memory, indices: &mut [] });
+    if let Some(queue) = home {
+        updated.into_iter().for_each(|tensor| tensor.settle(queue.clone()));
+    }
 }
 
-/// Runs a kernel: where, will be decided here once there are devices.
+/// Starts a kernel on a device that changes tensors there.
+fn start_update<T: Element, const M: usize>(
+    queue: &Queue,
+    kernel: &dyn Kernel<T>,
+    updated: &mut [&mut Tensor<T>; M],
+    inputs: &[&Tensor<T>],
+) -> Result<(), Unsupported> {
+    let own = updated.each_mut().map(|tensor| tensor.make_mut_on(queue).unwrap_or_else(|error| error.raise()));
+    let (inputs, updated) = (on_device(queue, inputs), own.each_ref().map(operand));
+    let inputs = operands(&inputs);
+    let inputs = Operands { tensors: &inputs, indices: &[] };
+    kernel.opencl(queue, inputs, Operands { tensors: &updated, indices: &[] })
+}
+
+/// Runs a kernel on the processor.
 #[allow(clippy::needless_range_loop, clippy::manual_memcpy, reason = "the index runs through two slices in step")]
 fn run<T: Element>(kernel: &dyn Kernel<T>, inputs: &[&Tensor<T>], indices: &[&Indices], outputs: Outputs<'_, '_, T>) {
     // Without an allocation for the few operands that nearly every kernel has.
@@ -102,14 +191,14 @@ fn run<T: Element>(kernel: &dyn Kernel<T>, inputs: &[&Tensor<T>], indices: &[&In
     let (mut slices, mut lists): ([&[T]; FEW], [&[u32]; 1]) = ([&[]; FEW], [&[]]);
     if inputs.len() > FEW || indices.len() > 1 {
         let slices: Vec<&[T]> = inputs.iter().map(|tensor| tensor.data()).collect();
-        let lists: Vec<&[u32]> = indices.iter().map(|list| &***list).collect();
+        let lists: Vec<&[u32]> = indices.iter().map(|list| list.0.values()).collect();
         return kernel.cpu(Inputs { tensors: &slices, indices: &lists }, outputs);
     }
     for i in 0..inputs.len() {
         slices[i] = inputs[i].data();
     }
     for i in 0..indices.len() {
-        lists[i] = indices[i];
+        lists[i] = indices[i].0.values();
     }
     kernel.cpu(Inputs { tensors: &slices[..inputs.len()], indices: &lists[..indices.len()] }, outputs);
 }
@@ -157,10 +246,17 @@ pub(crate) fn inputs_by_element<T: Element, const N: usize>(
     let (nest, layout) = loops(inputs, shape);
     // As `compute` of one output, without its lists, which an operation on a few numbers would feel.
     let kernel = ByElement { nest, formula };
+    let home = inputs.iter().find_map(|input| input.home());
+    if let Some(queue) = home {
+        match start(queue, &kernel, (&inputs, &[]), ([layout.shape], [])) {
+            Ok(([storage], [])) => return Tensor::from_storage(storage, layout),
+            Err(Unsupported) => queue.count_fallback(),
+        }
+    }
     let mut buffer = memory(|| Kernel::<T>::name(&kernel), &layout.shape);
     let outputs = Outputs { tensors: &mut [&mut buffer], indices: &mut [] };
     run(&kernel, &inputs, &[], outputs);
-    Tensor::from_buffer(buffer, layout)
+    Tensor::from_storage(Storage::host(buffer, home.cloned()), layout)
 }
 
 /// The loops over a result of this shape and over its inputs, and the layout of the result.

@@ -28,6 +28,7 @@
 
 mod archive;
 pub mod compute;
+mod device;
 pub mod gradcheck;
 mod gradients;
 #[cfg(not(feature = "internals"))]
@@ -46,6 +47,7 @@ mod var;
 
 pub use archive::{Archive, StateError};
 pub use compute::{Kernel, compute};
+pub use device::{Counts, Device, DeviceError, DeviceInfo, KernelTime};
 pub use gradients::Gradients;
 pub use kernels::{Element, Function, Level, Number, Precision, number};
 pub use rng::Rng;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
-use crate::kernels::{self, Buffer, Element};
+use crate::device::{Device, DeviceError};
+use crate::kernels::opencl::{Memory, Queue};
+use crate::kernels::{self, Buffer, Element, Storage};
 use crate::shape::{Axes, Layout, Shape, Strides};
 
 /// An immutable n-dimensional array of `f32` or `f64`.
@@ -24,8 +26,8 @@ use crate::shape::{Axes, Layout, Shape, Strides};
 /// ```
 #[derive(Clone)]
 pub struct Tensor<T: Element = f32> {
-    buffer: Arc<Buffer<T>>,
-    /// Where the first element lies in the buffer.
+    storage: Arc<Storage<T>>,
+    /// Where the first element lies in the storage.
     offset: usize,
     shape: Shape,
     /// In elements, from the offset on; 0 along broadcast axes.
@@ -37,16 +39,24 @@ impl<T: Element> Tensor<T> {
     ///
     /// # Panics
     /// If the strides reach beyond the buffer.
-    pub(crate) fn from_buffer(buffer: Buffer<T>, Layout { shape, strides }: Layout) -> Tensor<T> {
+    pub(crate) fn from_buffer(buffer: Buffer<T>, layout: Layout) -> Tensor<T> {
+        Tensor::from_storage(Storage::host(buffer, None), layout)
+    }
+
+    /// A tensor over values on the host or on a device.
+    ///
+    /// # Panics
+    /// If the strides reach beyond them.
+    pub(crate) fn from_storage(storage: Storage<T>, Layout { shape, strides }: Layout) -> Tensor<T> {
         let last = || (0..shape.len()).map(|axis| (shape[axis] - 1) * strides[axis]).sum::<usize>();
-        assert!(shape.contains(&0) || last() < buffer.len(), "strides {strides} of {shape} leave the buffer");
-        Tensor { buffer: Arc::new(buffer), offset: 0, shape, strides }
+        assert!(shape.contains(&0) || last() < storage.len(), "strides {strides} of {shape} leave the storage");
+        Tensor { storage: Arc::new(storage), offset: 0, shape, strides }
     }
 
     /// A view of the same memory, whose first element lies `skip` elements after that of this tensor.
     pub(crate) fn with_view(&self, shape: Shape, strides: Strides, skip: usize) -> Tensor<T> {
-        debug_assert!(shape.contains(&0) || self.offset + skip < self.buffer.len(), "a view outside its memory");
-        Tensor { buffer: self.buffer.clone(), offset: self.offset + skip, shape, strides }
+        debug_assert!(shape.contains(&0) || self.offset + skip < self.storage.len(), "a view outside its memory");
+        Tensor { storage: self.storage.clone(), offset: self.offset + skip, shape, strides }
     }
 
     /// A tensor from its elements in row-major order.
@@ -123,17 +133,64 @@ impl<T: Element> Tensor<T> {
         self.shape.size()
     }
 
-    /// The memory from the first element to the last; what lies where between them, the strides say.
+    /// The memory from the first element to the last; what lies where between them, the strides say. Values that a
+    /// device has alone are waited for and copied, once.
+    ///
+    /// # Panics
+    /// With a [`DeviceError`] if the device fails.
     #[inline]
+    #[track_caller]
     pub fn data(&self) -> &[T] {
+        &self.storage.values()[self.span()]
+    }
+
+    /// Where the elements lie in the storage, from the first to the last.
+    #[inline]
+    fn span(&self) -> Range<usize> {
         let mut last = self.offset;
         for axis in 0..self.rank() {
             match self.shape[axis] {
-                0 => return &[],
+                0 => return 0..0,
                 extent => last += (extent - 1) * self.strides[axis],
             }
         }
-        &self.buffer[self.offset..=last]
+        self.offset..last + 1
+    }
+
+    /// The device that operations on this tensor run on: the first operand with a device decides.
+    #[inline]
+    pub(crate) fn home(&self) -> Option<&Queue> {
+        self.storage.home()
+    }
+
+    /// The values in the memory of a device, and where there.
+    pub(crate) fn on_device(&self, queue: &Queue) -> Result<(Memory, Range<usize>), DeviceError> {
+        Ok((self.storage.memory(queue)?, self.span()))
+    }
+
+    /// The device that the tensor lives on, where operations on it run. One that was made from values of the host lives
+    /// on the host until it is moved [`to`](Tensor::to) a device; results live where their operands do.
+    pub fn device(&self) -> Device {
+        Device::of(self.home())
+    }
+
+    /// The same values living on a device, or on the host; they are copied unless they are there already.
+    ///
+    /// # Errors
+    /// If the device cannot hold `T`, has no memory left, or fails.
+    pub fn to(&self, device: &Device) -> Result<Tensor<T>, DeviceError> {
+        let dense = self.like(self);
+        let layout = Layout { shape: self.shape, strides: dense.strides };
+        match device.queue() {
+            None if self.home().is_none() => Ok(self.clone()),
+            None => Ok(Tensor::written(layout, |values| values.copy_from_slice(dense.elements()))),
+            Some(queue) if self.home() == Some(queue) => Ok(self.clone()),
+            Some(queue) => {
+                device.check::<T>()?;
+                let storage = Storage::device(queue.upload(dense.elements())?, self.size());
+                Ok(Tensor::from_storage(storage, layout))
+            }
+        }
     }
 
     /// The layout of a result that lies as this tensor does, but without its gaps and repetitions.
@@ -176,7 +233,7 @@ impl<T: Element> Tensor<T> {
     #[track_caller]
     pub fn item(&self) -> T {
         assert!(self.size() == 1, "item: expected one element, found shape {}", self.shape);
-        self.buffer[self.offset]
+        self.storage.values()[self.offset]
     }
 
     /// Whether the elements lie in memory in row-major order without gaps.
@@ -311,7 +368,7 @@ impl<T: Element> Tensor<T> {
 
     /// Whether nobody else holds this memory, which has no gaps.
     pub(crate) fn is_own(&mut self) -> bool {
-        self.shape.is_dense(&self.strides) && Arc::get_mut(&mut self.buffer).is_some()
+        self.shape.is_dense(&self.strides) && Arc::get_mut(&mut self.storage).is_some()
     }
 
     /// Whether elements are repeated along an axis.
@@ -321,12 +378,36 @@ impl<T: Element> Tensor<T> {
 
     /// The elements for writing, in memory order: this tensor's own copy, dense in the order that it has.
     pub(crate) fn make_mut(&mut self) -> &mut [T] {
+        let (start, size) = (self.own(), self.size());
+        &mut self.own_storage().values_mut()[start..start + size]
+    }
+
+    /// Makes the memory this tensor's own, dense in the order that it has; where the first element lies.
+    fn own(&mut self) -> usize {
         if !self.is_own() {
             *self = self.copied(self.dense_strides());
         }
-        let (start, size) = (self.offset, self.size());
-        let buffer = Arc::get_mut(&mut self.buffer).expect("nobody else holds its own memory");
-        &mut buffer[start..start + size]
+        self.offset
+    }
+
+    fn own_storage(&mut self) -> &mut Storage<T> {
+        Arc::get_mut(&mut self.storage).expect("nobody else holds its own memory")
+    }
+
+    /// As [`make_mut`](Tensor::make_mut), on a device; [`changed_on`](Tensor::changed_on) must follow.
+    pub(crate) fn make_mut_on(&mut self, queue: &Queue) -> Result<(Memory, Range<usize>), DeviceError> {
+        let (start, size) = (self.own(), self.size());
+        Ok((self.own_storage().own_memory(queue)?, start..start + size))
+    }
+
+    /// The elements were changed on a device.
+    pub(crate) fn changed_on(&mut self, queue: &Queue) {
+        self.own_storage().changed_on(queue);
+    }
+
+    /// Gives the tensor a home, wherever its values are; it must be nobody else's.
+    pub(crate) fn settle(&mut self, home: Queue) {
+        self.own_storage().settle(Some(home));
     }
 
     /// Dense strides in the memory order of this tensor.

@@ -11,6 +11,10 @@ use super::element::Plain;
 
 mod lines;
 
+/// The bytes of a line of the cache, which sizes are counted in.
+#[cfg(feature = "opencl")]
+pub(super) const LINE: usize = Lines::SIZE;
+
 /// The pool keeps at most this much; a buffer dropped beyond it goes back to the system.
 const KEEP: usize = 2 << 30;
 
@@ -119,7 +123,7 @@ impl Pool {
 
 /// The class of a size in lines, and the size that the class has: eight classes to each doubling,
 /// so that no more than an eighth is wasted and sizes that differ a little share memory.
-fn size_class(lines: usize) -> (usize, usize) {
+pub(super) fn size_class(lines: usize) -> (usize, usize) {
     let shift = (usize::BITS - lines.leading_zeros()).saturating_sub(4) as usize;
     let steps = lines.div_ceil(1 << shift); // 1..=15 for shift 0, else 8..=16
     if steps == 16 {

@@ -2,9 +2,15 @@
 
 use rayon::prelude::*;
 
+#[cfg(feature = "opencl")]
+use super::device::{Operands, Unsupported};
 use super::function::Function;
+#[cfg(feature = "opencl")]
+use super::function::Printed;
 use super::kernel::{Inputs, Kernel, Outputs};
 use super::nest::Nest;
+#[cfg(feature = "opencl")]
+use super::opencl::{Queue, by_element::Places};
 use super::parallel::{TASK, for_chunks};
 use super::{Element, Level};
 
@@ -12,6 +18,18 @@ use super::{Element, Level};
 pub trait Formula<T, const N: usize>: Copy + Sync {
     /// The result of the elements at one place; `#[inline(always)]`.
     fn at(self, x: [T; N]) -> T;
+
+    /// What a device knows it by; nothing for a closure.
+    #[cfg(feature = "opencl")]
+    fn printed(&self) -> Option<Printed> {
+        None
+    }
+
+    /// Its source in OpenCL C, see [`Function::source`].
+    #[cfg(feature = "opencl")]
+    fn text(&self) -> String {
+        String::new()
+    }
 }
 
 impl<T: Element, F: Function<N>, const N: usize> Formula<T, N> for F {
@@ -19,6 +37,16 @@ impl<T: Element, F: Function<N>, const N: usize> Formula<T, N> for F {
     fn at(self, x: [T; N]) -> T {
         let [y] = self.apply(x);
         y
+    }
+
+    #[cfg(feature = "opencl")]
+    fn printed(&self) -> Option<Printed> {
+        Some(Printed::new(self))
+    }
+
+    #[cfg(feature = "opencl")]
+    fn text(&self) -> String {
+        self.source()
     }
 }
 
@@ -59,6 +87,13 @@ impl<T: Element, F: Formula<T, N>, const N: usize> Kernel<T> for ByElement<F, N>
             #[inline(always)]
             move |run, offsets| write_run(run, x, offsets, steps, formula),
         );
+    }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let printed = Formula::<T, N>::printed(&self.formula).ok_or(Unsupported)?;
+        let places = Places { updated: 0, outputs: outputs.tensors, inputs: inputs.tensors };
+        places.run::<T, N>(queue, &self.nest, &printed, &|| Formula::<T, N>::text(&self.formula))
     }
 }
 
@@ -180,6 +215,13 @@ impl<T: Element, F: Formula<T, 2>> Kernel<T> for Update<F> {
             move |run, [offset]| update_run(run, &x[offset..], step, formula),
         );
     }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let printed = Formula::<T, 2>::printed(&self.formula).ok_or(Unsupported)?;
+        let places = Places { updated: 1, outputs: outputs.tensors, inputs: inputs.tensors };
+        places.run::<T, 1>(queue, &self.nest, &printed, &|| Formula::<T, 2>::text(&self.formula))
+    }
 }
 
 #[inline(always)]
@@ -224,6 +266,14 @@ impl<T: Element, F: Function<N, M>, const N: usize, const M: usize> Kernel<T> fo
             .map(|_| chunks.each_mut().map(|chunks| chunks.next().expect("outputs of one length")))
             .collect();
         parts.into_par_iter().enumerate().for_each(|(i, y)| run(i * TASK, y));
+    }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let places = Places { updated: M, outputs: outputs.tensors, inputs: inputs.tensors };
+        // N loops where N − M would do, which a type cannot say.
+        let nest = Nest::<N>::flat(outputs.tensors[0].len);
+        places.run::<T, N>(queue, &nest, &Printed::new(&self.0), &|| self.0.source())
     }
 }
 

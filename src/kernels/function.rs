@@ -1,5 +1,7 @@
 //! Formulas that are applied to every element: written once, compiled for `f32` and `f64`, printed as OpenCL C.
 
+#[cfg(feature = "opencl")]
+use std::any::TypeId;
 use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -96,6 +98,34 @@ pub trait Function<const N: usize, const M: usize = 1>: Copy + Send + Sync + 'st
     fn source(&self) -> String {
         print(self)
     }
+}
+
+/// What a device knows a formula by.
+#[cfg(feature = "opencl")]
+#[derive(Clone, Debug)]
+pub struct Printed {
+    /// Its name in the source.
+    pub name: &'static str,
+    /// The type, and the source where the options alone do not tell it: a formula may have other fields.
+    pub key: (TypeId, String),
+    /// The options.
+    pub options: Vec<f64>,
+}
+
+#[cfg(feature = "opencl")]
+impl Printed {
+    /// That of a function.
+    pub fn new<F: Function<N, M>, const N: usize, const M: usize>(function: &F) -> Printed {
+        let options = function.options();
+        let source = if size_of::<F>() == size_of_val(&*options) { String::new() } else { function.source() };
+        Printed { name: name_of::<F>(), key: (TypeId::of::<F>(), source), options }
+    }
+}
+
+/// Of `module::Name<Parameter>` the name.
+fn name_of<F>() -> &'static str {
+    let path = std::any::type_name::<F>();
+    path.split('<').next().and_then(|path| path.rsplit("::").next()).unwrap_or_default()
 }
 
 /// Defines a [`Function`]: its name, the names of its options (numbers, `f64` fields of the value), its inputs, and the
@@ -208,9 +238,7 @@ fn line(text: String) -> Expression {
 fn print<F: Function<N, M>, const N: usize, const M: usize>(function: &F) -> String {
     LINES.take();
     let results = function.apply(std::array::from_fn(Expression::Input));
-    // Of `module::Name<Parameter>` the name.
-    let path = std::any::type_name::<F>();
-    let name = path.split('<').next().and_then(|path| path.rsplit("::").next()).unwrap_or_default();
+    let name = name_of::<F>();
     let inputs = (0..N).map(|i| format!("real x{i}"));
     let options = (0..function.options().len()).map(|i| format!("real c{i}"));
     let outputs = (0..M).map(|i| format!("real *y{i}"));

@@ -1,6 +1,8 @@
 //! What a kernel is: a computation with sizes and options, no values.
 
 use super::Element;
+use super::device::{Operands, Unsupported};
+use super::opencl::Queue;
 
 /// A computation: sizes and options, no values. It is given what to read and what to write, and gives the same bits at
 /// any number of threads.
@@ -48,6 +50,18 @@ pub trait Kernel<T: Element> {
     /// An input is memory from the tensor's first element to its last. A view has gaps in it: either the caller passes
     /// [`contiguous`](crate::Tensor::contiguous) tensors, or the kernel has the strides as a field and reads by them.
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>);
+
+    /// Starts the computation on a device, which does it after all that was started before. As they come, fresh outputs
+    /// hold anything, updated ones their values.
+    ///
+    /// Without a form for devices, as here, the processor does it, and [`Counts::fallbacks`](crate::Counts) counts it.
+    ///
+    /// # Errors
+    /// If there is no form for these sizes; nothing must have been started then.
+    #[doc(hidden)]
+    fn opencl(&self, _queue: &Queue, _inputs: Operands<'_>, _outputs: Operands<'_>) -> Result<(), Unsupported> {
+        Err(Unsupported)
+    }
 
     /// What messages call it: the name of its type, without the modules that it is in.
     fn name(&self) -> String {

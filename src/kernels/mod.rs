@@ -13,6 +13,7 @@ pub mod buffer;
 pub mod by_element;
 pub mod conv;
 pub mod copy;
+pub mod device;
 pub mod element;
 mod fetch;
 pub mod formulas;
@@ -25,6 +26,11 @@ pub mod matmul;
 #[allow(clippy::needless_range_loop, reason = "the index runs through several small arrays in step")]
 pub mod nest;
 pub mod norm;
+#[cfg(feature = "opencl")]
+pub mod opencl;
+#[cfg(not(feature = "opencl"))]
+#[path = "opencl/stub.rs"]
+pub mod opencl;
 pub mod optim;
 #[allow(clippy::needless_range_loop, reason = "the index runs through two slices in step")]
 pub mod parallel;
@@ -36,6 +42,7 @@ mod shared;
 pub mod simd;
 pub mod softmax;
 pub mod spectral;
+pub mod storage;
 #[cfg(test)]
 mod testing;
 
@@ -44,6 +51,7 @@ pub use element::Element;
 pub use function::{Function, Number, number};
 pub use level::Level;
 pub use precision::Precision;
+pub use storage::Storage;
 
 use ndarray::{ArrayViewD, IxDyn, ShapeBuilder};
 

@@ -1,0 +1,22 @@
+// What every program begins with. The host defines REAL, WIDE, IS_CPU and, where the device has double precision,
+// HAS_F64.
+
+#ifdef HAS_F64
+#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+#endif
+// A compiler that makes one rounding of two changes bits; where that is wanted, kernels say fma.
+#pragma OPENCL FP_CONTRACT OFF
+
+// The scalar type of tensors, and the widest type for sums: double where the device has it.
+typedef REAL real;
+typedef WIDE wide;
+
+// A few whole numbers, such as the extents of axes.
+typedef struct { int at[6]; } ints;
+
+// Operands: memory, and where in it the first element lies. AT(x, i) is element i.
+#define IN(x) global const real *restrict x##_memory, const int x##_start
+#define OUT(x) global real *restrict x##_memory, const int x##_start
+#define INDICES(x) global const uint *restrict x##_memory, const int x##_start
+#define NEW_INDICES(x) global uint *restrict x##_memory, const int x##_start
+#define AT(x, i) x##_memory[x##_start + (i)]
