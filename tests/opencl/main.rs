@@ -1,5 +1,7 @@
 //! The OpenCL path against the processor, on the first device: PoCL where there is no other.
 
+mod products;
+
 use wengert::{Device, Tensor, Var};
 
 fn device() -> Device {
