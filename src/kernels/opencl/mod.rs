@@ -3,7 +3,7 @@
 //! - [`driver`]: OpenCL's own calls, made safe.
 //! - this file: a device with its one in-order queue, what it counts and measures.
 //! - [`memory`]: pieces of its memory, pooled.
-//! - [`by_element`]: kernels around printed formulas.
+//! - [`by_element`], [`mod@reduce`]: kernels around printed formulas.
 //! - [`launch`]: programs, compiled once, and their kernels with arguments.
 //!
 //! Commands run in the order in which they were started, so that memory which one has finished with may serve the next
@@ -13,6 +13,7 @@ pub mod by_element;
 mod driver;
 mod launch;
 mod memory;
+pub mod reduce;
 
 use std::collections::HashMap;
 use std::fmt;
