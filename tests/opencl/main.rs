@@ -1,42 +1,59 @@
-//! The OpenCL path against the processor, on the first device: PoCL where there is no other.
+//! The OpenCL path against the processor, on the first device: PoCL where there is no other. Without a device these
+//! tests fail, since they would say nothing.
 
-use wengert::{Device, Tensor, Var};
+mod formulas;
 
-fn device() -> Device {
-    Device::opencl(0).expect("an OpenCL device: these tests need one, such as PoCL's")
+use std::sync::{Mutex, PoisonError};
+
+use wengert::{Counts, Device, Element, Rng, Shape, Tensor};
+
+/// Runs `f` on the device, alone: what it counts is of one test at a time.
+#[track_caller]
+fn with_device<R>(f: impl FnOnce(&Device) -> R) -> R {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = Device::opencl(0);
+    f(&device.unwrap_or_else(|error| panic!("these tests need an OpenCL device, such as PoCL's: {error}")))
 }
 
-fn numbers(shape: &[usize], seed: u64) -> Tensor<f32> {
-    wengert::Rng::seed(seed).normal(shape.iter().copied().collect::<wengert::Shape>())
+fn noise<T: Element>(shape: &[usize], seed: u64) -> Tensor<T> {
+    Rng::seed(seed).normal(shape.iter().copied().collect::<Shape>())
 }
 
-#[test]
-fn smoke() {
-    let device = device();
-    let (a, b) = (numbers(&[3, 40, 5], 1), numbers(&[40, 1], 2));
-    let (x, y) = (a.to(&device).unwrap(), b.to(&device).unwrap());
-    let f = |a: &Tensor<f32>, b: &Tensor<f32>| {
-        let (a, b): (Var<f32>, Var<f32>) = (a.into(), b.into());
-        let p = (&a * &b + 1.0).tanh();
-        [
-            p.value().clone(),
-            p.sum_axes([0, 2], false).value().clone(),
-            p.sum().value().clone(),
-            p.sum_axes([1], true).value().clone(),
-        ]
-    };
-    let before = device.counts();
-    let got = f(&x, &y);
-    println!("{:?}", device.counts() - before);
-    for (got, want) in got.iter().zip(f(&a, &b)) {
-        let (got, want) = (got.to_vec(), want.to_vec());
-        for (g, w) in got.iter().zip(want) {
-            assert!((g - w).abs() < 1e-5 * (1.0 + w.abs()), "{g} {w}");
+/// The largest difference of two tensors, relative to the root mean square of the second.
+fn distance<T: Element>(found: &Tensor<T>, expected: &Tensor<T>) -> f64 {
+    assert_eq!(found.shape(), expected.shape());
+    let (found, expected) = (found.to_vec(), expected.to_vec());
+    let square: f64 = expected.iter().map(|x| x.f64() * x.f64()).sum();
+    let scale = (square / expected.len().max(1) as f64).sqrt().max(f64::MIN_POSITIVE);
+    found.iter().zip(&expected).map(|(a, b)| (a.f64() - b.f64()).abs() / scale).fold(0.0, f64::max)
+}
+
+/// Runs `f` with the tensors on the host and on the device, where it must run twice with the same bits, without the
+/// processor's help and reading nothing back; both results, that of the device second.
+#[track_caller]
+fn both<T: Element>(f: impl Fn(&[Tensor<T>]) -> Vec<Tensor<T>>, inputs: &[Tensor<T>]) -> [Vec<Tensor<T>>; 2] {
+    with_device(|device| {
+        let there: Vec<Tensor<T>> = inputs.iter().map(|x| x.to(device).unwrap()).collect();
+        let before = device.counts();
+        let found = f(&there);
+        let counts: Counts = device.counts() - before;
+        assert_eq!((counts.fallbacks, counts.down), (0, 0), "done by the processor, or read back: {counts:?}");
+        for (found, again) in found.iter().zip(f(&there)) {
+            assert_eq!(found.device(), *device, "where the result lives");
+            let bits = |x: &Tensor<T>| x.to_vec().iter().map(|x| x.f64().to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(found), bits(&again), "two runs");
         }
+        [f(inputs), found]
+    })
+}
+
+/// [`both`], which must differ by no more than `bound`.
+#[track_caller]
+fn agree<T: Element>(case: &str, bound: f64, f: impl Fn(&[Tensor<T>]) -> Vec<Tensor<T>>, inputs: &[Tensor<T>]) {
+    let [expected, found] = both(f, inputs);
+    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        let distance = distance(found, expected);
+        assert!(distance <= bound, "{case}, {}, result {i}: off by {distance:e}, allowed {bound:e}", T::NAME);
     }
-    println!("{:?}", device.counts() - before);
-    let big = numbers(&[1000, 300], 3).to(&device).unwrap();
-    let s = Var::from(&big).sum();
-    println!("{:?} {} ", device.counts() - before, s.item() - Var::from(&numbers(&[1000, 300], 3)).sum().item());
-    println!("{:?}", Device::list().unwrap());
 }
