@@ -4,6 +4,7 @@
 //! - this file: a device with its one in-order queue, what it counts and measures.
 //! - [`memory`]: pieces of its memory, pooled.
 //! - [`by_element`], [`mod@reduce`]: kernels around printed formulas.
+//! - [`sums`]: work-groups that share sums.
 //! - [`launch`]: programs, compiled once, and their kernels with arguments.
 //!
 //! Commands run in the order in which they were started, so that memory which one has finished with may serve the next
@@ -14,6 +15,7 @@ mod driver;
 mod launch;
 mod memory;
 pub mod reduce;
+pub mod sums;
 
 use std::collections::HashMap;
 use std::fmt;
