@@ -65,10 +65,10 @@ static moments join(moments a, moments b) {
 static moments join_lanes(moments own, local moments *shared) {
 #if LANES > 1
     shared[LANE * TILE + SUM_IN_GROUP] = own;
-    for (int half = LANES / 2; half > 0; half /= 2) {
+    for (int apart = LANES / 2; apart > 0; apart /= 2) {
         barrier(CLK_LOCAL_MEM_FENCE);
-        if (LANE < half) {
-            own = join(own, shared[(LANE + half) * TILE + SUM_IN_GROUP]);
+        if (LANE < apart) {
+            own = join(own, shared[(LANE + apart) * TILE + SUM_IN_GROUP]);
             shared[LANE * TILE + SUM_IN_GROUP] = own;
         }
     }

@@ -3,6 +3,8 @@
 
 mod formulas;
 mod norms;
+mod softmaxes;
+mod spectral;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -77,8 +79,10 @@ fn orders<T: Element>(x: &[Tensor<T>], f: impl Fn(&[Var<T>]) -> Var<T>, weight: 
     let gradients = loss.grad(&vars.iter().collect::<Vec<_>>());
     results.extend(gradients.iter().map(|g| g.value().clone()));
     let norm = gradients.iter().map(|g| g.powi(2).sum()).reduce(|a, b| a + b).expect("an input");
-    let second = norm.backward();
-    // None where a gradient does not depend on an input.
-    results.extend(vars.iter().filter_map(|x| second.get(x).cloned()));
+    // The gradients of a linear operation depend on nothing, those of others not on every input.
+    if norm.is_tracked() {
+        let second = norm.backward();
+        results.extend(vars.iter().filter_map(|x| second.get(x).cloned()));
+    }
     results
 }

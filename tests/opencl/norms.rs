@@ -65,7 +65,7 @@ fn moments_of_columns() {
             }
         }
     }
-    of::<f32>(1e-6);
+    of::<f32>(3e-6);
     of::<f64>(1e-13);
 }
 

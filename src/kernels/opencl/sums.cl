@@ -16,9 +16,9 @@ static wide over_lanes(wide sum, local wide *shared) {
 #if LANES > 1
     local wide *own = shared + SUM_IN_GROUP;
     own[LANE * TILE] = sum;
-    for (int half = LANES / 2; half > 0; half /= 2) {
+    for (int apart = LANES / 2; apart > 0; apart /= 2) {
         barrier(CLK_LOCAL_MEM_FENCE);
-        if (LANE < half) own[LANE * TILE] += own[(LANE + half) * TILE];
+        if (LANE < apart) own[LANE * TILE] += own[(LANE + apart) * TILE];
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     sum = own[0];
