@@ -2,6 +2,7 @@
 //! tests fail, since they would say nothing.
 
 mod formulas;
+mod products;
 
 use std::sync::{Mutex, PoisonError};
 
