@@ -4,10 +4,11 @@
 mod formulas;
 mod maps;
 mod products;
+mod norms;
 
 use std::sync::{Mutex, PoisonError};
 
-use wengert::{Counts, Device, Element, Rng, Shape, Tensor};
+use wengert::{Counts, Device, Element, Rng, Shape, Tape, Tensor, Var};
 
 /// Runs `f` on the device, alone: what it counts is of one test at a time.
 #[track_caller]
@@ -63,4 +64,28 @@ fn agree<T: Element>(case: &str, bound: f64, f: impl Fn(&[Tensor<T>]) -> Vec<Ten
         let distance = distance(found, expected);
         assert!(distance <= bound, "{case}, {}, result {i}: off by {distance:e}, allowed {bound:e}", T::NAME);
     }
+}
+
+/// y = f(x) and its derivatives: the gradients of Σ weight ⊙ y by [`Var::backward`] and by [`Var::grad`], and those of
+/// the norm of the latter.
+fn orders<T: Element>(x: &[Tensor<T>], f: impl Fn(&[Var<T>]) -> Var<T>, weight: &Tensor<T>) -> Vec<Tensor<T>> {
+    let start = || {
+        let tape = Tape::new();
+        let vars: Vec<Var<T>> = x.iter().map(|x| tape.var(x.clone())).collect();
+        let y = f(&vars);
+        let loss = (&y * Var::from(weight)).sum();
+        (vars, y, loss)
+    };
+    let (vars, y, loss) = start();
+    let mut results = vec![y.value().clone()];
+    let first = loss.backward();
+    results.extend(vars.iter().map(|x| first.wrt(x)));
+    let (vars, _, loss) = start();
+    let gradients = loss.grad(&vars.iter().collect::<Vec<_>>());
+    results.extend(gradients.iter().map(|g| g.value().clone()));
+    let norm = gradients.iter().map(|g| g.powi(2).sum()).reduce(|a, b| a + b).expect("an input");
+    let second = norm.backward();
+    // None where a gradient does not depend on an input.
+    results.extend(vars.iter().filter_map(|x| second.get(x).cloned()));
+    results
 }

@@ -5,6 +5,7 @@
 //! - [`memory`]: pieces of its memory, pooled.
 //! - [`by_element`], [`mod@reduce`]: kernels around printed formulas.
 //! - [`gemm`]: what products of matrices and convolutions share.
+//! - [`sums`]: work-groups that share sums.
 //! - [`launch`]: programs, compiled once, and their kernels with arguments.
 //!
 //! Commands run in the order in which they were started, so that memory which one has finished with may serve the next
@@ -16,6 +17,7 @@ pub mod gemm;
 mod launch;
 mod memory;
 pub mod reduce;
+pub mod sums;
 
 use std::collections::HashMap;
 use std::fmt;
