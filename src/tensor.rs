@@ -118,6 +118,15 @@ impl<T: Element> Tensor<T> {
         &self.shape
     }
 
+    /// The same value everywhere, in this shape and living where this tensor does.
+    pub(crate) fn filled(&self, value: f64) -> Tensor<T> {
+        let mut filled = Tensor::full(self.shape, value);
+        if let Some(home) = self.home() {
+            filled.settle(home.clone());
+        }
+        filled
+    }
+
     /// The strides in elements; 0 along broadcast axes.
     pub fn strides(&self) -> &Strides {
         &self.strides

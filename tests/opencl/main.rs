@@ -37,7 +37,6 @@ fn distance<T: Element>(found: &Tensor<T>, expected: &Tensor<T>) -> f64 {
 
 /// Runs `f` with the tensors on the host and on the device, where it must run twice with the same bits, without the
 /// processor's help and reading nothing back; both results, that of the device second, brought home.
-/// processor's help and reading nothing back; both results on the host, that of the device second.
 #[track_caller]
 fn both<T: Element>(f: impl Fn(&[Tensor<T>]) -> Vec<Tensor<T>>, inputs: &[Tensor<T>]) -> [Vec<Tensor<T>>; 2] {
     with_device(|device| {
@@ -51,7 +50,6 @@ fn both<T: Element>(f: impl Fn(&[Tensor<T>]) -> Vec<Tensor<T>>, inputs: &[Tensor
             let bits = |x: &Tensor<T>| x.to_vec().iter().map(|x| x.f64().to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(found), bits(&again), "two runs");
         }
-        // Brought here while this test is alone.
         [f(inputs), found.iter().map(|x| x.to(&Device::host()).unwrap()).collect()]
     })
 }
