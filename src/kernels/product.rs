@@ -8,7 +8,7 @@ use super::nest::Nest;
 #[cfg(feature = "opencl")]
 use super::opencl::{
     Queue,
-    gemm::{self, Loops, Matrices, ROWS},
+    gemm::{self, BUSY, Loops, Matrices, ROWS},
 };
 use super::parallel::for_chunks;
 use super::{Element, Level};
@@ -85,9 +85,9 @@ struct Factor<'a> {
 #[cfg(feature = "opencl")]
 const FEW: usize = 4;
 
-/// Work-items that keep a processor busy, and the least k for each.
+/// The least k of a part.
 #[cfg(feature = "opencl")]
-const BUSY: [usize; 2] = [64, 512];
+const PART: usize = 512;
 
 #[cfg(feature = "opencl")]
 impl MatrixProduct {
@@ -110,8 +110,7 @@ impl MatrixProduct {
         let (m, n, a, b, c_steps) = if swaps { (n, m, b, a, [1, n]) } else { (m, n, a, b, [n, 1]) };
         let lanes = gemm::lanes::<T>(n);
         let (blocks, panels) = (m.div_ceil(ROWS), n.div_ceil(lanes));
-        let [enough, least] = BUSY;
-        let parts = enough.div_ceil((self.count * blocks * panels).max(1)).min(k.div_ceil(least)).max(1);
+        let parts = BUSY.div_ceil((self.count * blocks * panels).max(1)).min(k.div_ceil(PART)).max(1);
         let k_part = k.div_ceil(parts).max(1);
         let parts = k.div_ceil(k_part).max(1);
         let (mut b_panel, mut b_row, mut b_matrix, mut b_loops, mut b_operand) =

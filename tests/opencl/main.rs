@@ -3,8 +3,11 @@
 
 mod formulas;
 mod maps;
-mod products;
 mod norms;
+mod products;
+mod products;
+
+use wengert::{Device, Tensor, Var};
 
 use std::sync::{Mutex, PoisonError};
 

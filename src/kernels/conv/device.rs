@@ -13,7 +13,7 @@ use super::ConvShape;
 use crate::kernels::Element;
 use crate::kernels::device::{Operand, Unsupported};
 use crate::kernels::opencl::Queue;
-use crate::kernels::opencl::gemm::{self, Loops, Matrices, ROWS};
+use crate::kernels::opencl::gemm::{self, BUSY, Loops, Matrices, ROWS};
 
 /// The two maps that gather.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +24,15 @@ pub enum Gather {
     Adjoint,
 }
 
-/// Pixels that are summed in one part of a weight gradient: what they take of x and dy stays in a processor's cache for
-/// all taps and channels.
+/// Pixels that are summed in one part of a weight gradient at most: a chain of so many is exact enough, and other parts
+/// add less to its work than to be kept.
 const PART: usize = 2048;
 
-/// Parts of a weight gradient at most.
-const PARTS: usize = 64;
+/// Taps whose sums a work-item has, as in `gemm_vector.cl`.
+const TAPS_TOGETHER: usize = 16;
+
+/// Pixels of dy that are read for one tap after another.
+const TOGETHER: usize = 64;
 
 /// The sizes along an axis: the map, the output, taps, stride, padding, dilation.
 fn along(shape: &ConvShape, gather: Gather, axis: usize) -> [usize; 6] {
@@ -92,32 +95,31 @@ pub fn weigh<T: Element>(
     if dw.len == 0 {
         return Ok(());
     }
-    let [depth, columns] = [shape.group_in(), shape.group_out()];
-    let (groups, row) = (shape.groups, shape.out_channels);
+    let ([depth, columns], groups) = ([shape.group_in(), shape.group_out()], shape.groups);
     let lanes = gemm::lanes::<T>(columns);
+    let panels = |operand: Operand<'_>, [height, width]: [usize; 2], channels: usize, wide: usize| {
+        let (size, batch) = ([shape.batch * height * width, channels], Loops::one(groups, channels));
+        let matrices = Matrices { operand, size, depth: size[0], outer: 0, inner: groups * channels, column: 1, batch };
+        let packed = matrices.pack::<T>(queue, wide, 0)?;
+        Ok((packed, matrices.packed_len(wide)))
+    };
+    let (x, x_len) = panels(x, shape.input, depth, ROWS)?;
+    let (dy, dy_len) = panels(dy, shape.output, columns, lanes)?;
     let [height, width] = shape.output;
-    let pixels = shape.batch * height * width;
-    let lines = (shape.batch * height).div_ceil(pixels.div_ceil(PART).clamp(1, PARTS)).max(1);
-    let parts = (shape.batch * height).div_ceil(lines).max(1);
-    let (mut dy, mut dy_row, mut dy_panel, mut dy_group) = (dy, row, lanes, columns);
-    let packed;
-    if !columns.is_multiple_of(lanes) {
-        let (size, batch) = ([pixels, columns], Loops::one(groups, columns));
-        let matrices = Matrices { operand: dy, size, depth: pixels, outer: 0, inner: row, column: 1, batch };
-        packed = matrices.pack::<T>(queue, lanes, 0)?;
-        dy = Operand::new(&packed, 0, matrices.packed_len(lanes));
-        (dy_row, dy_panel, dy_group) = (lanes, pixels * lanes, columns.div_ceil(lanes) * pixels * lanes);
-    }
-    let blocks = shape.taps() * depth.div_ceil(ROWS);
+    let (blocks, across) = (depth.div_ceil(ROWS) * shape.taps().div_ceil(TAPS_TOGETHER), columns.div_ceil(lanes));
+    let lines = shape.batch * height;
+    let parts = (lines * width).div_ceil(PART).max(BUSY.div_ceil(blocks * across * groups)).min(lines).max(1);
+    let lines_of_part = lines.div_ceil(parts).max(1);
+    let parts = lines.div_ceil(lines_of_part).max(1);
     gemm::in_parts::<T>(queue, parts, dw, |dw| {
         gemm::vector::<T>(queue, "weigh", lanes)
-            .operand(x)
-            .operand(dy)
+            .operand(Operand::new(&x, 0, x_len))
+            .operand(Operand::new(&dy, 0, dy_len))
             .operand(dw)
             .each([shape.batch, groups, depth, columns])
             .ints(&along(shape, Gather::Forward, 0))
             .ints(&along(shape, Gather::Forward, 1))
-            .each([lines, parts, dy_row, dy_panel, dy_group])
-            .groups([blocks, columns.div_ceil(lanes), groups * parts], [1; 3])
+            .each([lines_of_part, (TOGETHER / width.max(1)).max(1)])
+            .groups([blocks, across, groups * parts], [1; 3])
     })
 }

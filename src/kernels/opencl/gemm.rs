@@ -37,7 +37,11 @@ impl Body {
 }
 
 /// The kernels for processors.
-const VECTOR: Source = Source { name: "gemm_vector", text: include_str!("gemm_vector.cl") };
+const VECTOR: Source =
+    Source { name: "gemm_vector", text: concat!(include_str!("place.cl"), include_str!("gemm_vector.cl")) };
+
+/// What prepares factors and adds up parts.
+const PANELS: Source = Source { name: "panels", text: concat!(include_str!("place.cl"), include_str!("panels.cl")) };
 
 /// Rows of a work-item of the vector body: with vectors of two registers, 12 registers for sums, of the 16 of AVX2.
 pub const ROWS: usize = 6;
@@ -97,30 +101,34 @@ impl Loops {
     }
 }
 
+/// The least work-items of the vector body that keep a processor busy to the end.
+pub const BUSY: usize = 64;
+
 /// Memory for numbers on their way.
 pub fn scratch<T: Element>(queue: &Queue, len: usize, what: &str) -> Memory {
     queue.allocate::<T>(len, &|| format!("{what}: {len} values")).unwrap_or_else(|error| error.raise())
 }
 
 impl Matrices<'_> {
-    /// The length in panels of so many columns: (matrix, panel, k, lane).
-    pub fn packed_len(&self, lanes: usize) -> usize {
+    /// The length in panels of so many columns: (matrix, panel, k, column).
+    pub fn packed_len(&self, width: usize) -> usize {
         let [k, n] = self.size;
-        self.batch.turns() * n.div_ceil(lanes) * k * lanes
+        self.batch.turns() * n.div_ceil(width) * k * width
     }
 
-    /// Lays them out in panels of `lanes` columns, and behind them so many zeros.
-    pub fn pack<T: Element>(&self, queue: &Queue, lanes: usize, zeros: usize) -> Result<Memory, Unsupported> {
-        let len = self.packed_len(lanes) + zeros;
+    /// Lays them out in panels of so many columns, and behind them so many zeros.
+    pub fn pack<T: Element>(&self, queue: &Queue, width: usize, zeros: usize) -> Result<Memory, Unsupported> {
+        let len = self.packed_len(width) + zeros;
         let packed = scratch::<T>(queue, len, "a factor in panels");
         let [k, n] = self.size;
-        vector::<T>(queue, "pack", lanes)
+        Launch::<T>::new(queue, PANELS, "pack")
+            .define(&["WIDTH"], [width])
             .operand(self.operand)
             .operand(Operand::new(&packed, 0, len))
             .each([k, n, self.depth, self.outer, self.inner, self.column, zeros, self.batch.rank])
             .ints(&self.batch.dims)
             .ints(&self.batch.steps)
-            .groups([k.max(1), n.div_ceil(lanes).max(1), self.batch.turns()], [1; 3])?;
+            .over([k.max(1), n.div_ceil(width).max(1), self.batch.turns()])?;
         Ok(packed)
     }
 }
@@ -128,7 +136,12 @@ impl Matrices<'_> {
 /// y ← the sums of parts x (parts, n).
 pub fn add_parts<T: Element>(queue: &Queue, x: Operand<'_>, y: Operand<'_>) -> Result<(), Unsupported> {
     let n = y.len;
-    vector::<T>(queue, "add_parts", 1).operand(x).operand(y).each([n, x.len / n.max(1)]).over([n, 1, 1])
+    Launch::<T>::new(queue, PANELS, "add_parts")
+        .define(&["WIDTH"], [1])
+        .operand(x)
+        .operand(y)
+        .each([n, x.len / n.max(1)])
+        .over([n, 1, 1])
 }
 
 /// Runs `f` on y, or where there are several parts on memory for them, which are added up then.

@@ -1,8 +1,7 @@
 // Products of matrices and convolutions for processors: a work-item computes ROWS rows of LANES columns in registers,
 // without local memory or barriers.
 //
-// The second factor is read LANES columns at a time: where its columns are no neighbours, or their number is no multiple
-// of LANES, `pack` lays it out in panels of LANES columns first.
+// The second factor is read LANES columns at a time, mostly from panels of LANES columns (panels.cl).
 
 #define JOINED(a, b) a##b
 #define JOIN(a, b) JOINED(a, b)
@@ -16,47 +15,13 @@ typedef JOIN(REAL, LANES) lanes;
 #define STORE(v, to) JOIN(vstore, LANES)(v, 0, to)
 #endif
 
+// Taps of a weight gradient whose sums a work-item has.
+#define TAPS_TOGETHER 16
+
 #define EACH_ROW(i) _Pragma("unroll") for (int i = 0; i < ROWS; ++i)
 
 // Terms that are added one after another; such sums are added up by themselves.
 #define CHAIN 1024
-
-// Turn `i` of some nested loops, innermost last, as a place in memory.
-static int place(int i, int rank, ints dims, ints steps) {
-    int at = 0;
-    for (int axis = rank - 1; axis >= 0; axis--) {
-        at += i % dims.at[axis] * steps.at[axis];
-        i /= dims.at[axis];
-    }
-    return at;
-}
-
-// packed[z, panel, i, lane] = b[z, i, panel·LANES + lane] for k rows i and n columns, 0 beyond them. Row i lies at
-// i / depth · outer + i % depth · inner. Behind it all, so many zeros.
-kernel void pack(IN(b), OUT(packed), const int k, const int n, const int depth, const int outer, const int inner,
-                 const int column, const int zeros, const int rank, const ints dims, const ints steps) {
-    int i = get_global_id(0), panel = get_global_id(1), z = get_global_id(2);
-    int panels = get_global_size(1), matrices = get_global_size(2);
-    if (panel == 0 && z == 0) {
-        for (int at = i; at < zeros; at += get_global_size(0)) AT(packed, matrices * panels * k * LANES + at) = 0;
-    }
-    if (i >= k) return;
-    int from = place(z, rank, dims, steps) + i / depth * outer + i % depth * inner + panel * LANES * column;
-    int to = ((z * panels + panel) * k + i) * LANES, filled = n - panel * LANES;
-    for (int lane = 0; lane < LANES; ++lane) AT(packed, to + lane) = lane < filled ? AT(b, from + lane * column) : 0;
-}
-
-// y[i] = the sum of so many parts x[p, i], as a fixed tree.
-kernel void add_parts(IN(x), OUT(y), const int n, const int parts) {
-    int i = get_global_id(0);
-    if (i >= n) return;
-    real even = 0, odd = 0;
-    for (int p = 0; p < parts; p += 2) {
-        even += AT(x, p * n + i);
-        if (p + 1 < parts) odd += AT(x, (p + 1) * n + i);
-    }
-    AT(y, i) = even + odd;
-}
 
 // What a work-item adds up.
 typedef struct {
@@ -70,15 +35,23 @@ static void clear(tile *t) {
     t->terms = 0;
 }
 
-// sum[i] += Σ_k a[i][k·a_step] · b[k·b_step ..]
+// sum[i] += Σ_k a[i][k·a_step] · b[k·b_step ..], k < n
+static void multiply_add(lanes sum[ROWS], const global real *a[ROWS], int a_step, const global real *b, int b_step,
+                         int n) {
+    for (int k = 0; k < n; ++k) {
+        lanes row = LOAD(b + k * b_step);
+        EACH_ROW(i) sum[i] = fma((lanes)(a[i][k * a_step]), row, sum[i]);
+    }
+}
+
+// The same, in chains.
 static void add_products(tile *t, const global real *a[ROWS], int a_step, const global real *b, int b_step, int n) {
     for (int from = 0; from < n; from += CHAIN) {
-        int to = min(from + CHAIN, n);
-        for (int k = from; k < to; ++k) {
-            lanes row = LOAD(b + k * b_step);
-            EACH_ROW(i) t->sum[i] = fma((lanes)(a[i][k * a_step]), row, t->sum[i]);
-        }
-        t->terms += to - from;
+        int terms = min(CHAIN, n - from);
+        multiply_add(t->sum, a, a_step, b, b_step, terms);
+        EACH_ROW(i) a[i] += terms * a_step;
+        b += terms * b_step;
+        t->terms += terms;
         if (t->terms >= CHAIN) {
             EACH_ROW(i) {
                 t->total[i] += t->sum[i];
@@ -204,38 +177,54 @@ kernel void convolve(IN(x), IN(w), IN(bias), OUT(y), const int images, const int
     }
 }
 
-// dw[part] (R, S, C/G, K) from x (N, H, W, C) and dy: rows of dw are some channels of a tap, the sums go along lines of
-// dy, `lines` of them for a part.
+// dw[part] (R, S, C/G, K) from x in panels of ROWS channels and dy in panels of LANES: a work-item has a panel of both
+// and some taps, which read the same lines of them, a few at a time, from the first cache. A part are so many `lines` of dy.
 kernel void weigh(IN(x), IN(dy), OUT(dw), const int images, const int groups, const int depth, const int columns,
-                  const ints vertical, const ints horizontal, const int lines, const int parts, const int dy_row,
-                  const int dy_panel, const int dy_group) {
-    int blocks = (depth + ROWS - 1) / ROWS, all_taps = vertical.at[TAPS] * horizontal.at[TAPS];
-    int block = get_global_id(0) % blocks, tap = get_global_id(0) / blocks, panel = get_global_id(1);
+                  const ints vertical, const ints horizontal, const int lines, const int together) {
+    int blocks = (depth + ROWS - 1) / ROWS, panels = get_global_size(1);
+    int block = get_global_id(0) % blocks, panel = get_global_id(1);
     int group = get_global_id(2) % groups, part = get_global_id(2) / groups;
-    if (tap >= all_taps) return;
-    int height = vertical.at[MAP], width = horizontal.at[MAP], channels = groups * depth, stride = horizontal.at[STRIDE];
+    int all_taps = vertical.at[TAPS] * horizontal.at[TAPS];
+    int first_tap = get_global_id(0) / blocks * TAPS_TOGETHER, taps = min(all_taps - first_tap, TAPS_TOGETHER);
+    int height = vertical.at[MAP], width = horizontal.at[MAP], stride = horizontal.at[STRIDE];
     int out_height = vertical.at[OUT_SIZE], out_width = horizontal.at[OUT_SIZE];
-    int top = tap / horizontal.at[TAPS] * vertical.at[DILATION] - vertical.at[PADDING];
-    int left = tap % horizontal.at[TAPS] * horizontal.at[DILATION] - horizontal.at[PADDING];
-    // The columns of dy whose pixels lie in the map: 0 ≤ q·stride + left < width.
-    int first = left < 0 ? (-left + stride - 1) / stride : 0;
-    int end = left < width ? min((width - left + stride - 1) / stride, out_width) : 0;
-    tile t;
-    clear(&t);
-    const global real *columns_of_dy = &AT(dy, group * dy_group + panel * dy_panel);
-    int to = min((part + 1) * lines, images * out_height);
-    for (int line = part * lines; line < to; ++line) {
-        int y_at = line % out_height * vertical.at[STRIDE] + top;
-        if (y_at < 0 || y_at >= height || first >= end) continue;
-        int from = ((line / out_height * height + y_at) * width + first * stride + left) * channels + group * depth;
-        const global real *rows[ROWS];
-        EACH_ROW(i) rows[i] = &AT(x, from + min(block * ROWS + i, depth - 1));
-        const global real *dy_from = columns_of_dy + (line * out_width + first) * dy_row;
-        add_products(&t, rows, stride * channels, dy_from, dy_row, end - first);
+    const global real *x_panel = &AT(x, (group * blocks + block) * images * height * width * ROWS);
+    const global real *dy_panel = &AT(dy, (group * panels + panel) * images * out_height * out_width * LANES);
+    lanes sums[TAPS_TOGETHER][ROWS];
+    for (int t = 0; t < taps; ++t) EACH_ROW(i) sums[t][i] = 0;
+    int end = min((part + 1) * lines, images * out_height);
+    for (int from = part * lines; from < end; from += together) {
+        int to = min(from + together, end);
+        for (int t = 0; t < taps; ++t) {
+            int tap = first_tap + t;
+            int top = tap / horizontal.at[TAPS] * vertical.at[DILATION] - vertical.at[PADDING];
+            int left = tap % horizontal.at[TAPS] * horizontal.at[DILATION] - horizontal.at[PADDING];
+            // The columns of dy that see the map: 0 ≤ q·stride + left < width.
+            int q = left < 0 ? (-left + stride - 1) / stride : 0;
+            int n = left < width ? min((width - left + stride - 1) / stride, out_width) - q : 0;
+            lanes sum[ROWS];
+            EACH_ROW(i) sum[i] = sums[t][i];
+            int image = from / out_height, p = from % out_height;
+            for (int line = from; line < to; ++line) {
+                int y_at = p * vertical.at[STRIDE] + top;
+                if (y_at >= 0 && y_at < height && n > 0) {
+                    const global real *rows[ROWS];
+                    EACH_ROW(i) rows[i] = x_panel + ((image * height + y_at) * width + q * stride + left) * ROWS + i;
+                    multiply_add(sum, rows, stride * ROWS, dy_panel + (line * out_width + q) * LANES, LANES, n);
+                }
+                if (++p == out_height) {
+                    p = 0;
+                    ++image;
+                }
+            }
+            EACH_ROW(i) sums[t][i] = sum[i];
+        }
     }
-    EACH_ROW(i) {
-        int c = block * ROWS + i;
-        int at = ((part * all_taps + tap) * depth + c) * groups * columns + group * columns + panel * LANES;
-        if (c < depth) store(t.sum[i] + t.total[i], &AT(dw, at), columns - panel * LANES, 1);
+    for (int t = 0; t < taps; ++t) {
+        EACH_ROW(i) {
+            int c = block * ROWS + i, row = (part * all_taps + first_tap + t) * depth + c;
+            int at = (row * groups + group) * columns + panel * LANES;
+            if (c < depth) store(sums[t][i], &AT(dw, at), columns - panel * LANES, 1);
+        }
     }
 }

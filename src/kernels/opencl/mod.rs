@@ -6,6 +6,8 @@
 //! - [`by_element`], [`mod@reduce`]: kernels around printed formulas.
 //! - [`gemm`]: what products of matrices and convolutions share.
 //! - [`sums`]: work-groups that share sums.
+//! - [`by_element`]: kernels around printed formulas.
+//! - [`gemm`]: what products of matrices and convolutions share.
 //! - [`launch`]: programs, compiled once, and their kernels with arguments.
 //!
 //! Commands run in the order in which they were started, so that memory which one has finished with may serve the next
