@@ -142,11 +142,16 @@ impl Queue {
         self.state().events = Some(Vec::new());
     }
 
+    /// Waits for all that was started.
+    pub fn wait(&self) -> Result<(), DeviceError> {
+        self.0.waits.fetch_add(1, Relaxed);
+        self.0.commands.finish().map_err(|failure| self.error("the wait for its work", failure))
+    }
+
     /// Waits, and gives the times that were measured, longest first; then nothing is measured any more.
     pub fn times(&self) -> Result<Vec<KernelTime>, DeviceError> {
         let failed = |failure: Failure| self.error("the times of kernels", failure);
-        self.0.waits.fetch_add(1, Relaxed);
-        self.0.commands.finish().map_err(failed)?;
+        self.wait()?;
         let mut sums: HashMap<String, (Duration, u64)> = HashMap::new();
         for (name, event) in self.state().events.take().unwrap_or_default() {
             let sum = sums.entry(name).or_default();
