@@ -5,9 +5,6 @@ mod formulas;
 mod maps;
 mod norms;
 mod products;
-mod products;
-
-use wengert::{Device, Tensor, Var};
 
 use std::sync::{Mutex, PoisonError};
 
