@@ -67,14 +67,17 @@ impl Reorder {
         let outer = self.nest.dims().len() - 2;
         let strides: Vec<usize> = (0..outer).map(|axis| self.nest.strides(axis)[0]).collect();
         let blocks = y.len / (rows * columns) * rows.div_ceil(BLOCK) * columns.div_ceil(BLOCK);
-        Launch::<T>::new(queue, COPY, "transpose")
+        let launch = Launch::<T>::new(queue, COPY, "transpose")
             .define(&["BLOCK", "OUTER"], [BLOCK, outer])
             .operand(x)
             .operand(y)
-            .each([rows, columns, step])
+            .each([blocks, rows, columns, step])
             .ints(&self.nest.dims()[..outer])
-            .ints(&strides)
-            .groups([blocks, 1, 1], [BLOCK * BLOCK, 1, 1])
+            .ints(&strides);
+        match queue.info().is_cpu {
+            true => launch.over([blocks, 1, 1]),
+            false => launch.groups([blocks, 1, 1], [BLOCK * BLOCK, 1, 1]),
+        }
     }
 }
 

@@ -150,8 +150,7 @@ fn gradients_of_rows() {
                 let inputs = x.iter().collect::<Vec<_>>();
                 compute(&kernel, &inputs, [channels, channels, x[0].layout()]).to_vec()
             };
-            let of_vectors =
-                |x: &[Tensor<T>]| compute(&kernel, &x.iter().collect::<Vec<_>>(), [channels; 2]).to_vec();
+            let of_vectors = |x: &[Tensor<T>]| compute(&kernel, &x.iter().collect::<Vec<_>>(), [channels; 2]).to_vec();
             let case = format!("{shape:?}, ReLU {relu}");
             agree(&case, bound, all, &batch::<T>(shape));
             agree(&case, bound, of_vectors, &batch::<T>(shape));

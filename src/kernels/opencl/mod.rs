@@ -4,7 +4,10 @@
 //! - this file: a device with its one in-order queue, what it counts and measures.
 //! - [`memory`]: pieces of its memory, pooled.
 //! - [`by_element`], [`mod@reduce`]: kernels around printed formulas.
+//! - [`gemm`]: what products of matrices and convolutions share.
 //! - [`sums`]: work-groups that share sums.
+//! - [`by_element`]: kernels around printed formulas.
+//! - [`gemm`]: what products of matrices and convolutions share.
 //! - [`launch`]: programs, compiled once, and their kernels with arguments.
 //!
 //! Commands run in the order in which they were started, so that memory which one has finished with may serve the next
@@ -12,6 +15,7 @@
 
 pub mod by_element;
 mod driver;
+pub mod gemm;
 mod launch;
 mod memory;
 pub mod reduce;
@@ -147,11 +151,16 @@ impl Queue {
         self.state().events = Some(Vec::new());
     }
 
+    /// Waits for all that was started.
+    pub fn wait(&self) -> Result<(), DeviceError> {
+        self.0.waits.fetch_add(1, Relaxed);
+        self.0.commands.finish().map_err(|failure| self.error("the wait for its work", failure))
+    }
+
     /// Waits, and gives the times that were measured, longest first; then nothing is measured any more.
     pub fn times(&self) -> Result<Vec<KernelTime>, DeviceError> {
         let failed = |failure: Failure| self.error("the times of kernels", failure);
-        self.0.waits.fetch_add(1, Relaxed);
-        self.0.commands.finish().map_err(failed)?;
+        self.wait()?;
         let mut sums: HashMap<String, (Duration, u64)> = HashMap::new();
         for (name, event) in self.state().events.take().unwrap_or_default() {
             let sum = sums.entry(name).or_default();

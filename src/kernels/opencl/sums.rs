@@ -23,7 +23,11 @@ impl Group {
     /// A group for sums whose terms lie apart in memory, and those of neighbours side by side.
     pub fn side_by_side(queue: &Queue) -> Group {
         let [gpu, cpu] = SIDE_BY_SIDE.map(|tile| tile.min(largest(queue)));
-        if queue.info().is_cpu { Group { tile: cpu, lanes: 1 } } else { Group { tile: gpu, lanes: largest(queue) / gpu } }
+        if queue.info().is_cpu {
+            Group { tile: cpu, lanes: 1 }
+        } else {
+            Group { tile: gpu, lanes: largest(queue) / gpu }
+        }
     }
 
     /// A group for one sum.
@@ -66,7 +70,8 @@ impl Queue {
     /// With a [`DeviceError`](crate::DeviceError) if there is none left.
     pub fn partial_sums(&self, len: usize, what: &str) -> Memory {
         let what = || format!("{what}: {len} partial sums");
-        let memory = if self.info().has_f64 { self.allocate::<f64>(len, &what) } else { self.allocate::<f32>(len, &what) };
+        let memory =
+            if self.info().has_f64 { self.allocate::<f64>(len, &what) } else { self.allocate::<f32>(len, &what) };
         memory.unwrap_or_else(|error| error.raise())
     }
 }
