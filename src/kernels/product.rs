@@ -1,10 +1,19 @@
 //! Products of matrices, and of batches of them, as a kernel.
 
+#[cfg(feature = "opencl")]
+use super::device::{Operand, Operands, Unsupported};
 use super::kernel::{Inputs, Kernel, Outputs};
 use super::matmul::{self, Mat, TASK_MULTIPLY_ADDS};
 use super::nest::Nest;
+#[cfg(feature = "opencl")]
+use super::opencl::{
+    Queue,
+    gemm::{self, BUSY, Loops, Matrices, ROWS},
+};
 use super::parallel::for_chunks;
 use super::{Element, Level};
+#[cfg(feature = "opencl")]
+use crate::shape::MAX_RANK;
 
 /// C (…, m, n) = A (…, m, k) · B (…, k, n): operands of any strides, so that neither a transpose nor a matrix that a
 /// whole batch shares is copied; C is fresh and row-major.
@@ -48,6 +57,90 @@ impl<T: Element> Kernel<T> for MatrixProduct {
                 matmul::on_this_thread(level, self.size, a, b, false, c, n);
             }
         });
+    }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let ([a, b], [c]) = (inputs.tensors(), outputs.tensors());
+        if c.len == 0 {
+            return Ok(());
+        }
+        self.vector::<T>(queue, [a, b], c)
+    }
+}
+
+/// A factor on a device.
+#[cfg(feature = "opencl")]
+#[derive(Clone, Copy)]
+struct Factor<'a> {
+    operand: Operand<'a>,
+    /// From a row of the product to the next, or from a column to the next.
+    step: usize,
+    /// Along k.
+    k_step: usize,
+    batch: Loops,
+}
+
+/// Rows of C that are so few that for its columns to become rows is worth it, where the columns of B lie apart.
+#[cfg(feature = "opencl")]
+const FEW: usize = 4;
+
+/// The least k of a part.
+#[cfg(feature = "opencl")]
+const PART: usize = 512;
+
+#[cfg(feature = "opencl")]
+impl MatrixProduct {
+    fn factor<'a>(&self, operand: Operand<'a>, which: usize, [step, k_step]: [usize; 2]) -> Factor<'a> {
+        let mut batch = Loops::one(1, 0);
+        batch.rank = self.batch.dims().len();
+        for (axis, &turns) in self.batch.dims().iter().enumerate() {
+            (batch.dims[axis], batch.steps[axis]) = (turns, self.batch.strides(axis)[which]);
+        }
+        Factor { operand, step, k_step, batch }
+    }
+
+    /// By the body for processors.
+    fn vector<T: Element>(&self, queue: &Queue, [a, b]: [Operand<'_>; 2], c: Operand<'_>) -> Result<(), Unsupported> {
+        let [m, k, n] = self.size;
+        let direct = |b: &Factor<'_>, n: usize| b.step == 1 && n.is_multiple_of(gemm::lanes::<T>(n)) || n == 1;
+        let (a, b) = (self.factor(a, 0, self.a), self.factor(b, 1, [self.b[1], self.b[0]]));
+        // Cᵀ = Bᵀ·Aᵀ
+        let swaps = m < n && m <= FEW && !direct(&b, n);
+        let (m, n, a, b, c_steps) = if swaps { (n, m, b, a, [1, n]) } else { (m, n, a, b, [n, 1]) };
+        let lanes = gemm::lanes::<T>(n);
+        let (blocks, panels) = (m.div_ceil(ROWS), n.div_ceil(lanes));
+        let parts = BUSY.div_ceil((self.count * blocks * panels).max(1)).min(k.div_ceil(PART)).max(1);
+        let k_part = k.div_ceil(parts).max(1);
+        let parts = k.div_ceil(k_part).max(1);
+        let (mut b_panel, mut b_row, mut b_matrix, mut b_loops, mut b_operand) =
+            (lanes, b.k_step, 0, b.batch, b.operand);
+        let packed;
+        if !direct(&b, n) {
+            // Once, where all products share it.
+            let shared = b.batch.steps == [0; MAX_RANK];
+            let batch = if shared { Loops::one(1, 0) } else { b.batch };
+            let size = [k, n];
+            let matrices =
+                Matrices { operand: b.operand, size, depth: k, outer: 0, inner: b.k_step, column: b.step, batch };
+            packed = matrices.pack::<T>(queue, lanes, 0)?;
+            b_operand = Operand::new(&packed, 0, matrices.packed_len(lanes));
+            (b_panel, b_row, b_matrix) = (k * lanes, lanes, if shared { 0 } else { panels * k * lanes });
+            b_loops.steps = [0; MAX_RANK];
+        }
+        gemm::in_parts::<T>(queue, parts, c, |c| {
+            gemm::vector::<T>(queue, "product", lanes)
+                .operand(a.operand)
+                .operand(b_operand)
+                .operand(c)
+                .each([m, n, k, k_part, parts, a.step, a.k_step, b_panel, b_row, b_matrix])
+                .each(c_steps)
+                .int(b_loops.rank)
+                .ints(&a.batch.dims)
+                .ints(&a.batch.steps)
+                .ints(&b_loops.steps)
+                .groups([blocks, panels, self.count * parts], [1; 3])
+        })
     }
 }
 

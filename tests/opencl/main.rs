@@ -2,10 +2,16 @@
 //! tests fail, since they would say nothing.
 
 mod formulas;
+mod maps;
+mod norms;
+mod products;
+mod products;
+
+use wengert::{Device, Tensor, Var};
 
 use std::sync::{Mutex, PoisonError};
 
-use wengert::{Counts, Device, Element, Rng, Shape, Tensor};
+use wengert::{Counts, Device, Element, Rng, Shape, Tape, Tensor, Var};
 
 /// Runs `f` on the device, alone: what it counts is of one test at a time.
 #[track_caller]
@@ -20,17 +26,20 @@ fn noise<T: Element>(shape: &[usize], seed: u64) -> Tensor<T> {
     Rng::seed(seed).normal(shape.iter().copied().collect::<Shape>())
 }
 
-/// The largest difference of two tensors, relative to the root mean square of the second.
+/// The largest difference of two tensors, relative to the root mean square of the second; infinite for NaN against a
+/// number.
 fn distance<T: Element>(found: &Tensor<T>, expected: &Tensor<T>) -> f64 {
     assert_eq!(found.shape(), expected.shape());
     let (found, expected) = (found.to_vec(), expected.to_vec());
     let square: f64 = expected.iter().map(|x| x.f64() * x.f64()).sum();
     let scale = (square / expected.len().max(1) as f64).sqrt().max(f64::MIN_POSITIVE);
-    found.iter().zip(&expected).map(|(a, b)| (a.f64() - b.f64()).abs() / scale).fold(0.0, f64::max)
+    let different = found.iter().zip(&expected).filter(|(a, b)| !(a == b || (a.is_nan() && b.is_nan())));
+    let distances = different.map(|(a, b)| (a.f64() - b.f64()).abs() / scale);
+    distances.fold(0.0, |most, distance| if distance.is_nan() { f64::INFINITY } else { most.max(distance) })
 }
 
 /// Runs `f` with the tensors on the host and on the device, where it must run twice with the same bits, without the
-/// processor's help and reading nothing back; both results, that of the device second.
+/// processor's help and reading nothing back; both results, that of the device second, brought home.
 #[track_caller]
 fn both<T: Element>(f: impl Fn(&[Tensor<T>]) -> Vec<Tensor<T>>, inputs: &[Tensor<T>]) -> [Vec<Tensor<T>>; 2] {
     with_device(|device| {
@@ -44,7 +53,7 @@ fn both<T: Element>(f: impl Fn(&[Tensor<T>]) -> Vec<Tensor<T>>, inputs: &[Tensor
             let bits = |x: &Tensor<T>| x.to_vec().iter().map(|x| x.f64().to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(found), bits(&again), "two runs");
         }
-        [f(inputs), found]
+        [f(inputs), found.iter().map(|x| x.to(&Device::host()).unwrap()).collect()]
     })
 }
 
@@ -56,4 +65,28 @@ fn agree<T: Element>(case: &str, bound: f64, f: impl Fn(&[Tensor<T>]) -> Vec<Ten
         let distance = distance(found, expected);
         assert!(distance <= bound, "{case}, {}, result {i}: off by {distance:e}, allowed {bound:e}", T::NAME);
     }
+}
+
+/// y = f(x) and its derivatives: the gradients of Σ weight ⊙ y by [`Var::backward`] and by [`Var::grad`], and those of
+/// the norm of the latter.
+fn orders<T: Element>(x: &[Tensor<T>], f: impl Fn(&[Var<T>]) -> Var<T>, weight: &Tensor<T>) -> Vec<Tensor<T>> {
+    let start = || {
+        let tape = Tape::new();
+        let vars: Vec<Var<T>> = x.iter().map(|x| tape.var(x.clone())).collect();
+        let y = f(&vars);
+        let loss = (&y * Var::from(weight)).sum();
+        (vars, y, loss)
+    };
+    let (vars, y, loss) = start();
+    let mut results = vec![y.value().clone()];
+    let first = loss.backward();
+    results.extend(vars.iter().map(|x| first.wrt(x)));
+    let (vars, _, loss) = start();
+    let gradients = loss.grad(&vars.iter().collect::<Vec<_>>());
+    results.extend(gradients.iter().map(|g| g.value().clone()));
+    let norm = gradients.iter().map(|g| g.powi(2).sum()).reduce(|a, b| a + b).expect("an input");
+    let second = norm.backward();
+    // None where a gradient does not depend on an input.
+    results.extend(vars.iter().filter_map(|x| second.get(x).cloned()));
+    results
 }

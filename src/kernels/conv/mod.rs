@@ -13,6 +13,8 @@
 //!
 //! One file per algorithm; the function `algorithm` says which one runs.
 
+#[cfg(feature = "opencl")]
+mod device;
 pub mod direct;
 pub mod kernels;
 pub mod naive;

@@ -4,6 +4,10 @@
 //! - this file: a device with its one in-order queue, what it counts and measures.
 //! - [`memory`]: pieces of its memory, pooled.
 //! - [`by_element`], [`mod@reduce`]: kernels around printed formulas.
+//! - [`gemm`]: what products of matrices and convolutions share.
+//! - [`sums`]: work-groups that share sums.
+//! - [`by_element`]: kernels around printed formulas.
+//! - [`gemm`]: what products of matrices and convolutions share.
 //! - [`launch`]: programs, compiled once, and their kernels with arguments.
 //!
 //! Commands run in the order in which they were started, so that memory which one has finished with may serve the next
@@ -11,9 +15,11 @@
 
 pub mod by_element;
 mod driver;
+pub mod gemm;
 mod launch;
 mod memory;
 pub mod reduce;
+pub mod sums;
 
 use std::collections::HashMap;
 use std::fmt;
