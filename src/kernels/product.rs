@@ -8,7 +8,7 @@ use super::nest::Nest;
 #[cfg(feature = "opencl")]
 use super::opencl::{
     Queue,
-    gemm::{self, BUSY, Loops, Matrices, ROWS},
+    gemm::{self, BUSY, Body, Gathered, Loops, Matrices, ROWS},
 };
 use super::parallel::for_chunks;
 use super::{Element, Level};
@@ -65,7 +65,10 @@ impl<T: Element> Kernel<T> for MatrixProduct {
         if c.len == 0 {
             return Ok(());
         }
-        self.vector::<T>(queue, [a, b], c)
+        match Body::of(queue) {
+            Body::Vector => self.vector::<T>(queue, [a, b], c),
+            Body::Local => self.gathered([a, b], c).run::<T>(queue),
+        }
     }
 }
 
@@ -85,6 +88,10 @@ struct Factor<'a> {
 #[cfg(feature = "opencl")]
 const FEW: usize = 4;
 
+/// Rows of C for which B is laid out in panels in any case: they are read so often.
+#[cfg(feature = "opencl")]
+const MANY: usize = 128;
+
 /// The least k of a part.
 #[cfg(feature = "opencl")]
 const PART: usize = 512;
@@ -98,6 +105,26 @@ impl MatrixProduct {
             (batch.dims[axis], batch.steps[axis]) = (turns, self.batch.strides(axis)[which]);
         }
         Factor { operand, step, k_step, batch }
+    }
+
+    /// For the body for GPUs: a row of A is a picture of one pixel with k channels.
+    fn gathered<'a>(&self, [a, b]: [Operand<'a>; 2], c: Operand<'a>) -> Gathered<'a> {
+        let [m, k, n] = self.size;
+        Gathered {
+            operands: [a, b, c],
+            bias: None,
+            slope: 1.0,
+            size: [m, n, k],
+            images: m,
+            depth: k,
+            axes: [[1, 1, 1, 1, 0, 1]; 2],
+            adjoint: false,
+            rows_are_taps: false,
+            a_steps: [self.a[0], 0, self.a[1]],
+            b_steps: [0, self.b[0], self.b[1]],
+            c_steps: [n, 0, 0, 1, m * n],
+            batch: [self.factor(a, 0, self.a).batch, self.factor(b, 1, self.b).batch],
+        }
     }
 
     /// By the body for processors.
@@ -116,7 +143,7 @@ impl MatrixProduct {
         let (mut b_panel, mut b_row, mut b_matrix, mut b_loops, mut b_operand) =
             (lanes, b.k_step, 0, b.batch, b.operand);
         let packed;
-        if !direct(&b, n) {
+        if !direct(&b, n) || m >= MANY && n > 1 {
             // Once, where all products share it.
             let shared = b.batch.steps == [0; MAX_RANK];
             let batch = if shared { Loops::one(1, 0) } else { b.batch };

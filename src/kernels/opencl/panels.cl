@@ -1,28 +1,40 @@
 // Matrices in panels of WIDTH columns, so that what is read together lies together; and sums of parts.
 
+// Parts that are added one after another.
+#define CHAIN 32
+
 // packed[z, panel, i, j] = b[z, i, panel·WIDTH + j] for k rows i and n columns, 0 beyond them. Row i lies at
-// i / depth · outer + i % depth · inner. Behind it all, so many zeros.
-kernel void pack(IN(b), OUT(packed), const int k, const int n, const int depth, const int outer, const int inner,
-                 const int column, const int zeros, const int rank, const ints dims, const ints steps) {
-    int i = get_global_id(0), panel = get_global_id(1), z = get_global_id(2);
-    int panels = get_global_size(1), matrices = get_global_size(2);
+// i / depth · outer + i % depth · inner. Behind it all, so many zeros. A work-item has some rows of a panel: as many as
+// have their numbers on one line of the cache where they lie next to each other.
+kernel void pack(IN(b), OUT(packed), const int k, const int n, const int panels, const int depth, const int outer,
+                 const int inner, const int column, const int zeros, const int rank, const ints dims, const ints steps) {
+    int panel = get_global_id(0), from = get_global_id(1) * ROWS, z = get_global_id(2);
+    if (panel >= panels) return;
     if (panel == 0 && z == 0) {
-        for (int at = i; at < zeros; at += get_global_size(0)) AT(packed, matrices * panels * k * WIDTH + at) = 0;
+        int start = get_global_size(2) * panels * k * WIDTH;
+        for (int i = get_global_id(1); i < zeros; i += get_global_size(1)) AT(packed, start + i) = 0;
     }
-    if (i >= k) return;
-    int from = place(z, rank, dims, steps) + i / depth * outer + i % depth * inner + panel * WIDTH * column;
-    int to = ((z * panels + panel) * k + i) * WIDTH, filled = n - panel * WIDTH;
-    for (int j = 0; j < WIDTH; ++j) AT(packed, to + j) = j < filled ? AT(b, from + j * column) : 0;
+    int start = place(z, rank, dims, steps) + panel * WIDTH * column, filled = n - panel * WIDTH;
+    int end = min(from + ROWS, k), at = ((z * panels + panel) * k + from) * WIDTH;
+    for (int i = from; i < end; ++i, at += WIDTH) {
+        int row = start + i / depth * outer + i % depth * inner;
+        if (filled >= WIDTH && column == 1) {
+            for (int j = 0; j < WIDTH; ++j) AT(packed, at + j) = AT(b, row + j);
+        } else {
+            for (int j = 0; j < WIDTH; ++j) AT(packed, at + j) = j < filled ? AT(b, row + j * column) : 0;
+        }
+    }
 }
 
 // y[i] = the sum of so many parts x[p, i], as a fixed tree.
 kernel void add_parts(IN(x), OUT(y), const int n, const int parts) {
     int i = get_global_id(0);
     if (i >= n) return;
-    real even = 0, odd = 0;
-    for (int p = 0; p < parts; p += 2) {
-        even += AT(x, p * n + i);
-        if (p + 1 < parts) odd += AT(x, (p + 1) * n + i);
+    real total = 0;
+    for (int from = 0; from < parts; from += CHAIN) {
+        real sum = AT(x, from * n + i);
+        for (int p = from + 1; p < min(from + CHAIN, parts); ++p) sum += AT(x, p * n + i);
+        total += sum;
     }
-    AT(y, i) = even + odd;
+    AT(y, i) = total;
 }
