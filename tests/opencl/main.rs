@@ -3,6 +3,7 @@
 
 mod formulas;
 mod maps;
+mod moving;
 mod norms;
 mod products;
 mod softmaxes;
