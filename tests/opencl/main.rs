@@ -4,6 +4,7 @@
 mod formulas;
 mod gradcheck;
 mod maps;
+mod moving;
 mod norms;
 mod products;
 mod softmaxes;
