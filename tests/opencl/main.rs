@@ -9,6 +9,7 @@ mod norms;
 mod products;
 mod softmaxes;
 mod spectral;
+mod values;
 
 use std::sync::{Mutex, PoisonError};
 
