@@ -6,7 +6,8 @@ use wengert::{Device, Tensor, Var};
 
 use crate::{holds, noise, with_device};
 
-/// Checks `f` on the device, to which its inputs are moved, and where the processor must not help it.
+/// Checks `f` on the device, to which its inputs are moved and from which its result is, and where the processor must
+/// not help it.
 #[track_caller]
 fn check(name: &str, shapes: &[&[usize]], f: impl Fn(&[Var<f64>]) -> Var<f64>) {
     if !holds::<f64>() {
@@ -18,7 +19,8 @@ fn check(name: &str, shapes: &[&[usize]], f: impl Fn(&[Var<f64>]) -> Var<f64>) {
         let before = device.counts();
         let y = f(&there(&inputs.iter().map(Var::from).collect::<Vec<_>>()));
         assert_eq!(y.value().device(), *device, "{name}: where the result lives");
-        let reports = both(|x| f(&there(x)), &inputs).unwrap_or_else(|failure| panic!("{name}: {failure}"));
+        let and_back = |x: &[Var<f64>]| f(&there(x)).to(&Device::host()).unwrap();
+        let reports = both(and_back, &inputs).unwrap_or_else(|failure| panic!("{name}: {failure}"));
         assert!(reports.iter().all(|report| report.entries > 0), "{name}: nothing was checked");
         assert_eq!((device.counts() - before).fallbacks, 0, "{name}: done by the processor");
     });
