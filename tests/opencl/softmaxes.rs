@@ -35,8 +35,8 @@ fn softmax_and_its_logarithm() {
             agree(&format!("{around:?}"), bound, f, &[x]);
         }
     }
-    // Relative to the root mean square: an element of a long row may be twenty times as large.
-    of::<f32>(1e-5);
+    // Relative to the root mean square: an element of a long row may be a hundred times as large.
+    of::<f32>(1e-4);
     of::<f64>(1e-13);
 }
 

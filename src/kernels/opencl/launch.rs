@@ -248,7 +248,8 @@ impl<'a, T: Element> Launch<'a, T> {
             (_, true) => ("float", "double"),
             (_, false) => ("float", "float"),
         };
-        let mut options = format!("-cl-std=CL1.2 -D REAL={real} -D WIDE={wide} -D IS_CPU={}", info.is_cpu as u8);
+        // Without warnings, which PoCL's compiler would print on the user's screen.
+        let mut options = format!("-w -cl-std=CL1.2 -D REAL={real} -D WIDE={wide} -D IS_CPU={}", info.is_cpu as u8);
         if real == "float" {
             options += " -cl-single-precision-constant";
             if self.queue.0.rounds_division {
