@@ -1,7 +1,7 @@
 //! `--device`, `gan devices`, and devices that fail. What needs a device fails without one.
 
 use super::bad_input::refuses;
-use super::{command, gan, output, succeed, tiny};
+use super::{command, output, succeed, tiny};
 
 /// The commands that take `--device`, with the arguments that they cannot do without.
 const COMMANDS: [&str; 7] =
@@ -80,14 +80,14 @@ mod with_opencl {
     }
 
     #[test]
-    fn a_machine_without_opencl_says_so() {
+    fn a_machine_without_a_driver_says_so() {
         let dir = tempfile::tempdir().unwrap();
         let without = |args: &[&str]| {
             let mut command = command(dir.path(), args);
-            command.env("OPENCL_DYLIB_PATH", "/nowhere/libOpenCL.so");
+            command.env("OCL_ICD_VENDORS", "/nowhere/");
             command
         };
-        let reason = "this machine has no OpenCL";
+        let reason = "this machine's OpenCL has no driver for any device";
         lists_the_processor_alone(without, reason);
         let failed = output(without(&["train", "sngan", "--device", "opencl"]));
         assert_ne!(failed.code, Some(0));
@@ -167,5 +167,40 @@ mod with_opencl {
         let layers = succeed(dir.path(), "bench layers --batch 1 --iters 1 --device opencl --json");
         let lines: Vec<Value> = layers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert!(lines.len() == 11 && lines.iter().all(|line| line["device"] == "opencl:0"), "{layers}");
+    }
+
+    /// The device whose memory PoCL can be told to limit, to 1 GiB in pieces of 256 MiB.
+    fn limited(dir: &Path) -> Option<u64> {
+        let mut devices = command(dir, &["devices", "--json"]);
+        devices.env(LIMIT, "1");
+        let list: Value = serde_json::from_str(&output(devices).stdout).unwrap();
+        let mut list = list["opencl"].as_array().unwrap().iter();
+        list.find(|device| device["largest_piece"].as_u64().unwrap() <= 1 << 28)?["index"].as_u64()
+    }
+
+    const LIMIT: &str = "POCL_MEMORY_LIMIT";
+
+    #[test]
+    fn memory_that_runs_out_costs_no_checkpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(index) = limited(dir.path()) else {
+            println!("note: there is no PoCL here, so that no device runs out of memory");
+            return;
+        };
+        // The noise of a step takes 328 MB in one piece, that of the pictures 10 MB.
+        let args = tiny(&format!("--z-dim 40000 --batch 2048 --out run --device opencl:{index}"));
+        let mut train = command(dir.path(), &args.split(' ').collect::<Vec<_>>());
+        train.env(LIMIT, "1");
+        let failed: Output = output(train);
+        assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+        assert!(failed.stderr.starts_with(&format!("error: opencl:{index} (")), "{}", failed.stderr);
+        let advice = "run keeps step 0; to go on: gan resume run --device cpu";
+        for part in ["memory exhausted: ", " in one piece, ", advice, "smaller --batch"] {
+            assert!(failed.stderr.contains(part), "{part}: {}", failed.stderr);
+        }
+        for noise in ["panicked", "Box<dyn Any>", "backtrace"] {
+            assert!(!failed.stderr.contains(noise), "{}", failed.stderr);
+        }
+        assert!(succeed(dir.path(), "sample run --n 1").contains("step 0\n"));
     }
 }
