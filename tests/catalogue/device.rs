@@ -97,7 +97,7 @@ fn bounds<T: Element>(entry: &Entry) -> [Bound; 2] {
 }
 
 /// Runs an entry on the device twice, and on the processor; `count` is told what the first run did.
-fn check<T: Scalar>(entry: &Entry, inputs: &[Tensor<f64>], bound: Bound, count: &dyn Fn(Counts)) -> Result<(), String> {
+fn check<T: Scalar>(entry: &Entry, inputs: &[Tensor<f64>], count: &dyn Fn(Counts)) -> Result<(), String> {
     let run = |layout| [first::<T>(entry, inputs, layout), second::<T>(entry, inputs, layout).0];
     let device = Device::opencl(0).unwrap();
     let before = device.counts();
