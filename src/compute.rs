@@ -77,7 +77,7 @@ pub fn compute_indexed<T: Element, const M: usize, const I: usize>(
     (inputs, indices): (&[&Tensor<T>], &[&Indices]),
     (outputs, new_indices): ([Layout; M], [usize; I]),
 ) -> ([Tensor<T>; M], [Indices; I]) {
-    let home = inputs.iter().find_map(|input| input.home());
+    let home = inputs.iter().find_map(|input| input.home()).or_else(|| indices.iter().find_map(|list| list.0.home()));
     if let Some(queue) = home {
         let sizes = (outputs.each_ref().map(|layout| layout.shape), new_indices);
         match start(queue, kernel, (inputs, indices), sizes) {

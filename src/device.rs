@@ -72,6 +72,15 @@ impl Device {
         self.queue().map(Queue::counts).unwrap_or_default()
     }
 
+    /// Waits until the device has done all that it was given; at once for the host. For measurements: whoever reads a
+    /// value waits anyway.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn wait(&self) -> Result<(), DeviceError> {
+        self.queue().map_or(Ok(()), Queue::wait)
+    }
+
     /// Begins to measure the time of each kernel on the device.
     pub fn measure(&self) {
         if let Some(queue) = self.queue() {

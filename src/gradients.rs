@@ -39,6 +39,6 @@ impl<T: Element> Gradients<T> {
     /// As [`get`](Gradients::get).
     #[track_caller]
     pub fn wrt(&self, x: &Var<T>) -> Tensor<T> {
-        self.get(x).cloned().unwrap_or_else(|| Tensor::zeros(x.shape()))
+        self.get(x).cloned().unwrap_or_else(|| x.value().filled(0.0))
     }
 }

@@ -272,7 +272,7 @@ impl<T: Element> Var<T> {
             walk.visit(id, &node, &inputs, &|id| tape.list.borrow().nodes[id as usize].shape, asked);
         }
         let of = |x: &&Var<T>| walk.grads.get(x.id()? as usize)?.clone();
-        wrt.iter().map(|x| of(x).unwrap_or_else(|| Tensor::zeros(x.shape()).into())).collect()
+        wrt.iter().map(|x| of(x).unwrap_or_else(|| x.value().filled(0.0).into())).collect()
     }
 
     /// The tape and node of a scalar to differentiate, and the gradient 1 to begin with.
@@ -280,7 +280,7 @@ impl<T: Element> Var<T> {
     fn start(&self, what: &str) -> (&Tape<T>, u32, Var<T>) {
         assert!(self.value.size() == 1, "{what}: expected a scalar, found shape {}; sum it first", self.shape());
         let Some((tape, id)) = &self.origin else { panic!("{what}: this value is a constant, on no tape") };
-        (tape, *id, Tensor::ones(self.shape()).into())
+        (tape, *id, self.value.filled(1.0).into())
     }
 }
 

@@ -118,6 +118,15 @@ impl<T: Element> Tensor<T> {
         &self.shape
     }
 
+    /// The same value everywhere, in this shape and living where this tensor does.
+    pub(crate) fn filled(&self, value: f64) -> Tensor<T> {
+        let mut filled = Tensor::full(self.shape, value);
+        if let Some(home) = self.home() {
+            filled.settle(home.clone());
+        }
+        filled
+    }
+
     /// The strides in elements; 0 along broadcast axes.
     pub fn strides(&self) -> &Strides {
         &self.strides
@@ -325,7 +334,7 @@ impl<T: Element> Tensor<T> {
         assert!(fits, "slice: {range:?} along axis {axis} of shape {shape} is out of bounds");
         let (part, skip) = (shape.with_extent(axis, range.len()), range.start * self.strides[axis]);
         // Nothing has no first element.
-        if part.size() == 0 { Tensor::zeros(part) } else { self.with_view(part, self.strides, skip) }
+        if part.size() == 0 { self.nothing(part) } else { self.with_view(part, self.strides, skip) }
     }
 
     #[track_caller]
@@ -345,9 +354,14 @@ impl<T: Element> Tensor<T> {
         assert!(fits, "broadcast_to: shape {} cannot be repeated to {shape}", self.shape);
         if shape.size() == 0 {
             // Not a view of memory that holds elements: kernels check that dense memory is as long as the shape says.
-            return Tensor::zeros(shape);
+            return self.nothing(shape);
         }
         self.with_view(shape, self.broadcast_strides(&shape), 0)
+    }
+
+    /// A tensor without elements that lives where this one does.
+    fn nothing(&self, shape: Shape) -> Tensor<T> {
+        Tensor::from_storage(Storage::host(Buffer::stale(0), self.home().cloned()), Layout::row_major(shape))
     }
 
     pub(crate) fn broadcast_strides(&self, shape: &Shape) -> Strides {

@@ -7,20 +7,24 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use wengert::Element;
 use wengert::nn::Params;
+use wengert::{Element, Tensor};
 
 use crate::pictures::{Curves, Series, write_curves};
 use crate::run_dir::write_whole;
 
 /// The gains in these nets, by the name of the net and the parameter: every parameter `gamma` of one element.
-pub fn gammas<T: Element>(nets: &[(&str, &Params<T>)]) -> BTreeMap<String, f64> {
+pub fn gains<T: Element>(nets: &[(&str, &Params<T>)]) -> impl Iterator<Item = (String, Tensor<T>)> {
     let is_gain = |name: &str| name.rsplit('.').next() == Some("gamma");
-    let of_net = |&(net, params): &(&str, &Params<T>)| {
-        let gains = params.parameters().filter(|(_, name, value)| is_gain(name) && value.size() == 1);
-        gains.map(|(_, name, value)| (format!("{net}.{name}"), value.data()[0].f64())).collect::<Vec<_>>()
-    };
-    nets.iter().flat_map(of_net).collect()
+    nets.iter().flat_map(move |(net, params)| {
+        let gains = params.parameters().filter(move |(_, name, value)| is_gain(name) && value.size() == 1);
+        gains.map(move |(_, name, value)| (format!("{net}.{name}"), value.clone()))
+    })
+}
+
+/// The values of the [`gains`].
+pub fn gammas<T: Element>(nets: &[(&str, &Params<T>)]) -> BTreeMap<String, f64> {
+    gains(nets).map(|(name, value)| (name, value.item().f64())).collect()
 }
 
 /// The gains after every step.

@@ -10,7 +10,7 @@ pub use linear_map::{LinearMap, MapKind};
 
 use anyhow::{Result, bail};
 use wengert::nn::{Init, Params, Pass, WeightOptions};
-use wengert::{Element, Rng, Var};
+use wengert::{Device, Element, Rng, Var};
 
 use crate::config::{Config, Net, Norm};
 use crate::data::ImageShape;
@@ -167,17 +167,21 @@ impl Discriminator {
     }
 }
 
-/// Refuses what this machine's memory cannot hold, before anything is allocated.
+/// Refuses what the memory of this device cannot hold, before anything is allocated.
 ///
 /// # Errors
-/// Names the flags, what the run needs and what is free.
-pub fn check_memory(config: &Config, image: ImageShape) -> Result<()> {
+/// Names the flags, what the run needs and what is there.
+pub fn check_memory(config: &Config, image: ImageShape, device: &Device) -> Result<()> {
     let Config { width, batch, z_dim, .. } = config;
     let needed = memory_estimate(config, image);
-    if let Some(free) = available_memory().filter(|&free| needed > free) {
-        let (needed, free) = (human_bytes(needed), human_bytes(free));
+    let (most, there) = match device.info() {
+        None => (available_memory(), "what is free".to_string()),
+        Some(info) => (Some(info.memory), format!("what {device} has")),
+    };
+    if let Some(most) = most.filter(|&most| needed > most) {
+        let (needed, most) = (human_bytes(needed), human_bytes(most));
         bail!(
-            "--width {width} --batch {batch} --z-dim {z_dim} need about {needed} of memory; expected at most {free}, what is free"
+            "--width {width} --batch {batch} --z-dim {z_dim} need about {needed} of memory; expected at most {most}, {there}"
         );
     }
     Ok(())

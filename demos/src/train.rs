@@ -8,15 +8,18 @@ mod checkpoint;
 pub mod penalty;
 pub mod sigma;
 
+use std::collections::BTreeMap;
 use wengert::nn::{Mode, ParamGrads, Params, Pass};
 use wengert::ops::loss;
 use wengert::optim::{Adam, Ema, Optimizer, RmsProp, clip_weights};
-use wengert::{Element, Rng, Tape, Tensor, Var};
+
+use wengert::{Device, DeviceError, Element, Rng, Tape, Tensor, Var};
 
 pub use batch::Batch;
 
 use crate::config::{Config, Loss, Norm, OptimizerName};
 use crate::data::ImageShape;
+use crate::gammas::gains;
 use crate::interpolate::interpolate;
 use crate::models::{Discriminator, Generator};
 use crate::run_dir::Losses;
@@ -47,14 +50,19 @@ pub struct Trainer<T: Element = f32> {
     step: u64,
     /// Updates of the discriminator so far.
     updates: u64,
+    /// Where nets and optimisers live.
+    device: Device,
+    /// The gains of self-attention after the last step.
+    gains: BTreeMap<String, f64>,
 }
 
-/// What an update of the discriminator measured, before it changed anything.
-struct DiscriminatorLoss {
+/// What an update of the discriminator measured, before it changed anything: numbers that may still be on their way, as
+/// all steps of training are until somebody reads one.
+struct DiscriminatorLoss<T: Element> {
     /// What was minimised.
-    loss: f64,
-    /// Wasserstein: mean f(x) − mean f(G(z)), without any penalty.
-    estimate: Option<f64>,
+    loss: Tensor<T>,
+    /// Wasserstein: mean f(G(z)) − mean f(x), without any penalty; its negative estimates the distance.
+    critic: Option<Tensor<T>>,
 }
 
 impl Loss {
@@ -122,7 +130,31 @@ impl<T: Element> Trainer<T> {
             discriminator_optimizer: optimizer(config, config.discriminator_lr()),
             step: 0,
             updates: 0,
+            device: Device::host(),
+            gains: BTreeMap::new(),
         }
+    }
+
+    /// Moves nets and optimisers to a device, where all that follows is computed, or to the host. On an error, some may
+    /// have moved.
+    ///
+    /// # Errors
+    /// If the device cannot hold `T`, has no memory left, or fails.
+    pub fn to(&mut self, device: &Device) -> Result<(), DeviceError> {
+        self.generator_params.to(device)?;
+        self.discriminator_params.to(device)?;
+        if let Some(ema) = &mut self.ema {
+            ema.params_mut().to(device)?;
+        }
+        self.generator_optimizer.to(device)?;
+        self.discriminator_optimizer.to(device)?;
+        self.device = device.clone();
+        Ok(())
+    }
+
+    /// Where nets and optimisers live.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Generator updates made so far.
@@ -138,6 +170,12 @@ impl<T: Element> Trainer<T> {
     /// The parameters of both nets, by name.
     pub fn nets(&self) -> [(&'static str, &Params<T>); 2] {
         [("discriminator", &self.discriminator_params), ("generator", &self.generator_params)]
+    }
+
+    /// The gains of self-attention as the last [`train_step`](Trainer::train_step) has left them, by net and name; none
+    /// before the first.
+    pub fn gains(&self) -> &BTreeMap<String, f64> {
+        &self.gains
     }
 
     /// How many classes the nets know; `None` if they are not conditional.
@@ -156,19 +194,37 @@ impl<T: Element> Trainer<T> {
     /// One step: the updates of the discriminator that the configuration asks for at this step, then one of the
     /// generator. `real` gives the batch of update n since the start of training, images (N, C, M, M), with their labels
     /// for conditional nets.
+    ///
+    /// What it measures is read when all has been started, so that the host waits for a device once in a step. The loss
+    /// of the discriminator is that of its last update, or, if one is not finite, of the first such: what came after it
+    /// only spread it.
     pub fn train_step<B: Into<Batch<T>>>(&mut self, mut real: impl FnMut(u64) -> B) -> Losses {
-        let mut last = DiscriminatorLoss { loss: f64::NAN, estimate: None };
+        let mut updates = Vec::new();
         while self.updates < self.config.discriminator_updates(self.step + 1) {
             let z = self.noise(Stream::DiscriminatorNoise(self.updates));
-            last = self.update_discriminator(&real(self.updates).into(), &z);
-            if !last.loss.is_finite() {
-                break; // Further updates would only spread it.
-            }
+            updates.push(self.update_discriminator(&real(self.updates).into(), &z));
         }
         let z = self.noise(Stream::GeneratorNoise(self.step));
-        let generator = self.generator_step(z);
+        let generator = self.update_generator(&z);
         self.step += 1;
-        Losses { step: self.step, discriminator: last.loss, generator, estimate: last.estimate }
+        self.read(&updates, generator)
+    }
+
+    /// Reads what a step measured, and the gains of attention.
+    fn read(&mut self, updates: &[DiscriminatorLoss<T>], generator: Tensor<T>) -> Losses {
+        let gains: Vec<(String, Tensor<T>)> = gains(&self.nets()).collect();
+        let losses = updates.iter().map(|update| &update.loss);
+        let critics = updates.iter().filter_map(|update| update.critic.as_ref());
+        let all = losses.chain(critics).chain([&generator]).chain(gains.iter().map(|(_, gain)| gain));
+        let numbers = read_together(all);
+        let (losses, rest) = numbers.split_at(updates.len());
+        let (rest, values) = rest.split_at(rest.len() - gains.len());
+        self.gains = gains.into_iter().map(|(name, _)| name).zip(values.iter().copied()).collect();
+        let (generator, critics) = rest.split_last().expect("the generator's loss");
+        // There is an estimate to each loss, or to none.
+        let shown = losses.iter().position(|loss| !loss.is_finite()).unwrap_or(losses.len() - 1);
+        let estimate = critics.get(shown).map(|critic| -critic);
+        Losses { step: self.step, discriminator: losses[shown], generator: *generator, estimate }
     }
 
     /// Updates the discriminator on real images (N, C, M, M) and as many generated from noise (N, z); its loss before.
@@ -179,10 +235,10 @@ impl<T: Element> Trainer<T> {
     /// # Panics
     /// If conditional nets get no labels.
     pub fn discriminator_step(&mut self, real: impl Into<Batch<T>>, z: impl Into<Batch<T>>) -> f64 {
-        self.update_discriminator(&real.into(), &z.into()).loss
+        self.update_discriminator(&real.into(), &z.into()).loss.item().f64()
     }
 
-    fn update_discriminator(&mut self, real: &Batch<T>, z: &Batch<T>) -> DiscriminatorLoss {
+    fn update_discriminator(&mut self, real: &Batch<T>, z: &Batch<T>) -> DiscriminatorLoss<T> {
         let (loss, gradients) = self.discriminator_loss(real, z);
         self.discriminator_optimizer.step(&mut self.discriminator_params, &gradients);
         if let Some(clip) = self.config.clip {
@@ -199,10 +255,11 @@ impl<T: Element> Trainer<T> {
     /// If conditional nets get no labels.
     pub fn discriminator_gradients(&self, real: &Batch<T>, z: &Batch<T>) -> (f64, ParamGrads<T>) {
         let (loss, gradients) = self.discriminator_loss(real, z);
-        (loss.loss, gradients)
+        (loss.loss.item().f64(), gradients)
     }
 
-    fn discriminator_loss(&self, real: &Batch<T>, z: &Batch<T>) -> (DiscriminatorLoss, ParamGrads<T>) {
+    fn discriminator_loss(&self, real: &Batch<T>, z: &Batch<T>) -> (DiscriminatorLoss<T>, ParamGrads<T>) {
+        let (real, z) = (&real.on(&self.device), &z.on(&self.device));
         let frozen = Pass::frozen(&self.generator_params, Mode::Train);
         let fake = self.generator.forward(&frozen, &z.var(), z.labels());
         let fake = Batch { values: fake.into_value(), labels: z.labels.clone() };
@@ -210,7 +267,7 @@ impl<T: Element> Trainer<T> {
         let pass = Pass::new(&self.discriminator_params, &tape, Mode::Train);
         let (on_real, on_fake) = self.values_of(&pass, real, &fake);
         let mut loss = self.config.loss.of_discriminator(&on_real, &on_fake);
-        let estimate = (self.config.loss == Loss::Wasserstein).then(|| -loss.item().f64());
+        let critic = (self.config.loss == Loss::Wasserstein).then(|| loss.value().clone());
         if let Some(lambda) = self.config.gp_lambda {
             let epsilon = self.stream(Stream::Mixing(self.updates)).uniform([real.len(), 1, 1, 1], 0.0, 1.0);
             let between = tape.var(penalty::mixed(&real.values, &fake.values, &epsilon));
@@ -221,7 +278,7 @@ impl<T: Element> Trainer<T> {
             loss = loss + lambda * sigma.forward(&pass);
         }
         let gradients = pass.gradients(&loss.backward());
-        (DiscriminatorLoss { loss: loss.item().f64(), estimate }, gradients)
+        (DiscriminatorLoss { loss: loss.into_value(), critic }, gradients)
     }
 
     /// The discriminator's values, (N, 1), of real and of generated images.
@@ -246,7 +303,11 @@ impl<T: Element> Trainer<T> {
     /// # Panics
     /// If conditional nets get no labels.
     pub fn generator_step(&mut self, z: impl Into<Batch<T>>) -> f64 {
-        let (loss, gradients) = self.generator_gradients(&z.into());
+        self.update_generator(&z.into()).item().f64()
+    }
+
+    fn update_generator(&mut self, z: &Batch<T>) -> Tensor<T> {
+        let (loss, gradients) = self.generator_loss(z);
         self.generator_optimizer.step(&mut self.generator_params, &gradients);
         if let Some(ema) = &mut self.ema {
             ema.update(&self.generator_params);
@@ -260,6 +321,12 @@ impl<T: Element> Trainer<T> {
     /// # Panics
     /// If conditional nets get no labels.
     pub fn generator_gradients(&self, z: &Batch<T>) -> (f64, ParamGrads<T>) {
+        let (loss, gradients) = self.generator_loss(z);
+        (loss.item().f64(), gradients)
+    }
+
+    fn generator_loss(&self, z: &Batch<T>) -> (Tensor<T>, ParamGrads<T>) {
+        let z = &z.on(&self.device);
         let tape = Tape::new();
         let pass = Pass::new(&self.generator_params, &tape, Mode::Train);
         let frozen = Pass::frozen(&self.discriminator_params, Mode::TrainFixed);
@@ -267,7 +334,7 @@ impl<T: Element> Trainer<T> {
         let values = self.discriminator.forward(&frozen, &fake, z.labels());
         let loss = self.config.loss.of_generator(&values);
         let gradients = pass.gradients(&loss.backward());
-        (loss.item().f64(), gradients)
+        (loss.into_value(), gradients)
     }
 
     /// `n` images of the generator, or of its moving average if there is one, in evaluation mode, as numbers in (−1, 1),
@@ -310,7 +377,7 @@ impl<T: Element> Trainer<T> {
     pub fn attend(&self, n: usize, seed: u64) -> Option<(Vec<f32>, Vec<f32>)> {
         let mut rng = Rng::stream(seed, Stream::Samples.number());
         let batch = self.labelled(rng.normal([n, self.config.z_dim]), (0..n).map(|i| self.class_in_turn(i)));
-        let pass = Pass::frozen(self.sampling_params(), Mode::Eval);
+        let (pass, batch) = (Pass::frozen(self.sampling_params(), Mode::Eval), batch.on(&self.device));
         let (images, maps) = self.generator.forward_with_attention(&pass, &batch.var(), batch.labels());
         Some((numbers(&images.into_value().permute([0, 2, 3, 1])), numbers(maps?.value())))
     }
@@ -330,6 +397,7 @@ impl<T: Element> Trainer<T> {
         let pass = Pass::frozen(self.sampling_params(), Mode::Eval);
         let mut images = Vec::new();
         for batch in parts {
+            let batch = batch.on(&self.device);
             let made = self.generator.forward(&pass, &batch.var(), batch.labels()).into_value();
             images.extend(numbers(&made.permute([0, 2, 3, 1])));
         }
@@ -362,6 +430,13 @@ impl<T: Element> Trainer<T> {
         let labels = self.config.conditional.then(|| (0..n).map(|_| rng.below(self.classes)).collect());
         Batch { values, labels }
     }
+}
+
+/// The values of tensors of one element, which their device sends together: the host waits once.
+fn read_together<'a, T: Element>(scalars: impl Iterator<Item = &'a Tensor<T>>) -> Vec<f64> {
+    let flat: Vec<Var<T>> = scalars.map(|scalar| scalar.reshape([1]).into()).collect();
+    let all = Var::concat(&flat.iter().collect::<Vec<_>>(), 0);
+    all.value().to_vec().iter().map(|x| x.f64()).collect()
 }
 
 fn numbers<T: Element>(tensor: &Tensor<T>) -> Vec<f32> {

@@ -1,9 +1,18 @@
 //! Copies: to another order in memory, and of several tensors into one.
 
+#[cfg(feature = "opencl")]
+use super::by_element::ByElement;
+#[cfg(feature = "opencl")]
+use super::device::{Operands, Unsupported};
 use super::kernel::{Inputs, Kernel, Outputs};
 use super::nest::Nest;
+#[cfg(feature = "opencl")]
+use super::opencl::{Launch, Queue, Source};
 use super::parallel::{TASK, for_chunks};
 use super::{Element, Level, fetch};
+
+#[cfg(feature = "opencl")]
+const COPY: Source = Source { name: "copy", text: include_str!("copy.cl") };
 
 /// Rows and columns of the blocks of [`Reorder`] and [`transpose_block`].
 pub(super) const BLOCK: usize = 16;
@@ -27,6 +36,47 @@ impl<T: Element> Kernel<T> for Reorder {
                 by_blocks(out, &self.nest, x, [rows, columns], step)
             }
             _ => by_runs(out, &self.nest, x),
+        }
+    }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        match self.nest.inner() {
+            Some((matrix @ [rows, columns], [[1, step]])) if rows >= BLOCK && columns >= BLOCK => {
+                self.transpose::<T>(queue, inputs, outputs, (matrix, step))
+            }
+            _ => Kernel::<T>::opencl(&ByElement { nest: self.nest, formula: Same }, queue, inputs, outputs),
+        }
+    }
+}
+
+#[cfg(feature = "opencl")]
+crate::function!(Same | x | x);
+
+#[cfg(feature = "opencl")]
+impl Reorder {
+    /// Matrices (rows, columns) of the two innermost loops, whose columns lie together in x, `step` apart.
+    fn transpose<T: Element>(
+        &self,
+        queue: &Queue,
+        inputs: Operands<'_>,
+        outputs: Operands<'_>,
+        ([rows, columns], step): ([usize; 2], usize),
+    ) -> Result<(), Unsupported> {
+        let ([x], [y]) = (inputs.tensors(), outputs.tensors());
+        let outer = self.nest.dims().len() - 2;
+        let strides: Vec<usize> = (0..outer).map(|axis| self.nest.strides(axis)[0]).collect();
+        let blocks = y.len / (rows * columns) * rows.div_ceil(BLOCK) * columns.div_ceil(BLOCK);
+        let launch = Launch::<T>::new(queue, COPY, "transpose")
+            .define(&["BLOCK", "OUTER"], [BLOCK, outer])
+            .operand(x)
+            .operand(y)
+            .each([blocks, rows, columns, step])
+            .ints(&self.nest.dims()[..outer])
+            .ints(&strides);
+        match queue.info().is_cpu {
+            true => launch.over([blocks, 1, 1]),
+            false => launch.groups([blocks, 1, 1], [BLOCK * BLOCK, 1, 1]),
         }
     }
 }
@@ -145,6 +195,28 @@ impl<T: Element> Kernel<T> for Concat {
                 }
             }
         });
+    }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let ([y], mut inputs) = (outputs.tensors(), inputs.tensors.iter());
+        let extents = self.pieces.iter().map(|&(Piece::Input(extent) | Piece::Zeros(extent))| extent);
+        let row = extents.sum::<usize>() * self.inner;
+        let mut begin = 0;
+        for piece in &self.pieces {
+            let launch = |name| Launch::<T>::new(queue, COPY, name).define(&["BLOCK", "OUTER"], [BLOCK, 0]);
+            let (launch, length) = match *piece {
+                Piece::Input(extent) => {
+                    let &x = inputs.next().expect("an input for each piece");
+                    (launch("piece").operand(x), extent * self.inner)
+                }
+                Piece::Zeros(extent) => (launch("zeros"), extent * self.inner),
+            };
+            let n = y.len / row.max(1) * length;
+            launch.operand(y).each([n, length, row, begin]).over([n, 1, 1])?;
+            begin += length;
+        }
+        Ok(())
     }
 }
 

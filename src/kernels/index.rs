@@ -1,6 +1,10 @@
 //! Rows picked by index, and rows added up by index.
 
+#[cfg(feature = "opencl")]
+use super::device::{Operands, Unsupported};
 use super::kernel::{Inputs, Kernel, Outputs};
+#[cfg(feature = "opencl")]
+use super::opencl::{Launch, Queue, Source};
 use super::parallel::{TASK, for_chunks};
 use super::{Element, around::Around};
 
@@ -16,6 +20,11 @@ impl<T: Element> Kernel<T> for Select {
         let ([x], [indices], [y]) = (inputs.tensors(), inputs.indices(), outputs.tensors());
         select(y, x, self.around, indices);
     }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        start::<T>(queue, "pick", inputs, outputs, self.around)
+    }
 }
 
 /// `y[o, e, i] = Σ x[o, j, i]` over the j with `indices[j] = e`, in the order of j.
@@ -30,6 +39,29 @@ impl<T: Element> Kernel<T> for IndexAdd {
         let ([x], [indices], [y]) = (inputs.tensors(), inputs.indices(), outputs.tensors());
         add(y, x, self.around, indices);
     }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        start::<T>(queue, "add_up", inputs, outputs, self.around)
+    }
+}
+
+#[cfg(feature = "opencl")]
+fn start<T: Element>(
+    queue: &Queue,
+    kernel: &'static str,
+    inputs: Operands<'_>,
+    outputs: Operands<'_>,
+    Around { extent, inner, .. }: Around,
+) -> Result<(), Unsupported> {
+    const INDEX: Source = Source { name: "index", text: include_str!("index.cl") };
+    let ([x], [indices], [y]) = (inputs.tensors(), inputs.indices(), outputs.tensors());
+    Launch::<T>::new(queue, INDEX, kernel)
+        .operand(x)
+        .operand(indices)
+        .operand(y)
+        .each([y.len, indices.len, extent, inner])
+        .over([y.len, 1, 1])
 }
 
 /// `out[o, j, i] = x[o, indices[j], i]`; `around` describes x.

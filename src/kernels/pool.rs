@@ -10,8 +10,15 @@
 
 use rayon::prelude::*;
 
+#[cfg(feature = "opencl")]
+use super::device::{Operands, Unsupported};
 use super::kernel::{Inputs, Kernel, Outputs};
+#[cfg(feature = "opencl")]
+use super::opencl::{Launch, Queue, Source};
 use super::{Element, Level};
+
+#[cfg(feature = "opencl")]
+const POOL: Source = Source { name: "pool", text: include_str!("pool.cl") };
 
 /// The sizes of a pooling from x (N, H, W, C) to y (N, OH, OW, C). Pairs are (vertical, horizontal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +40,16 @@ pub struct PoolShape {
 }
 
 impl PoolShape {
+    /// (N, C, H, W)
+    pub fn input_shape(&self) -> [usize; 4] {
+        [self.batch, self.channels, self.input[0], self.input[1]]
+    }
+
+    /// (N, C, OH, OW)
+    pub fn output_shape(&self) -> [usize; 4] {
+        [self.batch, self.channels, self.output[0], self.output[1]]
+    }
+
     /// H·W·C, the elements of an image of x.
     pub fn x_image(&self) -> usize {
         self.input[0] * self.input[1] * self.channels
@@ -54,6 +71,28 @@ impl PoolShape {
         }
         let expected = (self.batch * self.x_image(), self.batch * self.y_image());
         assert_eq!((x, y), expected, "pooling: the lengths of x and y for {self:?}");
+    }
+
+    /// A kernel whose parameters are `inputs`, `outputs`, the number of work-items and POOL, see `pool.cl`.
+    #[cfg(feature = "opencl")]
+    fn start<T: Element>(
+        &self,
+        queue: &Queue,
+        kernel: &'static str,
+        inputs: Operands<'_>,
+        outputs: Operands<'_>,
+    ) -> Result<(), Unsupported> {
+        let PoolShape { channels, input, output, kernel: window, stride, padding, .. } = *self;
+        // Where a window ends, the kernel counts too.
+        if (0..2).any(|axis| input[axis] + padding[axis] > i32::MAX as usize) {
+            return Err(Unsupported);
+        }
+        let n = outputs.tensors[0].len;
+        let operands = [inputs.tensors, inputs.indices, outputs.tensors, outputs.indices];
+        let launch = Launch::<T>::new(queue, POOL, kernel);
+        let launch = operands.into_iter().flatten().fold(launch, |launch, &operand| launch.operand(operand));
+        let pairs = [input, output, window, stride, padding];
+        launch.each([n, channels]).each(pairs.into_iter().flatten()).over([n, 1, 1])
     }
 
     /// Calls `visit(window, pixel)` with the first channel of each window in y and, in turn, of each of its pixels
@@ -87,33 +126,48 @@ impl<T: Element> Kernel<T> for MaxPool {
         let ([x], ([y], [indices])) = (inputs.tensors(), outputs.tensors_and_indices());
         max_pool2d(&self.0, x, y, indices);
     }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        self.0.start::<T>(queue, "max_pool", inputs, outputs)
+    }
 }
 
-/// y ← x at some indices; see [`gather`].
+/// y ← x at the indices of its maxima; see [`gather`].
 #[derive(Clone, Copy, Debug)]
-pub struct Gather {
-    /// The number of images.
-    pub batch: usize,
-}
+pub struct Gather(pub PoolShape);
 
 impl<T: Element> Kernel<T> for Gather {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([x], [indices], [y]) = (inputs.tensors(), inputs.indices(), outputs.tensors());
-        gather(self.batch, x, indices, y);
+        gather(self.0.batch, x, indices, y);
+    }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let ([x], [indices], [y]) = (inputs.tensors(), inputs.indices(), outputs.tensors());
+        Launch::<T>::new(queue, POOL, "gather")
+            .operand(x)
+            .operand(indices)
+            .operand(y)
+            .each([y.len, self.0.x_image(), self.0.y_image()])
+            .over([y.len, 1, 1])
     }
 }
 
-/// dx ← dy added up at some indices; see [`scatter_add`].
+/// dx ← dy added up at the indices of the maxima; see [`scatter_add`].
 #[derive(Clone, Copy, Debug)]
-pub struct ScatterAdd {
-    /// The number of images.
-    pub batch: usize,
-}
+pub struct ScatterAdd(pub PoolShape);
 
 impl<T: Element> Kernel<T> for ScatterAdd {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([dy], [indices], [dx]) = (inputs.tensors(), inputs.indices(), outputs.tensors());
-        scatter_add(self.batch, dy, indices, dx);
+        scatter_add(self.0.batch, dy, indices, dx);
+    }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        self.0.start::<T>(queue, "scatter_add", inputs, outputs)
     }
 }
 
@@ -133,6 +187,11 @@ impl<T: Element> Kernel<T> for AveragePool {
             false => avg_pool2d(shape, x, out),
             true => avg_pool2d_input_grad(shape, x, out),
         }
+    }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        self.shape.start::<T>(queue, if self.adjoint { "spread" } else { "average" }, inputs, outputs)
     }
 }
 
@@ -155,6 +214,17 @@ impl<T: Element> Kernel<T> for NearestUpsampling {
             false => upsample_nearest(size, factors, x, out),
             true => sum_blocks(size, factors, x, out),
         }
+    }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let ([_, _, width, channels], [x], [out]) = (self.size, inputs.tensors(), outputs.tensors());
+        Launch::<T>::new(queue, POOL, if self.adjoint { "sum_blocks" } else { "repeat" })
+            .operand(x)
+            .operand(out)
+            .each([out.len, channels, width])
+            .each(self.factors)
+            .over([out.len, 1, 1])
     }
 }
 

@@ -9,15 +9,13 @@ use std::ops::Range;
 
 use super::by_element::Formula;
 #[cfg(feature = "opencl")]
-use super::device::{Operand, Operands, Unsupported};
+use super::device::{Operands, Unsupported};
 use super::kernel::{Inputs, Kernel, Outputs};
 use super::nest::Nest;
 #[cfg(feature = "opencl")]
-use super::opencl::{Launch, Queue, Source};
+use super::opencl::{Queue, reduce::Stages};
 use super::parallel::{PARTS, Partition, TASK, for_chunks, half};
 use super::{Buffer, Element, Level, matmul::LONG};
-#[cfg(feature = "opencl")]
-use crate::shape::MAX_RANK;
 
 /// Terms that are combined one after another. With 16, reading memory still costs more than combining the halves.
 const CHAIN: usize = 16;
@@ -103,88 +101,10 @@ impl<T: Element, F: Formula<T, 2>> Kernel<T> for Reduction<F> {
 
     #[cfg(feature = "opencl")]
     fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
-        let printed = self.formula.printed().filter(|printed| printed.options.is_empty()).ok_or(Unsupported)?;
-        let ([x_given], [y]) = (inputs.tensors(), outputs.tensors());
-        let text = || {
-            let name = printed.name;
-            self.formula.text() + &format!("real combine(real a, real b) {{ real y; {name}(a, b, &y); return y; }}\n")
-        };
-        let (mut kept, mut gone) = (Loops::default(), Loops::default());
-        for (axis, &turns) in self.nest.dims().iter().enumerate() {
-            let [x_stride, y_stride] = self.nest.strides(axis);
-            if y_stride > 0 { kept.push(turns, x_stride) } else { gone.push(turns, x_stride) }
-        }
-        let launch = |name| Launch::<T>::new(queue, REDUCE, name).printed(printed.name, printed.key.clone(), &text);
-        if !self.any {
-            let launch = launch("fill").define(&["KEPT", "GONE", "GONE_INNERMOST"], [0; 3]);
-            return launch.operand(y).int(y.len).real(self.init).over([y.len, 1, 1]);
-        }
-        let is_row = self.nest.strides(self.nest.dims().len() - 1)[1] == 0;
-        let (outputs, mut terms) = (kept.turns(), gone.turns());
-        let (mut x, mut first, mut memory);
-        (x, first) = (x_given, true);
-        loop {
-            let parts = if terms <= 2 * STAGE { 1 } else { terms.div_ceil(STAGE) };
-            let what = || format!("a reduction: {} partial results", outputs * parts);
-            let partial = match parts {
-                1 => None,
-                _ => Some(queue.allocate::<T>(outputs * parts, &what).unwrap_or_else(|error| error.raise())),
-            };
-            let to = partial.as_ref().map_or(y, |partial| Operand::new(partial, 0, outputs * parts));
-            launch("reduce")
-                .define(&["KEPT", "GONE", "GONE_INNERMOST"], [kept.rank, gone.rank, (first && is_row) as usize])
-                .operand(x)
-                .operand(to)
-                .each([outputs, terms, parts])
-                .ints(&kept.dims)
-                .ints(&kept.strides)
-                .ints(&gone.dims)
-                .ints(&gone.strides)
-                .over([outputs * parts, 1, 1])?;
-            if parts == 1 {
-                return Ok(());
-            }
-            // The next stage reads what this one wrote, (parts, outputs).
-            (kept, gone) = (Loops::one(outputs, 1), Loops::one(parts, outputs));
-            (terms, first) = (parts, false);
-            memory = partial;
-            let partial = memory.as_ref().expect("more than one part");
-            x = Operand::new(partial, 0, outputs * parts);
-        }
-    }
-}
-
-#[cfg(feature = "opencl")]
-const REDUCE: Source = Source { name: "reduce", text: include_str!("reduce.cl") };
-
-/// Terms that a device combines at once.
-#[cfg(feature = "opencl")]
-const STAGE: usize = 32;
-
-/// Nested loops of a device's kernel, outermost first.
-#[cfg(feature = "opencl")]
-#[derive(Clone, Copy, Default)]
-struct Loops {
-    rank: usize,
-    dims: [usize; MAX_RANK],
-    strides: [usize; MAX_RANK],
-}
-
-#[cfg(feature = "opencl")]
-impl Loops {
-    fn one(turns: usize, stride: usize) -> Loops {
-        let mut loops = Loops::default();
-        loops.push(turns, stride);
-        loops
-    }
-
-    fn push(&mut self, turns: usize, stride: usize) {
-        (self.dims[self.rank], self.strides[self.rank]) = (turns, stride);
-        self.rank += 1;
-    }
-
-    fn turns(&self) -> usize {
-        self.dims[..self.rank].iter().product()
+        let printed = self.formula.printed().ok_or(Unsupported)?;
+        let init = if self.any { None } else { Some(self.init) };
+        let stages = Stages { nest: &self.nest, init, printed: &printed, text: &|| self.formula.text() };
+        stages.run::<T>(queue, inputs.tensors(), outputs.tensors())
     }
 }
 

@@ -4,9 +4,13 @@
 //! memory's innermost a row is a slice; elsewhere `inner` rows lie side by side and are worked on together.
 
 use super::by_element::Closure;
+#[cfg(feature = "opencl")]
+use super::device::{Operand, Operands, Unsupported};
 use super::formulas::Sum;
 use super::kernel::{Inputs, Kernel, Outputs};
 use super::matmul::dot;
+#[cfg(feature = "opencl")]
+use super::opencl::{Launch, Queue, Source};
 use super::parallel::{TASK, for_chunks};
 use super::reduce::{reduce_exactly, reduce_run};
 use super::{Element, Level, around::Around, fetch};
@@ -25,6 +29,12 @@ impl<T: Element> Kernel<T> for Softmax {
         let ([x], [y]) = (inputs.tensors(), outputs.tensors());
         softmax(y, x, self.around, self.log);
     }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let ([x], [y]) = (inputs.tensors(), outputs.tensors());
+        run_on_device::<T>(queue, ("softmax", self.log), self.around, &[x, y])
+    }
 }
 
 /// The gradient of x, y ⊙ (g − Σ y ⊙ g) along an axis, from the softmax y and its gradient g.
@@ -38,6 +48,43 @@ impl<T: Element> Kernel<T> for SoftmaxGradient {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([y, g], [out]) = (inputs.tensors(), outputs.tensors());
         softmax_backward(out, y, g, self.around);
+    }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let ([y, g], [out]) = (inputs.tensors(), outputs.tensors());
+        run_on_device::<T>(queue, ("gradient", false), self.around, &[y, g, out])
+    }
+}
+
+#[cfg(feature = "opencl")]
+const SOFTMAX: Source = Source { name: "softmax", text: include_str!("softmax.cl") };
+
+/// A kernel of `softmax.cl`, compiled for the logarithm or not.
+#[cfg(feature = "opencl")]
+fn run_on_device<T: Element>(
+    queue: &Queue,
+    (kernel, log): (&'static str, bool),
+    around: Around,
+    operands: &[Operand<'_>],
+) -> Result<(), Unsupported> {
+    let Around { outer, extent, inner } = around;
+    let (info, rows) = (queue.info(), outer * inner);
+    // The work-items of a row, and the lanes of their vectors. A GPU shares out rows that lie together, or that are too
+    // few for it; where rows lie side by side, or are short, a work-item takes one.
+    let (width, lanes) = match inner {
+        1 if info.is_cpu => (1, 16),
+        _ if info.is_cpu || extent <= 16 || (inner > 1 && rows >= 4096) => (1, 1),
+        _ => (64, 1),
+    };
+    let launch = Launch::<T>::new(queue, SOFTMAX, kernel);
+    let launch = launch.define(&["WIDTH", "LANES", "LOG"], [width, lanes, log as usize]);
+    let launch = operands.iter().fold(launch, |launch, &operand| launch.operand(operand));
+    let launch = launch.each([rows, extent, inner]);
+    match width {
+        _ if extent == 0 => Ok(()),
+        1 => launch.over([rows, 1, 1]),
+        _ => launch.groups([rows, 1, 1], [width, 1, 1]),
     }
 }
 

@@ -4,8 +4,15 @@
 //! the weight is (outer, rows, inner) there, and its columns, in memory order, are (outer, inner). So a caller puts
 //! the short vectors into that order and nobody moves the weight.
 
+#[cfg(feature = "opencl")]
+use super::device::{Operand, Operands, Unsupported};
 use super::kernel::{Inputs, Kernel, Outputs};
 use super::matmul::{self, dot};
+#[cfg(feature = "opencl")]
+use super::opencl::{
+    Launch, Queue, Source,
+    sums::{Group, Parts},
+};
 use super::parallel::{Partition, TASK, for_chunks, sum_halves};
 use super::{Element, Level, around::Around};
 
@@ -21,6 +28,12 @@ impl<T: Element> Kernel<T> for Times {
         let ([w, v], [out]) = (inputs.tensors(), outputs.tensors());
         times(out, w, self.around, v);
     }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let ([w, v], [out]) = (inputs.tensors(), outputs.tensors());
+        product_on_device::<T>(queue, self.around, false, [w, v, out])
+    }
 }
 
 /// Wᵀ·u, in the memory order of W, from W and u.
@@ -34,6 +47,12 @@ impl<T: Element> Kernel<T> for TransposedTimes {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
         let ([w, u], [out]) = (inputs.tensors(), outputs.tensors());
         transposed_times(out, w, self.around, u);
+    }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let ([w, u], [out]) = (inputs.tensors(), outputs.tensors());
+        product_on_device::<T>(queue, self.around, true, [w, u, out])
     }
 }
 
@@ -51,6 +70,17 @@ impl<T: Element> Kernel<T> for UnitVector {
         let scale = T::of(1.0 / norm.max(self.eps));
         out.iter_mut().zip(x).for_each(|(y, &x)| *y = x * scale);
     }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let ([x], [out]) = (inputs.tensors(), outputs.tensors());
+        if x.len == 0 {
+            return Ok(());
+        }
+        let group = Group::one(queue);
+        let launch = launch::<T>(queue, "unit_vector", group, [false, false]).operand(x).operand(out);
+        launch.int(x.len).real(self.eps).groups([1; 3], [group.size(), 1, 1])
+    }
 }
 
 /// ⟨a, b⟩ of two short vectors, summed in `f64`: a scalar.
@@ -63,6 +93,15 @@ impl<T: Element> Kernel<T> for Dot {
         assert_eq!(a.len(), b.len(), "dot: vectors of different lengths");
         let products = a.iter().zip(b).map(|(a, b)| a.f64() * b.f64());
         out[0] = T::of(products.sum());
+    }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let ([a, b], [out]) = (inputs.tensors(), outputs.tensors());
+        assert_eq!(a.len, b.len, "dot: vectors of different lengths");
+        let group = Group::one(queue);
+        let launch = launch::<T>(queue, "dot_product", group, [false, false]).operand(a).operand(b).operand(out);
+        launch.int(a.len).groups([1; 3], [group.size(), 1, 1])
     }
 }
 
@@ -81,6 +120,66 @@ impl<T: Element> Kernel<T> for SpectralGradient {
         let v: Vec<T> = v.iter().map(|&v| lambda * v).collect();
         minus_outer(out, grad, self.around, u, &v, T::one() / sigma[0]);
     }
+
+    #[cfg(feature = "opencl")]
+    fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let ([grad, normed, u, v, sigma], [out]) = (inputs.tensors(), outputs.tensors());
+        let (Around { extent: rows, inner, .. }, n) = (self.around, grad.len);
+        if n == 0 {
+            return Ok(());
+        }
+        let (group, parts) = (Group::one(queue), Parts::new(n, 4096, 1024));
+        let sums = queue.partial_sums(parts.count, "spectral norm");
+        let lambda = queue.allocate::<T>(1, &|| "spectral norm: lambda".into()).unwrap_or_else(|error| error.raise());
+        let (sums, lambda) = (sums.whole(parts.count), lambda.whole(1));
+        let dots = launch::<T>(queue, "dots_of_parts", group, [false, false]).operand(grad).operand(normed);
+        dots.operand(sums).each([n, parts.length]).groups([parts.count, 1, 1], [group.size(), 1, 1])?;
+        let add = launch::<T>(queue, "add_parts", group, [false, false]).operand(sums).operand(lambda);
+        add.int(parts.count).groups([1; 3], [group.size(), 1, 1])?;
+        let together = if inner == 1 { rows } else { inner };
+        let minus = launch::<T>(queue, "minus_outer", group, [false, inner == 1]);
+        let minus = [grad, u, v, lambda, sigma, out].into_iter().fold(minus, Launch::operand);
+        minus.each([together, rows, inner]).over([together, n / together, 1])
+    }
+}
+
+#[cfg(feature = "opencl")]
+const SPECTRAL: Source =
+    Source { name: "spectral", text: concat!(include_str!("opencl/sums.cl"), include_str!("spectral.cl")) };
+
+/// A kernel of `spectral.cl`, compiled for this group, and for whether its lanes come first and `inner` is 1.
+#[cfg(feature = "opencl")]
+fn launch<'a, T: Element>(
+    queue: &'a Queue,
+    kernel: &'static str,
+    group: Group,
+    [lanes_first, inner_is_one]: [bool; 2],
+) -> Launch<'a, T> {
+    let defines = [group.tile, group.lanes, lanes_first as usize, inner_is_one as usize];
+    Launch::new(queue, SPECTRAL, kernel).define(&["TILE", "LANES", "LANES_FIRST", "INNER_IS_ONE"], defines)
+}
+
+/// y = W·v, or Wᵀ·v, from w, v and y.
+#[cfg(feature = "opencl")]
+fn product_on_device<T: Element>(
+    queue: &Queue,
+    Around { outer, extent: rows, inner }: Around,
+    transposed: bool,
+    [w, v, y]: [Operand<'_>; 3],
+) -> Result<(), Unsupported> {
+    // How many there are, and where in w they lie: the first `split` of them `near` to each other, the next so many
+    // `far` from those.
+    let (of_rows, of_columns) = ((rows, [rows.max(1), 0, inner]), (outer * inner, [inner.max(1), rows * inner, 1]));
+    let ((sums, sums_at), (terms, terms_at)) = if transposed { (of_columns, of_rows) } else { (of_rows, of_columns) };
+    // What lies together in memory is read by neighbours: terms of one sum, or those of sums side by side.
+    let terms_together = (inner > 1) != transposed;
+    let group = match terms_together && !queue.info().is_cpu {
+        true => Group::one(queue),
+        false => Group::side_by_side(queue),
+    };
+    let launch = launch::<T>(queue, "product", group, [terms_together, false]).operand(w).operand(v).operand(y);
+    let launch = launch.each([sums, terms]).each(sums_at).each(terms_at);
+    launch.groups([sums.div_ceil(group.tile), 1, 1], [group.size(), 1, 1])
 }
 
 /// `out[o] = Σ W[a, o, b]·v[a, b]`: the product W·v; `around.extent` is the number of rows.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Archive, Element, StateError, Tensor};
+use crate::{Archive, Device, DeviceError, Element, StateError, Tensor};
 
 /// The parameters and buffers of a network, by name and in the order in which its layers made them.
 ///
@@ -152,6 +152,26 @@ impl<T: Element> Params<T> {
         }
     }
 
+    /// Moves all parameters and buffers to a device, or to the host: a network computes where its parameters live.
+    /// Counters stay on the host. On an error, nothing has changed.
+    ///
+    /// # Errors
+    /// If the device cannot hold `T`, has no memory left, or fails.
+    pub fn to(&mut self, device: &Device) -> Result<(), DeviceError> {
+        let slots = self.entries.iter().map(|entry| match &entry.slot {
+            Slot::Parameter(value) => value.to(device).map(Slot::Parameter),
+            Slot::Buffer(value) => value.borrow().to(device).map(|value| Slot::Buffer(RefCell::new(value))),
+            Slot::Counter(count) => Ok(Slot::Counter(count.clone())),
+        });
+        let slots: Vec<Slot<T>> = slots.collect::<Result<_, DeviceError>>()?;
+        self.replace_slots(slots);
+        Ok(())
+    }
+
+    fn replace_slots(&mut self, slots: Vec<Slot<T>>) {
+        self.entries.iter_mut().zip(slots).for_each(|(entry, slot)| entry.slot = slot);
+    }
+
     /// Puts everything into an archive, names prefixed.
     pub fn store(&self, archive: &mut Archive, prefix: &str) {
         for entry in &self.entries {
@@ -178,7 +198,7 @@ impl<T: Element> Params<T> {
             Slot::Counter(_) => archive.count(name).map(|count| Slot::Counter(Cell::new(count))),
         });
         let slots: Vec<Slot<T>> = slots.collect::<Result<_, StateError>>()?;
-        self.entries.iter_mut().zip(slots).for_each(|(entry, slot)| entry.slot = slot);
+        self.replace_slots(slots);
         Ok(())
     }
 

@@ -14,36 +14,30 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn max_pool2d(&self, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Var<T> {
         let shape = geometry("max_pool2d", self.shape(), kernel, stride, padding);
-        let layout = Layout::channels_last([shape.batch, shape.channels, shape.output[0], shape.output[1]]);
-        let outputs = ([layout], [shape.batch * shape.y_image()]);
+        let outputs = ([Layout::channels_last(shape.output_shape())], [shape.batch * shape.y_image()]);
         let ([value], [indices]) = compute_indexed(&MaxPool(shape), (&[&self.value().channels_last()], &[]), outputs);
-        let x_shape = *self.shape();
         Var::record("max_pool2d", &[self], value, move |grad, back| {
-            back.give(0, |_| grad.scatter_maps(indices.clone(), x_shape));
+            back.give(0, |_| grad.scatter_maps(indices.clone(), shape));
         })
     }
 
-    /// The values at `indices`, which count within each image's memory (H, W, C): y is (N, C, OH, OW), its shape given.
-    /// The adjoint of [`scatter_maps`](Var::scatter_maps).
+    /// The values at the `indices` of the maxima of a pooling, which count within each image's memory (H, W, C): y is
+    /// (N, C, OH, OW). The adjoint of [`scatter_maps`](Var::scatter_maps).
     #[track_caller]
-    fn gather_maps(&self, indices: Indices, y_shape: Shape) -> Var<T> {
-        let kernel = Gather { batch: y_shape[0] };
-        let value = by_indices(&kernel, self, &indices, y_shape);
-        let x_shape = *self.shape();
+    fn gather_maps(&self, indices: Indices, shape: PoolShape) -> Var<T> {
+        let value = by_indices(&Gather(shape), self, &indices, shape.output_shape());
         Var::record("gather_maps", &[self], value, move |grad, back| {
-            back.give(0, |_| grad.scatter_maps(indices.clone(), x_shape));
+            back.give(0, |_| grad.scatter_maps(indices.clone(), shape));
         })
     }
 
-    /// Each value added at its index, which counts within each image's memory (H, W, C): y is (N, C, H, W), its shape
-    /// given. The adjoint of [`gather_maps`](Var::gather_maps).
+    /// Each value added at its index among the `indices` of the maxima of a pooling: y is (N, C, H, W). The adjoint of
+    /// [`gather_maps`](Var::gather_maps).
     #[track_caller]
-    fn scatter_maps(&self, indices: Indices, y_shape: Shape) -> Var<T> {
-        let kernel = ScatterAdd { batch: y_shape[0] };
-        let value = by_indices(&kernel, self, &indices, y_shape);
-        let x_shape = *self.shape();
+    fn scatter_maps(&self, indices: Indices, shape: PoolShape) -> Var<T> {
+        let value = by_indices(&ScatterAdd(shape), self, &indices, shape.input_shape());
         Var::record("scatter_maps", &[self], value, move |grad, back| {
-            back.give(0, |_| grad.gather_maps(indices.clone(), x_shape));
+            back.give(0, |_| grad.gather_maps(indices.clone(), shape));
         })
     }
 
@@ -61,8 +55,7 @@ impl<T: Element> Var<T> {
     /// The mean of each window.
     #[track_caller]
     fn average(&self, shape: PoolShape) -> Var<T> {
-        let y_shape = [shape.batch, shape.channels, shape.output[0], shape.output[1]];
-        let value = by_kernel(&AveragePool { shape, adjoint: false }, self, y_shape);
+        let value = by_kernel(&AveragePool { shape, adjoint: false }, self, shape.output_shape());
         Var::record("avg_pool2d", &[self], value, move |grad, back| {
             back.give(0, |_| grad.spread(shape));
         })
@@ -71,8 +64,7 @@ impl<T: Element> Var<T> {
     /// The adjoint of [`average`](Var::average).
     #[track_caller]
     fn spread(&self, shape: PoolShape) -> Var<T> {
-        let x_shape = [shape.batch, shape.channels, shape.input[0], shape.input[1]];
-        let value = by_kernel(&AveragePool { shape, adjoint: true }, self, x_shape);
+        let value = by_kernel(&AveragePool { shape, adjoint: true }, self, shape.input_shape());
         Var::record("avg_pool2d_adjoint", &[self], value, move |grad, back| {
             back.give(0, |_| grad.average(shape));
         })
@@ -125,7 +117,7 @@ fn by_kernel<T: Element>(kernel: &dyn Kernel<T>, x: &Var<T>, y_shape: [usize; 4]
     y
 }
 
-fn by_indices<T: Element>(kernel: &dyn Kernel<T>, x: &Var<T>, indices: &Indices, y_shape: Shape) -> Tensor<T> {
+fn by_indices<T: Element>(kernel: &dyn Kernel<T>, x: &Var<T>, indices: &Indices, y_shape: [usize; 4]) -> Tensor<T> {
     let inputs: (&[&Tensor<T>], _) = (&[&x.value().channels_last()], &[indices][..]);
     let ([y], []) = compute_indexed(kernel, inputs, ([Layout::channels_last(y_shape)], []));
     y

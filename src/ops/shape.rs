@@ -1,4 +1,4 @@
-//! The same elements elsewhere: reshape, permute, repeat, slice, pad, concat.
+//! The same elements elsewhere: to a device, reshape, permute, repeat, slice, pad, concat.
 //!
 //! All are linear, and each is the rule of another: the adjoint of a slice is padding with zeros, of a repetition a
 //! sum, of a permutation its inverse.
@@ -7,9 +7,20 @@ use std::ops::Range;
 
 use crate::compute::{Layout, compute};
 use crate::kernels::copy::{Concat, Piece};
-use crate::{Axes, Element, Shape, Tensor, Var};
+use crate::{Axes, Device, DeviceError, Element, Shape, Tensor, Var};
 
 impl<T: Element> Var<T> {
+    /// The same values living on a device, or on the host, see [`Tensor::to`]; x̄ is ȳ, moved to where x lives.
+    ///
+    /// # Errors
+    /// As [`Tensor::to`].
+    pub fn to(&self, device: &Device) -> Result<Var<T>, DeviceError> {
+        let (value, home) = (self.value().to(device)?, self.value().device());
+        Ok(Var::record("to", &[self], value, move |grad, back| {
+            back.give(0, |_| grad.to(&home).unwrap_or_else(|error| error.raise()));
+        }))
+    }
+
     /// The same elements in row-major order under another shape; x̄ is ȳ under the shape of x.
     ///
     /// # Panics

@@ -3,7 +3,7 @@
 use super::{Optimizer, check, moments::Moments};
 use crate::kernels::optim::AdamStep;
 use crate::nn::{ParamGrads, Params};
-use crate::{Archive, Element, StateError};
+use crate::{Archive, Device, DeviceError, Element, StateError};
 
 /// Adam (Kingma and Ba 2015), as PyTorch computes it. At the t-th step of a parameter p with gradient g,
 /// m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g²,
@@ -68,6 +68,10 @@ impl<T: Element> Optimizer<T> for Adam<T> {
     fn set_lr(&mut self, lr: f64) {
         check("Adam", "lr", lr, 0.0..);
         self.lr = lr;
+    }
+
+    fn to(&mut self, device: &Device) -> Result<(), DeviceError> {
+        self.moments.to(device)
     }
 
     fn store(&self, params: &Params<T>, archive: &mut Archive, prefix: &str) {

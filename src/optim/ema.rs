@@ -59,7 +59,7 @@ impl<T: Element> Ema<T> {
         &self.average
     }
 
-    /// The averaged network, to read it from an archive.
+    /// The averaged network, to read it from an archive or to move it.
     pub fn params_mut(&mut self) -> &mut Params<T> {
         &mut self.average
     }

@@ -36,7 +36,7 @@ pub use sgd::Sgd;
 use crate::compute::update_alike;
 use crate::kernels::optim::Clamp;
 use crate::nn::{ParamGrads, Params};
-use crate::{Archive, Element, StateError};
+use crate::{Archive, Device, DeviceError, Element, StateError};
 
 /// What trains parameters by their gradients.
 pub trait Optimizer<T: Element> {
@@ -56,6 +56,12 @@ pub trait Optimizer<T: Element> {
     /// If it is negative or not finite.
     #[track_caller]
     fn set_lr(&mut self, lr: f64);
+
+    /// Moves the moments to where the parameters have been moved. On an error, some may have stayed.
+    ///
+    /// # Errors
+    /// If the device cannot hold `T`, has no memory left, or fails.
+    fn to(&mut self, device: &Device) -> Result<(), DeviceError>;
 
     /// Puts moments and step counts into an archive, under the prefix and the names of the parameters: `l.weight.step`,
     /// `l.weight.exp_avg`. Settings are not state: they come from the program.

@@ -2,7 +2,7 @@
 
 use crate::compute::update_alike;
 use crate::nn::{ParamGrads, Params};
-use crate::{Archive, Element, Function, StateError, Tensor};
+use crate::{Archive, Device, DeviceError, Element, Function, StateError, Tensor};
 
 /// `N` running averages and a step count for each parameter that has been trained.
 #[derive(Clone)]
@@ -54,6 +54,13 @@ impl<T: Element, const N: usize> Moments<T, N> {
             let updated: [&mut Tensor<T>; OUT] = std::array::from_fn(|_| updated.next().expect("OUT = N + 1"));
             update_alike(function(slot.step), updated, &[gradient]);
         }
+    }
+
+    pub(super) fn to(&mut self, device: &Device) -> Result<(), DeviceError> {
+        for average in self.slots.iter_mut().flatten().flat_map(|slot| &mut slot.averages) {
+            *average = average.to(device)?;
+        }
+        Ok(())
     }
 
     pub(super) fn store(&self, params: &Params<T>, archive: &mut Archive, prefix: &str) {

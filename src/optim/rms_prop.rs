@@ -3,7 +3,7 @@
 use super::{Optimizer, check, moments::Moments};
 use crate::kernels::optim::RmsPropStep;
 use crate::nn::{ParamGrads, Params};
-use crate::{Archive, Element, StateError};
+use crate::{Archive, Device, DeviceError, Element, StateError};
 
 /// RMSProp (Tieleman and Hinton 2012) without momentum, as PyTorch computes it: s ← αs + (1 − α)g²,
 /// p ← p − lr·g/(√s + ε).
@@ -62,6 +62,10 @@ impl<T: Element> Optimizer<T> for RmsProp<T> {
     fn set_lr(&mut self, lr: f64) {
         check("RmsProp", "lr", lr, 0.0..);
         self.lr = lr;
+    }
+
+    fn to(&mut self, device: &Device) -> Result<(), DeviceError> {
+        self.moments.to(device)
     }
 
     fn store(&self, params: &Params<T>, archive: &mut Archive, prefix: &str) {

@@ -3,7 +3,7 @@
 use super::{Optimizer, check, moments::Moments};
 use crate::kernels::optim::{MomentumStep, SgdStep};
 use crate::nn::{ParamGrads, Params};
-use crate::{Archive, Element, StateError};
+use crate::{Archive, Device, DeviceError, Element, StateError};
 
 /// Gradient descent, p ← p − lr·g; with momentum μ, b ← μb + g and p ← p − lr·b, as PyTorch computes it.
 #[derive(Clone)]
@@ -58,6 +58,13 @@ impl<T: Element> Optimizer<T> for Sgd<T> {
     fn set_lr(&mut self, lr: f64) {
         check("Sgd", "lr", lr, 0.0..);
         self.lr = lr;
+    }
+
+    fn to(&mut self, device: &Device) -> Result<(), DeviceError> {
+        match &mut self.rule {
+            Rule::Plain(moments) => moments.to(device),
+            Rule::Momentum(_, moments) => moments.to(device),
+        }
     }
 
     fn store(&self, params: &Params<T>, archive: &mut Archive, prefix: &str) {

@@ -109,6 +109,7 @@ fn moves(s: &mut Sampler) -> Vec<Entry> {
             let shape = x[0].shape();
             reshape(&x[0], &[shape[0], shape[1] * shape[2] * shape[3]])
         }),
+        entry!("to", maps(), |x| x[0].to(&x[0].value().device()).unwrap(), |x| x[0].clone()),
         entry!("t", maps(), |x| x[0].t(), |x| transposed(&x[0])),
         entry!("permute", maps(), |x| x[0].permute([0, 3, 1, 2]), |x| x[0].clone().permuted_axes(vec![0, 3, 1, 2])),
         entry!("permute", maps(), |x| x[0].permute([3, 2, 1, 0]), |x| x[0].clone().permuted_axes(vec![3, 2, 1, 0]))

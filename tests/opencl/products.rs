@@ -6,9 +6,9 @@ use wengert::kernels::conv::kernels::{Convolution, TransposedConvolution, Weight
 use wengert::kernels::nest::Nest;
 use wengert::kernels::opencl::gemm::Body;
 use wengert::kernels::product::MatrixProduct;
-use wengert::{Element, Precision, Tensor};
+use wengert::{Device, Element, Precision, Tensor};
 
-use super::device;
+use crate::with_device;
 
 fn noise<T: Element>(len: usize, seed: u64) -> Tensor<T> {
     wengert::Rng::seed(seed).normal([len])
@@ -16,8 +16,17 @@ fn noise<T: Element>(len: usize, seed: u64) -> Tensor<T> {
 
 /// The kernel on the device by either body, twice, and on the processor.
 fn check<T: Element>(what: &dyn std::fmt::Debug, kernel: &dyn Kernel<T>, inputs: &[&Tensor<T>], len: usize) {
-    let device = device();
-    let on_device: Vec<Tensor<T>> = inputs.iter().map(|x| x.to(&device).unwrap()).collect();
+    with_device(|device| check_on(device, what, kernel, inputs, len));
+}
+
+fn check_on<T: Element>(
+    device: &Device,
+    what: &dyn std::fmt::Debug,
+    kernel: &dyn Kernel<T>,
+    inputs: &[&Tensor<T>],
+    len: usize,
+) {
+    let on_device: Vec<Tensor<T>> = inputs.iter().map(|x| x.to(device).unwrap()).collect();
     let on_device: Vec<&Tensor<T>> = on_device.iter().collect();
     let run = |inputs: &[&Tensor<T>]| {
         let [y] = compute(kernel, inputs, [Layout::row_major([len])]);

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use wengert::Device;
 
 use super::say;
 use super::train::{check_data, open_data};
@@ -37,13 +38,18 @@ pub struct Evaluate {
     /// Print one line of JSON: the last evaluation of the run and the best one
     #[arg(long)]
     json: bool,
+    /// Where to generate the images: cpu, opencl for the first device that `gan devices` lists, or opencl:INDEX; the
+    /// rest is computed on the processor
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Device,
 }
 
 impl Evaluate {
     /// Evaluates the last checkpoint, prints the figures, and adds them to `evaluation.json` in the run directory.
     pub(super) fn run(self) -> Result<()> {
         let (dir, config) = RunDir::open(&self.run)?;
-        let trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
+        let mut trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
+        trainer.to(&self.device)?;
         let set = open_set(&config)?;
         check_data(&trainer, &*set)?;
         let evaluator = open_evaluator(&*set, self.n, self.seed, &self.cache, !self.json)?;

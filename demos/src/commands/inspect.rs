@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use wengert::Tensor;
 use wengert::nn::Params;
+use wengert::{Device, Tensor};
 
 use super::progress::counting;
 use super::say;
@@ -34,6 +34,10 @@ pub struct Inspect {
     /// Print one line of JSON, all singular values included
     #[arg(long)]
     json: bool,
+    /// Where to generate images and take gradients: cpu, opencl for the first device that `gan devices` lists, or
+    /// opencl:INDEX; singular values are computed on the processor
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Device,
 }
 
 impl Inspect {
@@ -41,7 +45,8 @@ impl Inspect {
     pub(super) fn run(self) -> Result<()> {
         ensure!((1..=10_000).contains(&self.n), "--n is {}; expected 1 to 10000", self.n);
         let (dir, config) = RunDir::open(&self.run)?;
-        let trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
+        let mut trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
+        trainer.to(&self.device)?;
         let data = open_data(&config)?;
         let found = self.inspect(&trainer, &*data)?;
         let folder = dir.inspection();

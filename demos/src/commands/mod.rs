@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod devices;
 mod evaluate;
 mod inspect;
 mod progress;
@@ -16,7 +17,7 @@ use std::io::Write;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
 
-/// Trains generative adversarial networks on a CPU with the autodiff engine wengert.
+/// Trains generative adversarial networks on a CPU or an OpenCL device with the autodiff engine wengert.
 ///
 /// Start with `gan train sngan`: it needs no data, takes about three minutes on two cores, and writes pictures of the
 /// digits that it learns to draw into a new directory under runs/.
@@ -35,7 +36,7 @@ pub struct Cli {
 enum Command {
     /// Train a GAN and write pictures, curves and checkpoints into a run directory
     Train(Box<train::Train>),
-    /// Go on with a run that was interrupted
+    /// Go on with a run that was interrupted, on the device that it began on or on another
     Resume(train::Resume),
     /// Draw images with the generator of a run
     Sample(sample::Sample),
@@ -53,6 +54,8 @@ enum Command {
     /// Measure a piece of theory and draw it
     #[command(subcommand)]
     Theory(theory::Theory),
+    /// List the devices that --device can name
+    Devices(devices::Devices),
     /// Measure the speed of this machine on the training step, and the rounding of its convolutions
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -80,7 +83,7 @@ impl Cli {
         ensure!(self.threads != Some(0) && threads <= 1024, "--threads is {threads}; expected 1 to 1024");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")?;
         // Training runs on a thread of the pool, so that handing work to the pool needs no switch between threads.
-        pool.install(|| match self.command {
+        let run = || match self.command {
             Command::Train(command) => command.run(),
             Command::Resume(command) => command.run(),
             Command::Sample(command) => command.run(),
@@ -90,7 +93,9 @@ impl Cli {
             Command::Report(command) => command.run(),
             Command::Toy(command) => command.run(),
             Command::Theory(command) => command.run(),
+            Command::Devices(command) => command.run(),
             Command::Bench(command) => command.run(),
-        })
+        };
+        pool.install(|| devices::catch_device_error(run))
     }
 }

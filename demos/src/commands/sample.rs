@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use super::devices::Place;
 use super::say;
 use crate::pictures::{Grid, write_grid};
 use crate::run_dir::RunDir;
@@ -31,6 +32,8 @@ pub struct Sample {
     /// The picture to write
     #[arg(long, default_value = "samples.png", value_name = "FILE.png")]
     out: PathBuf,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Images in a row of interpolations.
@@ -45,7 +48,8 @@ impl Sample {
         let is_png = self.out.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
         ensure!(is_png, "--out is {}; expected the name of a file that ends in .png", self.out.display());
         let (dir, config) = RunDir::open(&self.run)?;
-        let trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
+        let mut trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
+        trainer.to(&self.place.device)?;
         if let Some(class) = self.class {
             let run = self.run.display();
             let classes =

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use super::devices::{Place, describe};
 use super::{say, warn};
 use crate::config::{Config, Settings, recipes};
 use crate::data::{Dataset, Opened, Split, open};
@@ -37,6 +38,8 @@ pub struct Train {
     /// Write event files for TensorBoard, too, into tensorboard/ in the run directory
     #[arg(long)]
     tensorboard: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Which run to go on with.
@@ -44,6 +47,8 @@ pub struct Train {
 pub struct Resume {
     /// The directory of the run
     run: PathBuf,
+    #[command(flatten)]
+    place: Place,
 }
 
 impl Train {
@@ -52,7 +57,7 @@ impl Train {
         let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
         let config = self.settings.over(&file)?;
         let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
-        models::check_memory(&config, data.shape())?;
+        models::check_memory(&config, data.shape(), &self.place.device)?;
         let mut trainer = Trainer::with_classes(&config, data.shape(), data.classes());
         if let Some(run) = &config.init_from {
             trainer.start_from(run).with_context(|| format!("--init-from {}", run.display()))?;
@@ -60,7 +65,7 @@ impl Train {
         let evaluator = evaluator(&config)?;
         let dir = RunDir::create(self.out.as_deref(), &config)?;
         let events = self.tensorboard.then(|| EventFile::create(&dir.tensorboard(), 0)).transpose()?;
-        let mut run = Run {
+        let run = Run {
             config,
             dir,
             trainer,
@@ -72,10 +77,13 @@ impl Train {
             events,
             evaluator,
         };
-        run.save()?; // From here on, `resume` works.
-        run.draw()?;
-        print_estimate(&run, &data);
-        run.train(&data)
+        run.work(|run| {
+            run.save()?; // From here on, `resume` works.
+            run.trainer.to(&self.place.device)?;
+            run.draw()?;
+            print_estimate(run, &data)?;
+            run.train(&data)
+        })
     }
 }
 
@@ -100,8 +108,11 @@ impl Resume {
         let events = logs.is_dir().then(|| EventFile::create(&logs, saved)).transpose()?;
         let started = Instant::now();
         let run = Run { config, dir, trainer, losses, gammas, saved, started, seconds_before, events, evaluator };
-        print_estimate(&run, &data);
-        run.train(&data)
+        run.work(|run| {
+            run.trainer.to(&self.place.device)?;
+            print_estimate(run, &data)?;
+            run.train(&data)
+        })
     }
 }
 
@@ -138,11 +149,12 @@ pub(super) fn check_data(trainer: &Trainer<f32>, data: &dyn Dataset) -> Result<(
 }
 
 /// Times a few steps of a copy of the run, and says how long the whole will take.
-fn print_estimate(run: &Run, data: &Arc<dyn Dataset>) {
-    let config = &run.config;
+fn print_estimate(run: &Run, data: &Arc<dyn Dataset>) -> Result<()> {
+    let (config, device) = (&run.config, run.trainer.device());
     // Without the long steps of the warm-up.
     let usual = Config { warm_up: false, ..config.clone() };
     let mut trial = Trainer::<f32>::with_classes(&usual, data.shape(), data.classes());
+    trial.to(device)?;
     let mut batches = Batches::new(config, data, 0);
     let mut step = || trial.train_step(|n| batches.next(n));
     step(); // The first one meets fresh memory.
@@ -154,19 +166,18 @@ fn print_estimate(run: &Run, data: &Arc<dyn Dataset>) {
     let updates = config.discriminator_updates(config.steps) - config.discriminator_updates(run.trainer.step());
     let whole = seconds * updates as f64 / config.n_dis as f64;
     say(format_args!(
-        "{} on {}: width {}, batch {}, {} threads, {} kernels, {} convolutions\n\
+        "{} on {}: width {}, batch {}, {}\n\
          {steps} steps of about {:.0} ms: {}; {} of memory\n\
          writing to {}",
         config.method.flag(),
         data.name(),
         config.width,
         config.batch,
-        rayon::current_num_threads(),
-        wengert::Level::current().name(),
-        wengert::Precision::current().name(),
+        describe(device),
         seconds * 1e3,
         human_seconds(whole),
         human_bytes(peak_memory()),
         run.dir.path().display(),
     ));
+    Ok(())
 }

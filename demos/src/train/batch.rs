@@ -1,6 +1,6 @@
 //! Batches, and where the random numbers of a step come from.
 
-use wengert::{Element, Tensor, Var};
+use wengert::{Device, Element, Tensor, Var};
 
 /// Images (N, C, M, M), or noise (N, z), and the class of each if the nets are conditional.
 #[derive(Clone, Debug)]
@@ -28,6 +28,15 @@ impl<T: Element> Batch<T> {
     /// The same values as another scalar type.
     pub fn cast<U: Element>(&self) -> Batch<U> {
         Batch { values: self.values.cast(), labels: self.labels.clone() }
+    }
+
+    /// The same on a device, where it is not there yet.
+    ///
+    /// # Panics
+    /// With a [`DeviceError`](wengert::DeviceError), as operations do, if the device has no memory left or fails.
+    pub(super) fn on(&self, device: &Device) -> Batch<T> {
+        let values = self.values.to(device).unwrap_or_else(|error| std::panic::panic_any(error));
+        Batch { values, labels: self.labels.clone() }
     }
 
     pub(super) fn len(&self) -> usize {

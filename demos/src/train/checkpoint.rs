@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use wengert::optim::Ema;
-use wengert::{Archive, Element};
+use wengert::{Archive, Device, Element};
 
 use super::Trainer;
 use crate::config::Config;
@@ -97,7 +97,7 @@ fn check(archive: &Archive, config: &Config) -> Result<ImageShape> {
     let then: Config = toml::from_str(archive.text("config")?).context("found a damaged configuration")?;
     then.allows(config)?;
     let image = image_shape(archive.text("image")?)?;
-    models::check_memory(config, image)?;
+    models::check_memory(config, image, &Device::host())?;
     Ok(image)
 }
 

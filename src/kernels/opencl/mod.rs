@@ -3,6 +3,9 @@
 //! - [`driver`]: OpenCL's own calls, made safe.
 //! - this file: a device with its one in-order queue, what it counts and measures.
 //! - [`memory`]: pieces of its memory, pooled.
+//! - [`by_element`], [`mod@reduce`]: kernels around printed formulas.
+//! - [`gemm`]: what products of matrices and convolutions share.
+//! - [`sums`]: work-groups that share sums.
 //! - [`by_element`]: kernels around printed formulas.
 //! - [`gemm`]: what products of matrices and convolutions share.
 //! - [`launch`]: programs, compiled once, and their kernels with arguments.
@@ -15,6 +18,8 @@ mod driver;
 pub mod gemm;
 mod launch;
 mod memory;
+pub mod reduce;
+pub mod sums;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -65,6 +70,9 @@ pub fn devices() -> Result<Vec<DeviceInfo>, DeviceError> {
 }
 
 fn about(index: usize, id: Id) -> Result<DeviceInfo, DeviceError> {
+    // For tests: the kernels meant for a GPU, or for a device without double precision, on one that is neither.
+    let taken_for = std::env::var("WENGERT_OPENCL_AS").unwrap_or_default();
+    let is_taken_for = |kind: &str| taken_for.split(',').any(|word| word == kind);
     let read = || -> Result<DeviceInfo, Failure> {
         Ok(DeviceInfo {
             index,
@@ -76,8 +84,8 @@ fn about(index: usize, id: Id) -> Result<DeviceInfo, DeviceError> {
             local_memory: id.local_memory()?,
             units: id.units()?,
             group_size: id.group_size()?,
-            has_f64: id.has_f64()?,
-            is_cpu: id.is_cpu()?,
+            has_f64: id.has_f64()? && !is_taken_for("f32"),
+            is_cpu: id.is_cpu()? && !is_taken_for("gpu"),
         })
     };
     read().map_err(|failure| DeviceError::new(format!("opencl:{index}"), failure))
@@ -143,11 +151,16 @@ impl Queue {
         self.state().events = Some(Vec::new());
     }
 
+    /// Waits for all that was started.
+    pub fn wait(&self) -> Result<(), DeviceError> {
+        self.0.waits.fetch_add(1, Relaxed);
+        self.0.commands.finish().map_err(|failure| self.error("the wait for its work", failure))
+    }
+
     /// Waits, and gives the times that were measured, longest first; then nothing is measured any more.
     pub fn times(&self) -> Result<Vec<KernelTime>, DeviceError> {
         let failed = |failure: Failure| self.error("the times of kernels", failure);
-        self.0.waits.fetch_add(1, Relaxed);
-        self.0.commands.finish().map_err(failed)?;
+        self.wait()?;
         let mut sums: HashMap<String, (Duration, u64)> = HashMap::new();
         for (name, event) in self.state().events.take().unwrap_or_default() {
             let sum = sums.entry(name).or_default();

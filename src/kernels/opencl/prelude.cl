@@ -17,6 +17,9 @@ typedef struct { int at[6]; } ints;
 // Operands: memory, and where in it the first element lies. AT(x, i) is element i.
 #define IN(x) global const real *restrict x##_memory, const int x##_start
 #define OUT(x) global real *restrict x##_memory, const int x##_start
+// Partial sums.
+#define WIDE_IN(x) global const wide *restrict x##_memory, const int x##_start
+#define WIDE_OUT(x) global wide *restrict x##_memory, const int x##_start
 #define INDICES(x) global const uint *restrict x##_memory, const int x##_start
 #define NEW_INDICES(x) global uint *restrict x##_memory, const int x##_start
 #define AT(x, i) x##_memory[x##_start + (i)]

@@ -54,6 +54,10 @@ impl Queue {
         match self.0 {}
     }
 
+    pub fn wait(&self) -> Result<(), DeviceError> {
+        match self.0 {}
+    }
+
     pub fn times(&self) -> Result<Vec<KernelTime>, DeviceError> {
         match self.0 {}
     }

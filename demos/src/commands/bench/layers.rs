@@ -7,8 +7,9 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::json;
 use wengert::ops::Conv2dOptions;
-use wengert::{Level, Rng, Tensor, Var};
+use wengert::{Device, DeviceError, Rng, Tensor, Var};
 
+use crate::commands::devices::{Place, describe};
 use crate::commands::say;
 
 /// How to measure the layers.
@@ -23,6 +24,8 @@ pub struct Layers {
     /// Print one line of JSON for each layer: [median, minimum, maximum] in ms
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// A convolution from a map of `side`, or a transposed one to it.
@@ -64,12 +67,13 @@ impl Layers {
     pub(super) fn run(self) -> Result<()> {
         ensure!((1..=10_000).contains(&self.iters), "--iters is {}; expected 1 to 10000", self.iters);
         ensure!((1..=4096).contains(&self.batch), "--batch is {}; expected 1 to 4096", self.batch);
-        let (threads, product) = (rayon::current_num_threads(), matmul_gflops());
+        let (device, threads) = (&self.place.device, rayon::current_num_threads());
+        let product = matmul_gflops(device)?;
         if !self.json {
-            let level = Level::current().name();
             say(format_args!(
-                "batch {}, {threads} threads, {level}; product of {SIDE}×{SIDE} matrices: {product:.0} GFLOP/s",
-                self.batch
+                "batch {}, {}; product of {SIDE}×{SIDE} matrices: {product:.0} GFLOP/s",
+                self.batch,
+                describe(device)
             ));
             say("ms, GFLOP/s of the definition, their ratio to those of the product");
             say(
@@ -79,12 +83,12 @@ impl Layers {
         }
         let mut sum = 0.0;
         for layer in &LAYERS {
-            let times = layer.time(self.batch, self.iters);
+            let times = layer.time(device, self.batch, self.iters)?;
             sum += times.iter().map(|[median, ..]| median).sum::<f64>();
             let speed = times.map(|[median, ..]| layer.operations(self.batch) / median * 1e-6);
             if self.json {
                 say(json!({
-                    "layer": layer.name, "threads": threads,
+                    "layer": layer.name, "device": device.to_string(), "threads": threads,
                     "matmul_gflops": product.round(), "gflops": speed.map(f64::round),
                     "forward_ms": times[0], "input_grad_ms": times[1], "weight_grad_ms": times[2],
                 }));
@@ -110,16 +114,16 @@ impl Layer {
     }
 
     /// [median, minimum, maximum] in ms of each pass, through the library's operations.
-    fn time(&self, batch: usize, iters: usize) -> [[f64; 3]; 3] {
+    fn time(&self, device: &Device, batch: usize, iters: usize) -> Result<[[f64; 3]; 3], DeviceError> {
         let mut rng = Rng::seed(1);
-        let mut map = |channels, side| -> Var<f32> {
+        let mut map = |channels, side| -> Result<Var<f32>, DeviceError> {
             let values: Tensor = rng.uniform([batch, channels, side, side], -1.0, 1.0);
-            values.channels_last().into()
+            Ok(values.channels_last().to(device)?.into())
         };
         let options = Conv2dOptions::default().stride(self.stride).padding(1);
         let ([inputs, outputs], kernel) = (self.channels, [self.kernel; 2]);
         let out_side = if self.transposed { self.side * self.stride } else { self.side / self.stride };
-        let (x, dy) = (map(inputs, self.side), map(outputs, out_side));
+        let (x, dy) = (map(inputs, self.side)?, map(outputs, out_side)?);
         // The map that a convolution reads, and the one that it writes.
         let (read, written) = if self.transposed { (&dy, &x) } else { (&x, &dy) };
         // As it comes from here, the weight lies as the kernels want it.
@@ -129,30 +133,34 @@ impl Layer {
         let weights = || drop(black_box(read.conv2d_weight_grad(written, kernel, &options)));
         let (forward, input): (&dyn Fn(), &dyn Fn()) =
             if self.transposed { (&transpose, &convolve) } else { (&convolve, &transpose) };
-        [forward, input, &weights].map(|pass| milliseconds(iters, pass))
+        let [forward, input, weights] = [forward, input, &weights].map(|pass| milliseconds(device, iters, pass));
+        Ok([forward?, input?, weights?])
     }
 }
 
-fn milliseconds(iters: usize, pass: &dyn Fn()) -> [f64; 3] {
+/// [median, minimum, maximum] of a pass, each run until the device is done with it.
+fn milliseconds(device: &Device, iters: usize, pass: &dyn Fn()) -> Result<[f64; 3], DeviceError> {
     (0..2).for_each(|_| pass());
+    device.wait()?;
     let time = |_| {
         let start = Instant::now();
         pass();
-        start.elapsed().as_secs_f64() * 1e3
+        device.wait()?;
+        Ok(start.elapsed().as_secs_f64() * 1e3)
     };
-    let mut times: Vec<f64> = (0..iters).map(time).collect();
+    let mut times: Vec<f64> = (0..iters).map(time).collect::<Result<_, DeviceError>>()?;
     times.sort_by(f64::total_cmp);
-    [times[iters / 2], times[0], times[iters - 1]].map(|ms| (ms * 1e3).round() / 1e3)
+    Ok([times[iters / 2], times[0], times[iters - 1]].map(|ms| (ms * 1e3).round() / 1e3))
 }
 
 /// Rows and columns of the matrices that the convolutions are compared with.
 const SIDE: usize = 1024;
 
-/// GFLOP/s of a product of two square matrices in f32, on all threads: the best of several.
-fn matmul_gflops() -> f64 {
+/// GFLOP/s of a product of two square matrices in f32, on all threads or on a device: the best of several.
+fn matmul_gflops(device: &Device) -> Result<f64, DeviceError> {
     let mut rng = Rng::seed(2);
-    let mut matrix = || -> Var<f32> { rng.uniform([SIDE, SIDE], -1.0, 1.0).into() };
-    let (a, b) = (matrix(), matrix());
-    let [_, fastest, _] = milliseconds(20, &|| drop(black_box(a.matmul(&b))));
-    2.0 * (SIDE as f64).powi(3) / fastest * 1e-6
+    let mut matrix = || rng.uniform::<f32>([SIDE, SIDE], -1.0, 1.0).to(device).map(Var::from);
+    let (a, b) = (matrix()?, matrix()?);
+    let [_, fastest, _] = milliseconds(device, 20, &|| drop(black_box(a.matmul(&b))))?;
+    Ok(2.0 * (SIDE as f64).powi(3) / fastest * 1e-6)
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
-use wengert::Level;
+use wengert::{Device, Level};
 
 use crate::commands::progress::counting;
 use crate::commands::say;
@@ -101,7 +101,7 @@ impl Rounding {
         ensure!(Level::current() > Level::Scalar, "WENGERT_CPU is scalar, where all convolutions are exact");
         let config = self.config()?;
         let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
-        models::check_memory(&config, data.shape())?;
+        models::check_memory(&config, data.shape(), &Device::host())?;
         let ways = Way::all(self.lower);
         let n = ways.len() as u64;
         let bar = counting("step", steps + states * n + runs * follow * n);

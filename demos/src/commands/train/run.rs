@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use wengert::DeviceError;
 
 use super::batches::Batches;
+use crate::commands::devices::catch_device_error;
 use crate::commands::evaluate::{CACHE, open_evaluator, open_set};
 use crate::commands::progress::Progress;
 use crate::commands::say;
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::gammas::{GammaHistory, gammas};
+use crate::gammas::GammaHistory;
 use crate::metrics::{Evaluator, History};
 use crate::pictures::{Grid, write_grid};
 use crate::report;
@@ -56,8 +58,23 @@ fn picture(classes: Option<usize>) -> (usize, usize) {
 }
 
 impl Run {
+    /// Does some work. The error of a device that fails in it says what is left, and how to go on.
+    pub(super) fn work(mut self, work: impl FnOnce(&mut Run) -> Result<()>) -> Result<()> {
+        let done = catch_device_error(|| work(&mut self));
+        done.map_err(|error| match error.is::<DeviceError>() {
+            false => error,
+            true => {
+                let (path, saved) = (self.dir.path().display(), self.saved);
+                anyhow!(
+                    "{error:#}\n{path} keeps step {saved}; to go on: gan resume {path} --device cpu\n\
+                     If memory ran out, a new run with a smaller --batch or --width needs less."
+                )
+            }
+        })
+    }
+
     /// Trains up to the last step, or until somebody stops it.
-    pub(super) fn train(mut self, data: &Arc<dyn Dataset>) -> Result<()> {
+    pub(super) fn train(&mut self, data: &Arc<dyn Dataset>) -> Result<()> {
         let progress = Progress::new(&self.config, self.trainer.step());
         let stop = stop_on_ctrl_c(&progress)?;
         let config = self.config.clone();
@@ -91,8 +108,8 @@ impl Run {
 
     /// What each step adds to the gains of attention, and to the event file.
     fn record(&mut self, losses: &Losses) -> Result<()> {
-        let gains = gammas(&self.trainer.nets());
-        self.gammas.record(losses.step, &gains);
+        let gains = self.trainer.gains();
+        self.gammas.record(losses.step, gains);
         if let Some(events) = &mut self.events {
             let mut values = vec![("loss/discriminator", losses.discriminator), ("loss/generator", losses.generator)];
             values.extend(losses.estimate.map(|estimate| ("estimate", estimate)));

@@ -1,0 +1,132 @@
+// Softmax along an axis of x (outer, extent, inner): a row for each (outer, inner), whose elements lie `inner` apart.
+//
+// WIDTH work-items share a row. If there are several they are a work-group, and neighbours read neighbours of a row that
+// lies together; if it is one, neighbours have rows that lie side by side, or it computes by vectors of LANES elements,
+// and inner is 1. Sums are of chains of 32, and of these.
+#define CHAIN 32
+
+#if LANES > 1
+#define JOINED(a, b) a##b
+#define VECTOR(name, lanes) JOINED(name, lanes)
+typedef VECTOR(REAL, LANES) reals;
+#define LOAD(x, e) VECTOR(vload, LANES)(0, &AT(x, first + (e)))
+#define STORE(y, e, values) VECTOR(vstore, LANES)(values, 0, &AT(y, first + (e)))
+#else
+typedef real reals;
+#define LOAD(x, e) AT(x, first + (e) * inner)
+#define STORE(y, e, value) AT(y, first + (e) * inner) = value
+#endif
+
+// The row of a work-item, the place of its first element, which of the row's work-items it is, and how many elements of
+// the row go into whole vectors.
+#if WIDTH > 1
+#define ROW                                                                    \
+    const int row = get_group_id(0), own = get_local_id(0);                    \
+    local real shared[WIDTH]
+#else
+#define ROW                                                                    \
+    const int row = get_global_id(0), own = 0;                                 \
+    local real *shared = 0;                                                    \
+    if (row >= rows) return
+#endif
+#define PLACES                                                                 \
+    const int first = row / inner * extent * inner + row % inner;              \
+    const int whole = extent / LANES * LANES
+
+// The larger of both, or their sum. NaN is not larger than anything; it reaches the result by the sum.
+static real combined(real a, real b, bool add) {
+    return add ? a + b : b > a ? b : a;
+}
+
+// The largest or the sum of what the vectors and the tails of a row's work-items hold, as a tree.
+static real over_row(reals values, real tail, bool add, local real *shared) {
+#if LANES > 1
+    real lanes[LANES];
+    VECTOR(vstore, LANES)(values, 0, lanes);
+    for (int apart = LANES / 2; apart > 0; apart /= 2)
+        for (int i = 0; i < apart; i++) lanes[i] = combined(lanes[i], lanes[i + apart], add);
+    real one = combined(lanes[0], tail, add);
+#else
+    real one = combined(values, tail, add);
+#endif
+#if WIDTH > 1
+    const int own = get_local_id(0);
+    shared[own] = one;
+    for (int apart = WIDTH / 2; apart > 0; apart /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (own < apart) shared[own] = combined(shared[own], shared[own + apart], add);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    one = shared[0];
+    barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+    return one;
+}
+
+// The end of the chain that begins at element `e`.
+static int end_of_chain(int e, int whole) {
+    return e + min(CHAIN * WIDTH * LANES, whole - e);
+}
+
+// y = exp(x − max − ln Σ exp(x − max)), or with LOG the exponent of that.
+kernel void softmax(IN(x), OUT(y), const int rows, const int extent, const int inner) {
+    ROW;
+    PLACES;
+    reals high = -INFINITY;
+    real last_high = -INFINITY;
+    for (int e = own * LANES; e < whole; e += WIDTH * LANES) {
+        reals value = LOAD(x, e);
+        high = value > high ? value : high;
+    }
+    for (int e = whole; e < extent; e++) last_high = combined(last_high, AT(x, first + e), false);
+    const real largest = over_row(high, last_high, false, shared);
+
+    reals sum = 0;
+    real last_sum = 0;
+    for (int e = own * LANES; e < whole; e += CHAIN * WIDTH * LANES) {
+        reals few = 0;
+        for (int i = e; i < end_of_chain(e, whole); i += WIDTH * LANES) {
+            reals power = exp(LOAD(x, i) - largest);
+            few += power;
+#if !LOG
+            STORE(y, i, power);
+#endif
+        }
+        sum += few;
+    }
+    for (int e = whole; e < extent; e++) {
+        real power = exp(AT(x, first + e) - largest);
+        last_sum += power;
+#if !LOG
+        AT(y, first + e) = power;
+#endif
+    }
+    const real all = over_row(sum, last_sum, true, shared);
+
+#if LOG
+    const real off = log(all);
+    for (int e = own * LANES; e < whole; e += WIDTH * LANES) STORE(y, e, (LOAD(x, e) - largest) - off);
+    for (int e = whole; e < extent; e++) AT(y, first + e) = (AT(x, first + e) - largest) - off;
+#else
+    const real scale = 1 / all;
+    for (int e = own * LANES; e < whole; e += WIDTH * LANES) STORE(y, e, LOAD(y, e) * scale);
+    for (int e = whole; e < extent; e++) AT(y, first + e) *= scale;
+#endif
+}
+
+// x̄ = y ⊙ (g − Σ y ⊙ g).
+kernel void gradient(IN(y), IN(g), OUT(dx), const int rows, const int extent, const int inner) {
+    ROW;
+    PLACES;
+    reals sum = 0;
+    real last_sum = 0;
+    for (int e = own * LANES; e < whole; e += CHAIN * WIDTH * LANES) {
+        reals few = 0;
+        for (int i = e; i < end_of_chain(e, whole); i += WIDTH * LANES) few += LOAD(y, i) * LOAD(g, i);
+        sum += few;
+    }
+    for (int e = whole; e < extent; e++) last_sum += AT(y, first + e) * AT(g, first + e);
+    const real dot = over_row(sum, last_sum, true, shared);
+    for (int e = own * LANES; e < whole; e += WIDTH * LANES) STORE(dx, e, LOAD(y, e) * (LOAD(g, e) - dot));
+    for (int e = whole; e < extent; e++) AT(dx, first + e) = AT(y, first + e) * (AT(g, first + e) - dot);
+}
