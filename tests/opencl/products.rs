@@ -1,8 +1,8 @@
 //! Products of matrices and the three maps of a convolution, by both bodies, against the processor.
 
 use wengert::compute::{Kernel, Layout, compute};
-use wengert::kernels::conv::ConvShape;
 use wengert::kernels::conv::kernels::{Convolution, TransposedConvolution, WeightGradient};
+use wengert::kernels::conv::{ConvShape, winograd};
 use wengert::kernels::nest::Nest;
 use wengert::kernels::opencl::gemm::Body;
 use wengert::kernels::product::MatrixProduct;
@@ -111,6 +111,21 @@ fn tiny() {
     }
 }
 
+/// As `tiny`: Winograd's algorithm.
+#[test]
+fn tiny_winograd() {
+    let (input, output, channels) = ([7, 8], [7, 8], [16, 32]);
+    let plain =
+        ConvShape { batch: 4, in_channels: channels[0], out_channels: channels[1], dilation: [1; 2], groups: 1, ..ODD };
+    for shape in [
+        ConvShape { input, output, kernel: [3; 2], stride: [1; 2], padding: [1; 2], ..plain },
+        ConvShape { input: [15, 14], output, kernel: [4; 2], stride: [2; 2], padding: [1, 2], ..plain },
+    ] {
+        assert!(winograd::supports(&shape) && winograd::pays(&shape, channels));
+        maps::<f32>(shape);
+    }
+}
+
 /// Different numbers along the two axes.
 const ODD: ConvShape = ConvShape {
     batch: 2,
@@ -197,28 +212,21 @@ fn convolutions_in_f64() {
 #[test]
 fn winograd() {
     let plain = ConvShape { groups: 1, dilation: [1; 2], ..ODD };
-    for (batch, channels, input) in
-        [(2, [16, 24], [9, 6]), (3, [17, 16], [4, 8]), (1, [16, 40], [3, 17]), (7, [32; 2], [48; 2])]
-    {
-        for padding in [[0usize, 1], [1, 2], [2, 0]] {
-            for (kernel, stride) in [(3, 1), (4, 2)] {
-                let output =
-                    [0, 1].map(|axis| (input[axis] + 2 * padding[axis]).checked_sub(kernel).map(|n| n / stride + 1));
-                let [Some(height), Some(width)] = output else { continue };
-                let [in_channels, out_channels] = channels;
-                let (kernel, stride, output) = ([kernel; 2], [stride; 2], [height, width]);
-                maps::<f32>(ConvShape {
-                    batch,
-                    in_channels,
-                    out_channels,
-                    input,
-                    output,
-                    kernel,
-                    stride,
-                    padding,
-                    ..plain
-                });
-            }
+    for (kernel, stride, padding, input, output) in [
+        (3, 1, [0, 1], [9, 7], [7, 7]),
+        (3, 1, [1, 2], [8, 6], [8, 8]),
+        (3, 1, [2, 0], [10, 17], [12, 15]),
+        (3, 1, [1, 1], [48, 48], [48, 48]),
+        (4, 2, [0, 1], [17, 15], [7, 7]),
+        (4, 2, [1, 2], [16, 13], [8, 7]),
+        (4, 2, [2, 0], [13, 32], [7, 15]),
+        (4, 2, [1, 1], [48, 48], [24, 24]),
+    ] {
+        for (batch, [in_channels, out_channels]) in [(5, [16, 40]), (4, [20, 32]), (4, [17, 33])] {
+            let (kernel, stride) = ([kernel; 2], [stride; 2]);
+            let shape = ConvShape { batch, in_channels, out_channels, input, output, kernel, stride, padding, ..plain };
+            assert!(winograd::supports(&shape) && winograd::pays(&shape, [in_channels, out_channels]));
+            maps::<f32>(shape);
         }
     }
 }

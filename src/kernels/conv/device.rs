@@ -6,8 +6,8 @@
 //! dw (taps·C, K)  = (x at every tap)ᵀ (taps·C, pixels) · dy (pixels, K)
 //! ```
 //!
-//! for each group. The pixels of dx whose coordinates leave the same remainder by the stride see the same taps: they are
-//! a phase. Nothing is scattered, so that no two work-items write to one place.
+//! for each group. The pixels of dx whose coordinates leave the same remainder by the stride see the same taps: they
+//! are a phase. Nothing is scattered, so that no two work-items write to one place.
 
 use super::ConvShape;
 use super::winograd::device::Winograd;

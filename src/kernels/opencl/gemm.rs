@@ -177,8 +177,8 @@ pub fn in_parts<T: Element>(
     add_parts::<T>(queue, partial, y)
 }
 
-/// A product by the body for GPUs: C = A·B, where the rows of A are pixels of C and its columns taps and channels, or the
-/// other way round. See `gemm_local.cl`.
+/// A product by the body for GPUs: C = A·B, where the rows of A are pixels of C and its columns taps and channels, or
+/// the other way round. See `gemm_local.cl`.
 pub struct Gathered<'a> {
     /// The first factor, the second, and the result.
     pub operands: [Operand<'a>; 3],

@@ -2,11 +2,12 @@
 // local memory, DEEP terms at a time.
 //
 // Of the group's work-items, ACROSS lie along the columns and DOWN along the rows; each has ROW_FOURS · 4 rows and
-// COLUMN_FOURS · 4 columns in registers, in fours that lie ACROSS or DOWN fours apart, so that neighbours read neighbours.
+// COLUMN_FOURS · 4 columns in registers, in fours that lie ACROSS or DOWN fours apart, so that neighbours read
+// neighbours.
 //
-// The first factor is gathered: its rows are pixels of the result and its columns taps and channels, or the other way round
-// with ROWS_ARE_TAPS. A plain matrix is the case of pictures of one pixel, and one tap. A_ALONG_K and B_ALONG_K say which
-// way neighbours in memory lie.
+// The first factor is gathered: its rows are pixels of the result and its columns taps and channels, or the other way
+// round with ROWS_ARE_TAPS. A plain matrix is the case of pictures of one pixel, and one tap. A_ALONG_K and B_ALONG_K
+// say which way neighbours in memory lie.
 
 #define GROUP 256
 #define DEEP 16
@@ -68,14 +69,17 @@ static spot tap_at(digits d, seen v, seen h, int width, ints steps) {
     return (spot){(y * width + x) * steps.at[PIXEL] + d.inner * steps.at[CHANNEL], y, x};
 }
 
+// The number of a tap among all.
+static int tap_of(digits d, seen v, seen h, int across) {
+    return (v.first + d.outer * v.next) * across + h.first + d.middle * h.next;
+}
+
 #if ROWS_ARE_TAPS
 #define A_OF_K pixel_at(a_digits, v, h, width, a_steps)
 #define B_OF_K (b_at * b_steps.at[1])
 #else
 #define A_OF_K tap_at(a_digits, v, h, width, a_steps)
-#define B_OF_K \
-    (((v.first + b_digits.outer * v.next) * horizontal.at[TAPS] + h.first + b_digits.middle * h.next) * b_steps.at[0] + \
-     b_digits.inner * b_steps.at[1])
+#define B_OF_K (tap_of(b_digits, v, h, horizontal.at[TAPS]) * b_steps.at[0] + b_digits.inner * b_steps.at[1])
 #endif
 
 // Takes what this work-item fetches of the next tiles, so that it is under way while the last ones are multiplied.
@@ -100,8 +104,8 @@ static spot tap_at(digits d, seen v, seen h, int width, ints steps) {
 
 // c[part, z] = the product over a part of k, then the bias and the leaky ReLU.
 //
-// steps of a: image, pixel, channel; of b: tap, channel, column (with ROWS_ARE_TAPS, its rows are the pixels: none, row,
-// column); of c: image, line, pixel, column, matrix, part (row of the product for pixel with ROWS_ARE_TAPS).
+// steps of a: image, pixel, channel; of b: tap, channel, column (with ROWS_ARE_TAPS, its rows are the pixels: none,
+// row, column); of c: image, line, pixel, column, matrix, part (row of the product for pixel with ROWS_ARE_TAPS).
 kernel __attribute__((reqd_work_group_size(ACROSS, DOWN, 1)))
 void multiply(IN(a), IN(b), IN(bias), OUT(c), const int images, const int depth, const int columns,
               const ints vertical, const ints horizontal, const int adjoint, const ints a_steps, const ints b_steps,

@@ -65,9 +65,9 @@ static void store(lanes v, global real *to, int n, int step) {
 
 // c[part, z] = a[z] · b[z] over a part of k.
 kernel void product(IN(a), IN(b), OUT(c), const int m, const int n, const int k, const int k_part, const int parts,
-                    const int a_block, const int a_matrix, const int a_row, const int a_step, const int b_panel, const int b_row, const int b_matrix,
-                    const int c_row, const int c_column, const int c_matrix, const int rank, const ints dims, const ints a_steps,
-                    const ints b_steps) {
+                    const int a_block, const int a_matrix, const int a_row, const int a_step, const int b_panel,
+                    const int b_row, const int b_matrix, const int c_row, const int c_column, const int c_matrix,
+                    const int rank, const ints dims, const ints a_steps, const ints b_steps) {
     int row = get_global_id(0) * ROWS, panel = get_global_id(1);
     int z = get_global_id(2) / parts, part = get_global_id(2) % parts, count = get_global_size(2) / parts;
     if (row >= m) return;
@@ -87,8 +87,8 @@ kernel void product(IN(a), IN(b), OUT(c), const int m, const int n, const int k,
     }
 }
 
-// y (N, OH, OW, K) from x (N, H, W, C) and the weights as a packed matrix (G, taps · C/G, K/G) with C/G zeros behind it;
-// then the bias and the leaky ReLU.
+// y (N, OH, OW, K) from x (N, H, W, C) and the weights as a packed matrix (G, taps · C/G, K/G) with C/G zeros behind
+// it; then the bias and the leaky ReLU.
 kernel void convolve(IN(x), IN(w), IN(bias), OUT(y), const int images, const int groups, const int depth,
                      const int columns, const ints vertical, const ints horizontal, const int adjoint,
                      const int has_bias, const real slope) {
@@ -144,7 +144,8 @@ kernel void convolve(IN(x), IN(w), IN(bias), OUT(y), const int images, const int
 }
 
 // dw[part] (R, S, C/G, K) from x in panels of ROWS channels and dy in panels of LANES: a work-item has a panel of both
-// and some taps, which read the same lines of them, a few at a time, from the first cache. A part are so many `lines` of dy.
+// and some taps, which read the same lines of them, a few at a time, from the first cache. A part are so many `lines`
+// of dy.
 kernel void weigh(IN(x), IN(dy), OUT(dw), const int images, const int groups, const int depth, const int columns,
                   const ints vertical, const ints horizontal, const int lines, const int together) {
     int blocks = (depth + ROWS - 1) / ROWS, panels = get_global_size(1);

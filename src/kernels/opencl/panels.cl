@@ -7,7 +7,8 @@
 // i / depth · outer + i % depth · inner. Behind it all, so many zeros. A work-item has some rows of a panel: as many as
 // have their numbers on one line of the cache where they lie next to each other.
 kernel void pack(IN(b), OUT(packed), const int k, const int n, const int panels, const int depth, const int outer,
-                 const int inner, const int column, const int zeros, const int rank, const ints dims, const ints steps) {
+                 const int inner, const int column, const int zeros, const int rank, const ints dims,
+                 const ints steps) {
     int panel = get_global_id(0), from = get_global_id(1) * ROWS, z = get_global_id(2);
     if (panel >= panels) return;
     if (panel == 0 && z == 0) {

@@ -1,5 +1,5 @@
-// Winograd's convolution on a device: the transforms around the products of matrices, see `mod.rs`. POINTS is N, TAPS is R;
-// the host prints INPUT, WEIGHT, OUTPUT and their transposes as macros of what they write and read, as in
+// Winograd's convolution on a device: the transforms around the products of matrices, see `mod.rs`. POINTS is N, TAPS
+// is R; the host prints INPUT, WEIGHT, OUTPUT and their transposes as macros of what they write and read, as in
 // `#define INPUT(Y, X) Y(0) = …X(0)…;`.
 //
 // A tile has 4×4 pixels of the result. Maps are seen in phases along both axes: pixel i of a phase of the map is pixel
@@ -7,7 +7,8 @@
 
 #define TILE 4
 
-// With OF_RESULT, P ← the tiles of dy; without, V ← the patches of x that the tiles of y see, or of dy that those of dx do.
+// With OF_RESULT, P ← the tiles of dy; without, V ← the patches of x that the tiles of y see, or of dy that those of dx
+// do.
 #if OF_RESULT
 #define SIDE TILE
 #define ANALYSE OUTPUT_BACK
@@ -108,8 +109,9 @@ kernel void synthesise(IN(m), IN(bias), OUT(y), const int first_image, const int
     }
 }
 
-// U ← the weights (phases · R)² (C, K): matrices for each f, of rows (phase, c) and columns k; or with `adjoint` for each
-// phase and f, of rows k and columns c, with the taps in reverse order. In panels of so many columns, filled up with 0.
+// U ← the weights (phases · R)² (C, K): matrices for each f, of rows (phase, c) and columns k; or with `adjoint` for
+// each phase and f, of rows k and columns c, with the taps in reverse order. In panels of so many columns, filled up
+// with 0.
 kernel void weights(IN(w), OUT(u), const int in_channels, const int out_channels, const int phases, const int adjoint,
                     const int width, const int padded, const int plane) {
     int column = get_global_id(0) * LANES, row = get_global_id(1);
