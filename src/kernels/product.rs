@@ -7,7 +7,7 @@ use super::matmul::{self, Mat, TASK_MULTIPLY_ADDS};
 use super::nest::Nest;
 #[cfg(feature = "opencl")]
 use super::opencl::{
-    Queue,
+    Memory, Queue,
     gemm::{self, BUSY, Body, Gathered, Loops, Matrices, ROWS},
 };
 use super::parallel::for_chunks;
@@ -130,44 +130,56 @@ impl MatrixProduct {
     /// By the body for processors.
     fn vector<T: Element>(&self, queue: &Queue, [a, b]: [Operand<'_>; 2], c: Operand<'_>) -> Result<(), Unsupported> {
         let [m, k, n] = self.size;
-        let direct = |b: &Factor<'_>, n: usize| b.step == 1 && n.is_multiple_of(gemm::lanes::<T>(n)) || n == 1;
         let (a, b) = (self.factor(a, 0, self.a), self.factor(b, 1, [self.b[1], self.b[0]]));
         // Cᵀ = Bᵀ·Aᵀ
-        let swaps = m < n && m <= FEW && !direct(&b, n);
+        let swaps = m < n && m <= FEW && !b.has_vectors::<T>(n);
         let (m, n, a, b, c_steps) = if swaps { (n, m, b, a, [1, n]) } else { (m, n, a, b, [n, 1]) };
         let lanes = gemm::lanes::<T>(n);
-        let (blocks, panels) = (m.div_ceil(ROWS), n.div_ceil(lanes));
-        let parts = BUSY.div_ceil((self.count * blocks * panels).max(1)).min(k.div_ceil(PART)).max(1);
+        let (blocks, across) = (m.div_ceil(ROWS), n.div_ceil(lanes));
+        let parts = BUSY.div_ceil(self.count * blocks * across).min(k.div_ceil(PART)).max(1);
         let k_part = k.div_ceil(parts).max(1);
         let parts = k.div_ceil(k_part).max(1);
-        let (mut b_panel, mut b_row, mut b_matrix, mut b_loops, mut b_operand) =
-            (lanes, b.k_step, 0, b.batch, b.operand);
-        let packed;
-        if !direct(&b, n) || m >= MANY && n > 1 {
-            // Once, where all products share it.
-            let shared = b.batch.steps == [0; MAX_RANK];
-            let batch = if shared { Loops::one(1, 0) } else { b.batch };
-            let size = [k, n];
-            let matrices =
-                Matrices { operand: b.operand, size, depth: k, outer: 0, inner: b.k_step, column: b.step, batch };
-            packed = matrices.pack::<T>(queue, lanes, 0)?;
-            b_operand = Operand::new(&packed, 0, matrices.packed_len(lanes));
-            (b_panel, b_row, b_matrix) = (k * lanes, lanes, if shared { 0 } else { panels * k * lanes });
-            b_loops.steps = [0; MAX_RANK];
-        }
+        let packed =
+            if b.has_vectors::<T>(n) && (m < MANY || n == 1) { None } else { Some(b.pack::<T>(queue, [k, n])?) };
+        let (b_steps, b_loops, b) = match &packed {
+            None => ([lanes, b.k_step, 0], b.batch, b.operand),
+            Some((memory, len, matrix)) => {
+                let b_steps = [k * lanes, lanes, *matrix];
+                (b_steps, Loops { steps: [0; MAX_RANK], ..b.batch }, Operand::new(memory, 0, *len))
+            }
+        };
         gemm::in_parts::<T>(queue, parts, c, |c| {
             gemm::vector::<T>(queue, "product", lanes)
                 .operand(a.operand)
-                .operand(b_operand)
+                .operand(b)
                 .operand(c)
-                .each([m, n, k, k_part, parts, a.step, a.k_step, b_panel, b_row, b_matrix])
+                .each([m, n, k, k_part, parts, a.step, a.k_step])
+                .each(b_steps)
                 .each(c_steps)
                 .int(b_loops.rank)
                 .ints(&a.batch.dims)
                 .ints(&a.batch.steps)
                 .ints(&b_loops.steps)
-                .groups([blocks, panels, self.count * parts], [1; 3])
+                .groups([blocks, across, self.count * parts], [1; 3])
         })
+    }
+}
+
+#[cfg(feature = "opencl")]
+impl Factor<'_> {
+    /// Whether its columns can be read as vectors where they lie.
+    fn has_vectors<T: Element>(&self, n: usize) -> bool {
+        self.step == 1 && n.is_multiple_of(gemm::lanes::<T>(n)) || n == 1
+    }
+
+    /// B in panels, their length, and the step from matrix to matrix: one for all products, where they share it.
+    fn pack<T: Element>(&self, queue: &Queue, [k, n]: [usize; 2]) -> Result<(Memory, usize, usize), Unsupported> {
+        let (shared, lanes) = (self.batch.steps == [0; MAX_RANK], gemm::lanes::<T>(n));
+        let batch = if shared { Loops::one(1, 0) } else { self.batch };
+        let (inner, column) = (self.k_step, self.step);
+        let matrices = Matrices { operand: self.operand, size: [k, n], depth: k, outer: 0, inner, column, batch };
+        let step = if shared { 0 } else { n.div_ceil(lanes) * k * lanes };
+        Ok((matrices.pack::<T>(queue, lanes, 0)?, matrices.packed_len(lanes), step))
     }
 }
 

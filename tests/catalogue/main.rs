@@ -5,9 +5,12 @@
 //!
 //! `WENGERT_OP=conv2d cargo test -p wengert --test catalogue` runs the checks on the entries of that name only, and
 //! `WENGERT_OP=exp,ln` on those of either. A name that no entry has fails, and tells which there are. Tests of the
-//! table as a whole ignore the variable.
+//! table as a whole ignore the variable. `WENGERT_MOST=100` leaves out samples of more elements in all, for a machine
+//! that is slow, or emulated.
 
 mod coverage;
+#[cfg(feature = "opencl")]
+mod device;
 mod elements;
 mod losses;
 mod maps;
@@ -25,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use table::{Bad, Entry, Layout, Sampler, Scalar, as_it_is, distance, first, second};
 use wengert::gradcheck::{Check, Failure, Report};
-use wengert::{Element, Level, Tensor};
+use wengert::{DeviceError, Element, Level, Tensor};
 
 /// All operations.
 fn catalogue() -> Vec<Entry> {
@@ -52,7 +55,8 @@ fn bad_calls() -> Vec<Bad> {
 /// What a panic said.
 fn text_of(panic: &dyn Any) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.or_else(|| panic.downcast_ref::<DeviceError>().map(DeviceError::to_string)).unwrap_or_default()
 }
 
 /// Samples beyond this size are there to be cut into chunks; difference quotients would take too long.
@@ -70,13 +74,18 @@ fn picked(mut entries: Vec<Entry>, names: &str) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
-/// Runs a check on every sample of every entry, or of those that `WENGERT_OP` picks; tells all that fail. Of a grid, it
+/// Runs a check on every sample of every entry, or of those that `WENGERT_OP` and `WENGERT_MOST` pick; tells all that fail. Of a grid, it
 /// takes one entry in `every`. `check` returns what went wrong.
 fn for_all(every: usize, check: impl Fn(&Entry, &[Tensor<f64>]) -> Result<(), String>) {
     let names = std::env::var("WENGERT_OP").unwrap_or_default();
     // Thinned before it is picked from, so that what fails among all fails alone.
     let table = catalogue().into_iter().enumerate().filter(|(i, entry)| !entry.grid || i % every == 0);
-    let entries = picked(table.map(|(_, entry)| entry).collect(), &names).unwrap_or_else(|error| panic!("{error}"));
+    let mut entries = picked(table.map(|(_, entry)| entry).collect(), &names).unwrap_or_else(|error| panic!("{error}"));
+    if let Ok(most) = std::env::var("WENGERT_MOST") {
+        let most: usize = most.parse().unwrap_or_else(|error| panic!("WENGERT_MOST={most}: {error}"));
+        let small = |inputs: &Vec<Tensor<f64>>| inputs.iter().map(Tensor::size).sum::<usize>() <= most;
+        entries.iter_mut().for_each(|entry| entry.samples.retain(small));
+    }
     let (runs, failures) = failures(&entries, check);
     println!("{} entries, {runs} runs", entries.len());
     assert!(failures.is_empty(), "{} of {runs} fail:\n{}", failures.len(), failures.join("\n"));

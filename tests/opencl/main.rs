@@ -4,10 +4,12 @@
 mod formulas;
 mod gradcheck;
 mod maps;
+mod moving;
 mod norms;
 mod products;
 mod softmaxes;
 mod spectral;
+mod values;
 
 use std::sync::{Mutex, PoisonError};
 

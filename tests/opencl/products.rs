@@ -92,6 +92,39 @@ fn products_in_f64() {
     products::<f64>();
 }
 
+/// Small enough for a device that checks every access, see `.ci/`.
+#[test]
+fn tiny() {
+    for (size @ [m, k, n], a, b) in [
+        ([3, 5, 17], [5, 1], [17, 1]),
+        ([7, 2, 3], [1, 7], [1, 2]),
+        ([1, 9, 6], [9, 1], [1, 9]),
+        ([2, 600, 1], [600, 1], [1, 1]),
+    ] {
+        let kernel = MatrixProduct { count: 2, batch: Nest::new(&[2], &[1], [&[m * k], &[0]]), size, a, b };
+        check(&kernel, &kernel, &[&noise::<f32>(2 * m * k, 1), &noise(k * n, 2)], 2 * m * n);
+    }
+    let shape =
+        ConvShape { batch: 1, input: [4, 3], output: [3, 2], kernel: [2, 3], stride: [1, 2], padding: [0, 1], ..ODD };
+    for shape in [ConvShape { dilation: [1, 1], ..shape }, ODD] {
+        maps::<f32>(shape);
+    }
+}
+
+/// Different numbers along the two axes.
+const ODD: ConvShape = ConvShape {
+    batch: 2,
+    in_channels: 6,
+    out_channels: 4,
+    input: [9, 6],
+    output: [4, 3],
+    kernel: [2, 5],
+    stride: [2, 3],
+    padding: [0, 4],
+    dilation: [3, 2],
+    groups: 2,
+};
+
 /// Maps one wider than high.
 fn shapes() -> Vec<ConvShape> {
     let channels = [[1, 1], [3, 17], [16, 16], [5, 7], [33, 3], [67, 31], [2, 64], [7, 48], [16, 5], [32, 1]];
@@ -127,21 +160,9 @@ fn shapes() -> Vec<ConvShape> {
             }
         }
     }
-    let odd = ConvShape {
-        batch: 2,
-        in_channels: 6,
-        out_channels: 4,
-        input: [9, 6],
-        output: [4, 3],
-        kernel: [2, 5],
-        stride: [2, 3],
-        padding: [0, 4],
-        dilation: [3, 2],
-        groups: 2,
-    };
     // Several parts of a weight gradient, chains of more than 1024, all channels by themselves, and nothing at all.
-    let plain = ConvShape { kernel: [3; 2], stride: [1; 2], padding: [1; 2], dilation: [1; 2], groups: 1, ..odd };
-    shapes.push(odd);
+    let plain = ConvShape { kernel: [3; 2], stride: [1; 2], padding: [1; 2], dilation: [1; 2], groups: 1, ..ODD };
+    shapes.push(ODD);
     shapes.push(ConvShape { in_channels: 3, out_channels: 20, input: [48, 50], output: [48, 50], batch: 3, ..plain });
     shapes.push(ConvShape { in_channels: 300, out_channels: 33, input: [5, 4], output: [5, 4], ..plain });
     shapes.push(ConvShape { in_channels: 24, out_channels: 24, input: [5; 2], output: [5; 2], groups: 24, ..plain });
@@ -151,26 +172,23 @@ fn shapes() -> Vec<ConvShape> {
     shapes
 }
 
-fn convolutions<T: Element>() {
-    for shape in shapes() {
-        let [x, w, y] =
-            [(shape.x_len(), 1), (shape.w_len(), 2), (shape.y_len(), 3)].map(|(n, seed)| noise::<T>(n, seed));
-        let (x_bias, y_bias) = (noise::<T>(shape.in_channels, 4), noise::<T>(shape.out_channels, 5));
-        let forward = |slope| Convolution { shape, slope };
-        check(&("forward", shape), &forward(1.0), &[&x, &w], shape.y_len());
-        check(&("forward with bias", shape), &forward(0.1), &[&x, &w, &y_bias], shape.y_len());
-        check(&("adjoint", shape), &TransposedConvolution(shape), &[&y, &w], shape.x_len());
-        check(&("adjoint with bias", shape), &TransposedConvolution(shape), &[&y, &w, &x_bias], shape.x_len());
-        check(&("weights", shape), &WeightGradient(shape), &[&x, &y], shape.w_len());
-    }
+fn maps<T: Element>(shape: ConvShape) {
+    let [x, w, y] = [(shape.x_len(), 1), (shape.w_len(), 2), (shape.y_len(), 3)].map(|(n, seed)| noise::<T>(n, seed));
+    let (x_bias, y_bias) = (noise::<T>(shape.in_channels, 4), noise::<T>(shape.out_channels, 5));
+    let forward = |slope| Convolution { shape, slope };
+    check(&("forward", shape), &forward(1.0), &[&x, &w], shape.y_len());
+    check(&("forward with bias", shape), &forward(0.1), &[&x, &w, &y_bias], shape.y_len());
+    check(&("adjoint", shape), &TransposedConvolution(shape), &[&y, &w], shape.x_len());
+    check(&("adjoint with bias", shape), &TransposedConvolution(shape), &[&y, &w, &x_bias], shape.x_len());
+    check(&("weights", shape), &WeightGradient(shape), &[&x, &y], shape.w_len());
 }
 
 #[test]
 fn convolutions_in_f32() {
-    convolutions::<f32>();
+    shapes().into_iter().for_each(maps::<f32>);
 }
 
 #[test]
 fn convolutions_in_f64() {
-    convolutions::<f64>();
+    shapes().into_iter().for_each(maps::<f64>);
 }

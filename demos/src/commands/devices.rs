@@ -37,7 +37,7 @@ impl Devices {
             say(json!({ "cpu": { "threads": threads, "level": level }, "opencl": opencl, "error": none }));
             return Ok(());
         }
-        say(format_args!("--device cpu       {}", describe(&Device::host())));
+        say(format_args!("--device cpu       {}", processor()));
         match found {
             Err(error) => say(format_args!("no other: {error}\n{}", how_to_get_one())),
             Ok(list) if list.is_empty() => say(format_args!("no other: OpenCL knows no device\n{}", how_to_get_one())),
@@ -80,11 +80,13 @@ fn print(info: &DeviceInfo) {
 pub(super) fn describe(device: &Device) -> String {
     match device.info() {
         Some(info) => format!("{device} ({})", info.name),
-        None => {
-            let (level, precision) = (Level::current().name(), Precision::current().name());
-            format!("cpu: {} threads, {level} kernels, {precision} convolutions", rayon::current_num_threads())
-        }
+        None => format!("{device}: {}", processor()),
     }
+}
+
+fn processor() -> String {
+    let (threads, level) = (rayon::current_num_threads(), Level::current().name());
+    format!("{threads} threads, {level} kernels, {} convolutions", Precision::current().name())
 }
 
 /// What `work` gives, or the error of a device that failed in the middle of it.

@@ -1,6 +1,8 @@
 //! Every method's training step, with nets as small as they get.
 
 mod curves;
+#[cfg(feature = "opencl")]
+mod device;
 
 use wengert::nn::{Mode, Params, Pass};
 use wengert::{Archive, Rng, Tape, Tensor};

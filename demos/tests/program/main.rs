@@ -3,6 +3,7 @@
 mod bad_input;
 mod damage;
 mod data;
+mod device;
 mod evaluation;
 mod help;
 mod interruption;

@@ -172,7 +172,10 @@ impl<'a, T: Element> Launch<'a, T> {
     pub fn over(self, sizes: [usize; 3]) -> Result<(), Unsupported> {
         // Work-items that a processor runs as the lanes of vectors, or a GPU as some warps.
         let most = if self.queue.info().is_cpu { 64 } else { 256 };
-        self.start(sizes, |group| [most.min(group).min(sizes[0].next_power_of_two()), 1, 1])
+        // Idle work-items of a single group cost less than another variant of the kernel, which PoCL compiles for every
+        // size of group; those of many groups do not.
+        let most = if sizes[1..] == [1, 1] { most } else { most.min(sizes[0].next_power_of_two()) };
+        self.start(sizes, |group| [most.min(group), 1, 1])
     }
 
     /// Starts the kernel over `groups` work-groups of `local` work-items along each axis.
@@ -248,7 +251,8 @@ impl<'a, T: Element> Launch<'a, T> {
             (_, true) => ("float", "double"),
             (_, false) => ("float", "float"),
         };
-        let mut options = format!("-cl-std=CL1.2 -D REAL={real} -D WIDE={wide} -D IS_CPU={}", info.is_cpu as u8);
+        // Without warnings, which PoCL's compiler would print on the user's screen.
+        let mut options = format!("-w -cl-std=CL1.2 -D REAL={real} -D WIDE={wide} -D IS_CPU={}", info.is_cpu as u8);
         if real == "float" {
             options += " -cl-single-precision-constant";
             if self.queue.0.rounds_division {

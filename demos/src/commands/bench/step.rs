@@ -111,11 +111,10 @@ impl Step {
         }
         let Counts { kernels, fallbacks, up, down, waits, .. } = found.counts;
         let each = |count: u64| count as f64 / n;
-        let [up, down] = [up, down].map(|bytes| human_bytes(bytes / self.iters as u64));
-        let [kernels, fallbacks, waits] = [kernels, fallbacks, waits].map(each);
+        let [kernels, fallbacks, down, waits] = [kernels, fallbacks, down, waits].map(each);
+        let up = human_bytes(up / self.iters as u64);
         say(format_args!(
-            "per iteration {kernels} kernels, {fallbacks} computations left to the processor, {up} up, {down} down, \
-             {waits} waits"
+            "per iteration: kernels {kernels}, left to the processor {fallbacks}, {up} up, {down} bytes down, waits {waits}"
         ));
         if self.times {
             print_kernels(&found.kernels, n);
