@@ -77,16 +77,17 @@ static void store(lanes v, global real *to, int n, int step) {
 
 // c[part, z] = a[z] · b[z] over a part of k.
 kernel void product(IN(a), IN(b), OUT(c), const int m, const int n, const int k, const int k_part, const int parts,
-                    const int a_row, const int a_step, const int b_panel, const int b_row, const int b_matrix,
+                    const int a_block, const int a_matrix, const int a_row, const int a_step, const int b_panel, const int b_row, const int b_matrix,
                     const int c_row, const int c_column, const int rank, const ints dims, const ints a_steps,
                     const ints b_steps) {
     int row = get_global_id(0) * ROWS, panel = get_global_id(1);
     int z = get_global_id(2) / parts, part = get_global_id(2) % parts, count = get_global_size(2) / parts;
     if (row >= m) return;
     int from = part * k_part, to = min(from + k_part, k);
+    int a_from = place(z, rank, dims, a_steps) + z * a_matrix + get_global_id(0) * a_block + from * a_step;
     const global real *rows[ROWS];
     EACH_ROW(i) {
-        rows[i] = &AT(a, place(z, rank, dims, a_steps) + min(row + i, m - 1) * a_row + from * a_step);
+        rows[i] = &AT(a, a_from + min(i, m - 1 - row) * a_row);
     }
     tile t;
     clear(&t);
