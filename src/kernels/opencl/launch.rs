@@ -210,7 +210,10 @@ impl<'a, T: Element> Launch<'a, T> {
         }
         let failed = |failure: driver::Failure| -> ! { queue.error(&self.name_and(sizes), failure).raise() };
         self.set(kernel).unwrap_or_else(|failure| failed(failure));
-        let global = std::array::from_fn(|axis| sizes[axis].next_multiple_of(local[axis]));
+        let global: [usize; 3] = std::array::from_fn(|axis| sizes[axis].next_multiple_of(local[axis]));
+        if global.iter().any(|&size| i32::try_from(size).is_err()) {
+            return Err(Unsupported);
+        }
         // SAFETY: the kernels of this crate stay within their operands, whose lengths `Kernel::opencl` is given; every
         // operand is of this queue, which `set` asserts.
         let event = unsafe { queue.0.commands.start(kernel, global, local) }.unwrap_or_else(|failure| failed(failure));
