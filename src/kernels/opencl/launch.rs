@@ -55,8 +55,6 @@ enum Argument<'a> {
     Int(i32),
     Ints([i32; MAX_RANK]),
     Real(f64),
-    /// So many elements of local memory.
-    Local(usize),
 }
 
 /// A kernel, its arguments, and over how many work-items it runs.
@@ -152,12 +150,6 @@ impl<'a, T: Element> Launch<'a, T> {
     /// A number, `real` in the kernel.
     pub fn real(mut self, number: f64) -> Self {
         self.arguments.push(Argument::Real(number));
-        self
-    }
-
-    /// Local memory for so many elements.
-    pub fn local(mut self, elements: usize) -> Self {
-        self.arguments.push(Argument::Local(elements));
         self
     }
 
@@ -297,7 +289,6 @@ impl<'a, T: Element> Launch<'a, T> {
                 Argument::Ints(list) => kernel.set_bytes(next(), list.map(i32::to_ne_bytes).as_flattened())?,
                 Argument::Real(number) if T::NAME == "f64" => kernel.set_bytes(next(), &number.to_ne_bytes())?,
                 Argument::Real(number) => kernel.set_bytes(next(), &(number as f32).to_ne_bytes())?,
-                Argument::Local(elements) => kernel.set_local(next(), elements * size_of::<T>())?,
             }
         }
         Ok(())
