@@ -61,14 +61,8 @@ impl<T: Element> Kernel<T> for MatrixProduct {
 
     #[cfg(feature = "opencl")]
     fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
-        let ([a, b], [c]) = (inputs.tensors(), outputs.tensors());
-        if c.len == 0 {
-            return Ok(());
-        }
-        match Body::of(queue) {
-            Body::Vector => self.vector::<T>(queue, [a, b], c),
-            Body::Local => self.gathered([a, b], c).run::<T>(queue),
-        }
+        let [c] = outputs.tensors();
+        self.start::<T>(queue, inputs.tensors(), c)
     }
 }
 
@@ -107,8 +101,24 @@ impl MatrixProduct {
         Factor { operand, step, k_step, batch }
     }
 
+    /// Starts it on a device.
+    pub fn start<T: Element>(
+        &self,
+        queue: &Queue,
+        [a, b]: [Operand<'_>; 2],
+        c: Operand<'_>,
+    ) -> Result<(), Unsupported> {
+        if c.len == 0 {
+            return Ok(());
+        }
+        match Body::of(queue) {
+            Body::Vector => self.vector::<T>(queue, [a, b], c),
+            Body::Local => self.gathered([a, b], c).run::<T>(queue),
+        }
+    }
+
     /// For the body for GPUs: a row of A is a picture of one pixel with k channels.
-    fn gathered<'a>(&self, [a, b]: [Operand<'a>; 2], c: Operand<'a>) -> Gathered<'a> {
+    pub fn gathered<'a>(&self, [a, b]: [Operand<'a>; 2], c: Operand<'a>) -> Gathered<'a> {
         let [m, k, n] = self.size;
         Gathered {
             operands: [a, b, c],
@@ -152,7 +162,7 @@ impl MatrixProduct {
                 .each([m, n, k, k_part, parts, a_panels.panel, a_panels.matrix, a_panels.column, a_panels.row])
                 .each([b_panels.panel, b_panels.row, b_panels.matrix])
                 .each(c_steps)
-                .int(a.batch.rank)
+                .each([m * n, a.batch.rank])
                 .ints(&a.batch.dims)
                 .ints(&a_panels.batch)
                 .ints(&b_panels.batch)

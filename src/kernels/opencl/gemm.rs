@@ -42,7 +42,12 @@ impl Body {
 /// The kernels for processors.
 const VECTOR: Source = Source {
     name: "gemm_vector",
-    text: concat!(include_str!("place.cl"), include_str!("seen.cl"), include_str!("gemm_vector.cl")),
+    text: concat!(
+        include_str!("place.cl"),
+        include_str!("seen.cl"),
+        include_str!("lanes.cl"),
+        include_str!("gemm_vector.cl")
+    ),
 };
 
 /// Rows that a work-item packs: as many numbers as a line of the cache has, or two.
