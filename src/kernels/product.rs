@@ -61,14 +61,8 @@ impl<T: Element> Kernel<T> for MatrixProduct {
 
     #[cfg(feature = "opencl")]
     fn opencl(&self, queue: &Queue, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
-        let ([a, b], [c]) = (inputs.tensors(), outputs.tensors());
-        if c.len == 0 {
-            return Ok(());
-        }
-        match Body::of(queue) {
-            Body::Vector => self.vector::<T>(queue, [a, b], c),
-            Body::Local => self.gathered([a, b], c).run::<T>(queue),
-        }
+        let [c] = outputs.tensors();
+        self.start::<T>(queue, inputs.tensors(), c)
     }
 }
 
@@ -107,8 +101,24 @@ impl MatrixProduct {
         Factor { operand, step, k_step, batch }
     }
 
+    /// Starts it on a device.
+    pub fn start<T: Element>(
+        &self,
+        queue: &Queue,
+        [a, b]: [Operand<'_>; 2],
+        c: Operand<'_>,
+    ) -> Result<(), Unsupported> {
+        if c.len == 0 {
+            return Ok(());
+        }
+        match Body::of(queue) {
+            Body::Vector => self.vector::<T>(queue, [a, b], c),
+            Body::Local => self.gathered([a, b], c).run::<T>(queue),
+        }
+    }
+
     /// For the body for GPUs: a row of A is a picture of one pixel with k channels.
-    fn gathered<'a>(&self, [a, b]: [Operand<'a>; 2], c: Operand<'a>) -> Gathered<'a> {
+    pub fn gathered<'a>(&self, [a, b]: [Operand<'a>; 2], c: Operand<'a>) -> Gathered<'a> {
         let [m, k, n] = self.size;
         Gathered {
             operands: [a, b, c],
@@ -139,29 +149,45 @@ impl MatrixProduct {
         let parts = BUSY.div_ceil(self.count * blocks * across).min(k.div_ceil(PART)).max(1);
         let k_part = k.div_ceil(parts).max(1);
         let parts = k.div_ceil(k_part).max(1);
-        let packed =
-            if b.has_vectors::<T>(n) && (m < MANY || n == 1) { None } else { Some(b.pack::<T>(queue, [k, n])?) };
-        let (b_steps, b_loops, b) = match &packed {
-            None => ([lanes, b.k_step, 0], b.batch, b.operand),
-            Some((memory, len, matrix)) => {
-                let b_steps = [k * lanes, lanes, *matrix];
-                (b_steps, Loops { steps: [0; MAX_RANK], ..b.batch }, Operand::new(memory, 0, *len))
-            }
-        };
+        let packs_b = !b.has_vectors::<T>(n) || m >= MANY && n > 1;
+        // Rows that lie apart along k are read once for each vector of columns.
+        let packs_a = a.k_step > 1 && across > 2;
+        let a_panels = a.panels::<T>(queue, [k, m], ROWS, packs_a)?;
+        let b_panels = b.panels::<T>(queue, [k, n], lanes, packs_b)?;
         gemm::in_parts::<T>(queue, parts, c, |c| {
             gemm::vector::<T>(queue, "product", lanes)
-                .operand(a.operand)
-                .operand(b)
+                .operand(a_panels.operand(a.operand))
+                .operand(b_panels.operand(b.operand))
                 .operand(c)
-                .each([m, n, k, k_part, parts, a.step, a.k_step])
-                .each(b_steps)
+                .each([m, n, k, k_part, parts, a_panels.panel, a_panels.matrix, a_panels.column, a_panels.row])
+                .each([b_panels.panel, b_panels.row, b_panels.matrix])
                 .each(c_steps)
-                .int(b_loops.rank)
+                .each([m * n, a.batch.rank])
                 .ints(&a.batch.dims)
-                .ints(&a.batch.steps)
-                .ints(&b_loops.steps)
+                .ints(&a_panels.batch)
+                .ints(&b_panels.batch)
                 .groups([blocks, across, self.count * parts], [1; 3])
         })
+    }
+}
+
+/// A factor as matrices (k, columns) whose columns are read in panels, copied or where they lie.
+#[cfg(feature = "opencl")]
+struct Panels {
+    copy: Option<(Memory, usize)>,
+    /// From a panel to the next, a row, a column, and a matrix.
+    panel: usize,
+    row: usize,
+    column: usize,
+    matrix: usize,
+    /// Steps of the batch, where the matrices do not lie one after another.
+    batch: [usize; MAX_RANK],
+}
+
+#[cfg(feature = "opencl")]
+impl Panels {
+    fn operand<'a>(&'a self, given: Operand<'a>) -> Operand<'a> {
+        self.copy.as_ref().map_or(given, |(memory, len)| Operand::new(memory, 0, *len))
     }
 }
 
@@ -172,14 +198,26 @@ impl Factor<'_> {
         self.step == 1 && n.is_multiple_of(gemm::lanes::<T>(n)) || n == 1
     }
 
-    /// B in panels, their length, and the step from matrix to matrix: one for all products, where they share it.
-    fn pack<T: Element>(&self, queue: &Queue, [k, n]: [usize; 2]) -> Result<(Memory, usize, usize), Unsupported> {
-        let (shared, lanes) = (self.batch.steps == [0; MAX_RANK], gemm::lanes::<T>(n));
-        let batch = if shared { Loops::one(1, 0) } else { self.batch };
-        let (inner, column) = (self.k_step, self.step);
-        let matrices = Matrices { operand: self.operand, size: [k, n], depth: k, outer: 0, inner, column, batch };
-        let step = if shared { 0 } else { n.div_ceil(lanes) * k * lanes };
-        Ok((matrices.pack::<T>(queue, lanes, 0)?, matrices.packed_len(lanes), step))
+    /// Its panels of so many columns, copied if asked for.
+    fn panels<T: Element>(
+        &self,
+        queue: &Queue,
+        [k, n]: [usize; 2],
+        width: usize,
+        copied: bool,
+    ) -> Result<Panels, Unsupported> {
+        let Factor { operand, step, k_step, batch } = *self;
+        if !copied {
+            let panel = width * step;
+            return Ok(Panels { copy: None, panel, row: k_step, column: step, matrix: 0, batch: batch.steps });
+        }
+        // Once, where all products share it.
+        let shared = batch.steps == [0; MAX_RANK];
+        let batch = if shared { Loops::one(1, 0) } else { batch };
+        let matrices = Matrices { operand, size: [k, n], depth: k, outer: 0, inner: k_step, column: step, batch };
+        let copy = (matrices.pack::<T>(queue, width, 0)?, matrices.packed_len(width));
+        let (panel, matrix) = (k * width, if shared { 0 } else { n.div_ceil(width) * k * width });
+        Ok(Panels { copy: Some(copy), panel, row: width, column: 1, matrix, batch: [0; MAX_RANK] })
     }
 }
 

@@ -63,7 +63,8 @@ fn moving_changes_no_bit() {
 
 #[test]
 fn a_step_runs_where_the_network_lives() {
-    let optimisers: [fn() -> Box<dyn Optimizer<f64>>; 4] = [
+    type Make = fn() -> Box<dyn Optimizer<f64>>;
+    let optimisers: [Make; 4] = [
         || Box::new(Adam::new(1e-2)),
         || Box::new(RmsProp::new(1e-2)),
         || Box::new(Sgd::new(1e-2)),

@@ -192,3 +192,33 @@ fn convolutions_in_f32() {
 fn convolutions_in_f64() {
     shapes().into_iter().for_each(maps::<f64>);
 }
+
+/// Kernels of 3×3 and of 4×4 with stride 2, maps that fill their tiles and such that do not, several pieces of a batch.
+#[test]
+fn winograd() {
+    let plain = ConvShape { groups: 1, dilation: [1; 2], ..ODD };
+    for (batch, channels, input) in
+        [(2, [16, 24], [9, 6]), (3, [17, 16], [4, 8]), (1, [16, 40], [3, 17]), (7, [32; 2], [48; 2])]
+    {
+        for padding in [[0usize, 1], [1, 2], [2, 0]] {
+            for (kernel, stride) in [(3, 1), (4, 2)] {
+                let output =
+                    [0, 1].map(|axis| (input[axis] + 2 * padding[axis]).checked_sub(kernel).map(|n| n / stride + 1));
+                let [Some(height), Some(width)] = output else { continue };
+                let [in_channels, out_channels] = channels;
+                let (kernel, stride, output) = ([kernel; 2], [stride; 2], [height, width]);
+                maps::<f32>(ConvShape {
+                    batch,
+                    in_channels,
+                    out_channels,
+                    input,
+                    output,
+                    kernel,
+                    stride,
+                    padding,
+                    ..plain
+                });
+            }
+        }
+    }
+}

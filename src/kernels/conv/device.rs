@@ -10,6 +10,7 @@
 //! a phase. Nothing is scattered, so that no two work-items write to one place.
 
 use super::ConvShape;
+use super::winograd::device::Winograd;
 use crate::kernels::Element;
 use crate::kernels::device::{Operand, Unsupported};
 use crate::kernels::opencl::Queue;
@@ -67,6 +68,9 @@ pub fn convolve<T: Element>(
     if out.len == 0 {
         return Ok(());
     }
+    if let Some(winograd) = Winograd::of::<T>(queue, shape) {
+        return winograd.convolve::<T>(gather, [map, w, out], (bias, slope));
+    }
     let (weights, axes, groups) = (weights(shape, gather, w), axes(shape, gather), shape.groups);
     let (depth, [terms, columns]) = (weights.depth, weights.size);
     // The largest phase has so many pixels.
@@ -117,6 +121,9 @@ pub fn weigh<T: Element>(
 ) -> Result<(), Unsupported> {
     if dw.len == 0 {
         return Ok(());
+    }
+    if let Some(winograd) = Winograd::of::<T>(queue, shape) {
+        return winograd.weigh::<T>([x, dy], dw);
     }
     match Body::of(queue) {
         Body::Vector => weigh_in_vectors::<T>(queue, shape, [x, dy], dw),

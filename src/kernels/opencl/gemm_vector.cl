@@ -3,18 +3,6 @@
 //
 // The second factor is read LANES columns at a time, mostly from panels of LANES columns (panels.cl).
 
-#define JOINED(a, b) a##b
-#define JOIN(a, b) JOINED(a, b)
-#if LANES == 1
-typedef real lanes;
-#define LOAD(from) (*(from))
-#define STORE(v, to) (*(to) = (v))
-#else
-typedef JOIN(REAL, LANES) lanes;
-#define LOAD(from) JOIN(vload, LANES)(0, from)
-#define STORE(v, to) JOIN(vstore, LANES)(v, 0, to)
-#endif
-
 // Taps of a weight gradient whose sums a work-item has.
 #define TAPS_TOGETHER 16
 
@@ -77,22 +65,23 @@ static void store(lanes v, global real *to, int n, int step) {
 
 // c[part, z] = a[z] · b[z] over a part of k.
 kernel void product(IN(a), IN(b), OUT(c), const int m, const int n, const int k, const int k_part, const int parts,
-                    const int a_row, const int a_step, const int b_panel, const int b_row, const int b_matrix,
-                    const int c_row, const int c_column, const int rank, const ints dims, const ints a_steps,
+                    const int a_block, const int a_matrix, const int a_row, const int a_step, const int b_panel, const int b_row, const int b_matrix,
+                    const int c_row, const int c_column, const int c_matrix, const int rank, const ints dims, const ints a_steps,
                     const ints b_steps) {
     int row = get_global_id(0) * ROWS, panel = get_global_id(1);
     int z = get_global_id(2) / parts, part = get_global_id(2) % parts, count = get_global_size(2) / parts;
     if (row >= m) return;
     int from = part * k_part, to = min(from + k_part, k);
+    int a_from = place(z, rank, dims, a_steps) + z * a_matrix + get_global_id(0) * a_block + from * a_step;
     const global real *rows[ROWS];
     EACH_ROW(i) {
-        rows[i] = &AT(a, place(z, rank, dims, a_steps) + min(row + i, m - 1) * a_row + from * a_step);
+        rows[i] = &AT(a, a_from + min(i, m - 1 - row) * a_row);
     }
     tile t;
     clear(&t);
     int b_from = place(z, rank, dims, b_steps) + z * b_matrix + panel * b_panel + from * b_row;
     add_products(&t, rows, a_step, &AT(b, b_from), b_row, to - from);
-    global real *out = &AT(c, (part * count + z) * m * n + panel * LANES * c_column);
+    global real *out = &AT(c, (part * count + z) * c_matrix + panel * LANES * c_column);
     EACH_ROW(i) {
         if (row + i < m) store(t.sum[i] + t.total[i], out + (row + i) * c_row, n - panel * LANES, c_column);
     }

@@ -77,6 +77,8 @@
 //! only padding, there may be an error of the size of its neighbours', and a NaN or an infinity in x may reach all
 //! outputs of the tiles that it is part of.
 
+#[cfg(feature = "opencl")]
+pub mod device;
 mod layout;
 mod matrices;
 mod tiles;
