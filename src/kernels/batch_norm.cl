@@ -1,5 +1,5 @@
-// Batch normalisation over x (rows, channels), in groups of TILE channels; `sums.cl` comes before this. The rows are cut
-// into parts, of `length` rows each; RELU says whether one follows.
+// Batch normalisation over x (rows, channels), in groups of TILE channels; `sums.cl` comes before this. The rows are
+// cut into parts, of `length` rows each; RELU says whether one follows.
 
 // The channel of a work-item. Those beyond the last do the same as the last, and write nothing.
 #define CHANNEL                                                                \
@@ -76,9 +76,9 @@ static moments join_lanes(moments own, local moments *shared) {
     return own;
 }
 
-// The moments of the columns by parts: all means, then all squares, each (parts, channels). As on the processor, a chain
-// of rows adds up d = x − x₀ and d² with x₀ its first value, so that little cancels wherever the values lie. Means are
-// kept less the column's first value, which leaves them more places.
+// The moments of the columns by parts: all means, then all squares, each (parts, channels). As on the processor, a
+// chain of rows adds up d = x − x₀ and d² with x₀ its first value, so that little cancels wherever the values lie.
+// Means are kept less the column's first value, which leaves them more places.
 kernel void moments_of_parts(IN(x), WIDE_OUT(sums), const int rows, const int channels, const int length) {
     local moments shared[TILE * LANES];
     CHANNEL;

@@ -1,8 +1,8 @@
 // Softmax along an axis of x (outer, extent, inner): a row for each (outer, inner), whose elements lie `inner` apart.
 //
-// WIDTH work-items share a row. If there are several they are a work-group, and neighbours read neighbours of a row that
-// lies together; if it is one, neighbours have rows that lie side by side, or it computes by vectors of LANES elements,
-// and inner is 1. Sums are of chains of 32, and of these.
+// WIDTH work-items share a row. If there are several they are a work-group, and neighbours read neighbours of a row
+// that lies together; if it is one, neighbours have rows that lie side by side, or it computes by vectors of LANES
+// elements, and inner is 1. Sums are of chains of 32, and of these.
 #define CHAIN 32
 
 #if LANES > 1

@@ -1,5 +1,5 @@
-// Products of a weight (outer, rows, inner) with vectors, and what spectral normalisation does with them; `sums.cl` comes
-// before this.
+// Products of a weight (outer, rows, inner) with vectors, and what spectral normalisation does with them; `sums.cl`
+// comes before this.
 
 // Where the numbers of a list lie in memory: number i at i / split · far + i % split · near.
 typedef struct { int split, far, near; } places;
@@ -8,8 +8,8 @@ static int place(int i, places at) {
     return i / at.split * at.far + i % at.split * at.near;
 }
 
-// y[s] = Σ w[s, t]·v[t] over `terms` numbers t, for `sums` numbers s: W·v, where the s are the rows and the t the columns
-// in memory order, or Wᵀ·u, where it is the other way round. Both lie in w as `places` say.
+// y[s] = Σ w[s, t]·v[t] over `terms` numbers t, for `sums` numbers s: W·v, where the s are the rows and the t the
+// columns in memory order, or Wᵀ·u, where it is the other way round. Both lie in w as `places` say.
 kernel void product(IN(w), IN(v), OUT(y), const int sums, const int terms, const int sum_split, const int sum_far,
                     const int sum_near, const int term_split, const int term_far, const int term_near) {
     local wide shared[TILE * LANES];
@@ -82,8 +82,8 @@ kernel void unit_vector(IN(x), OUT(y), const int n, const real eps) {
     for (int i = LANE; i < n; i += LANES) AT(y, i) = AT(x, i) * scale;
 }
 
-// y = (g − u·λvᵀ)/σ of elements (outer, rows, inner): the work-items of the first axis are those that lie together, in a
-// column of W if inner is 1, else in a row.
+// y = (g − u·λvᵀ)/σ of elements (outer, rows, inner): the work-items of the first axis are those that lie together, in
+// a column of W if inner is 1, else in a row.
 kernel void minus_outer(IN(g), IN(u), IN(v), IN(lambda), IN(sigma), OUT(y), const int together, const int rows,
                         const int inner) {
     const int at = get_global_id(0), run = get_global_id(1);

@@ -23,7 +23,7 @@ fn copies_in_any_order() {
                 let order = [0, 1, 2, 3].map(|axis| order >> (2 * axis) & 3);
                 if (0..4).all(|axis| order.contains(&axis)) {
                     let f = |x: &[Tensor<T>]| vec![x[0].permute(order).contiguous(), x[0].in_memory_order(order)];
-                    agree(&format!("{shape:?} as {order:?}"), 0.0, f, &[x.clone()]);
+                    agree(&format!("{shape:?} as {order:?}"), 0.0, f, std::slice::from_ref(&x));
                 }
             }
         }
@@ -147,7 +147,7 @@ fn pooling() {
                 let x = noise::<T>(&[3, channels, size, size + 2], 1);
                 let case = format!("{} by {kernel:?}, {stride:?}, {padding:?}", x.shape());
                 let maximum = |x: &[Tensor<T>]| both_ways(x, |x| x.max_pool2d(kernel, stride, padding));
-                agree(&format!("maximum of {case}"), 32.0 * T::epsilon().f64(), maximum, &[x.clone()]);
+                agree(&format!("maximum of {case}"), 32.0 * T::epsilon().f64(), maximum, std::slice::from_ref(&x));
                 let average = |x: &[Tensor<T>]| both_ways(x, |x| x.avg_pool2d(kernel, stride, padding));
                 agree(&format!("average of {case}"), 32.0 * T::epsilon().f64(), average, &[x]);
             }

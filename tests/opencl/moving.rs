@@ -63,7 +63,8 @@ fn moving_changes_no_bit() {
 
 #[test]
 fn a_step_runs_where_the_network_lives() {
-    let optimisers: [fn() -> Box<dyn Optimizer<f64>>; 4] = [
+    type Make = fn() -> Box<dyn Optimizer<f64>>;
+    let optimisers: [Make; 4] = [
         || Box::new(Adam::new(1e-2)),
         || Box::new(RmsProp::new(1e-2)),
         || Box::new(Sgd::new(1e-2)),
@@ -86,7 +87,10 @@ fn a_step_runs_where_the_network_lives() {
             for name in still.params.names() {
                 let (Some(found), Some(expected)) = (moved.params.get(name), still.params.get(name)) else { continue };
                 let off = found.zip(&expected, |a, b| (a - b).abs()).to_vec().into_iter().fold(0.0, f64::max);
-                assert!(off < 1e-12, "{name} is off by {off:e}");
+                // The bias before batch norm has no gradient but rounding, of which Adam makes a step: that of 10⁻¹⁷
+                // becomes 10⁻¹¹.
+                let allowed = if name == "0.bias" { 1e-9 } else { 1e-12 };
+                assert!(off < allowed, "{name} is off by {off:e}, allowed {allowed:e}");
             }
         });
     }

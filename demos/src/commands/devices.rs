@@ -91,8 +91,8 @@ fn processor() -> String {
 
 /// What `work` gives, or the error of a device that failed in the middle of it.
 ///
-/// Operations panic with that error. The panic hook of `main` keeps silent about it, so that all that people see of it is
-/// what this function's caller makes of the error.
+/// Operations panic with that error. The panic hook of `main` keeps silent about it: people see what this function's
+/// caller makes of the error.
 pub(super) fn catch_device_error<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
     // What `work` had in its hands is not used again, but for what is as it was before the operation that failed.
     match catch_unwind(AssertUnwindSafe(work)) {

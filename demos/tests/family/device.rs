@@ -1,5 +1,5 @@
-//! The training step of every method on an OpenCL device, against the processor. Without a device these tests fail, since
-//! they would say nothing.
+//! The training step of every method on an OpenCL device, against the processor. Without a device these tests fail,
+//! since they would say nothing.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -24,7 +24,7 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 
 #[test]
 fn help_mentions_every_flag_and_default() {
-    let commands = "train resume sample data evaluate inspect report toy theory bench".split(' ');
+    let commands = "train resume sample data evaluate inspect report toy theory devices bench".split(' ');
     let commands: Vec<String> = commands.map(|name| format!("{name} ")).collect();
     let commands: Vec<(&str, &str)> = commands.iter().map(|name| (name.as_str(), "")).collect();
     mentions("", &commands);
@@ -95,6 +95,10 @@ fn help_mentions_every_flag_and_default() {
     mentions("sample", &[("--interpolate <ROWS>", "")]);
     mentions("inspect", &[("<RUN>", ""), ("--n <N>", "[default: 256]"), ("--seed", "[default: 0]"), ("--json", "")]);
     mentions("report", &[("<RUN>", "")]);
+    mentions("devices", &[("--json", "")]);
+    for command in ["train", "resume", "sample", "evaluate", "inspect", "bench step", "bench layers"] {
+        mentions(command, &[("--device <DEVICE>", "[default: cpu]")]);
+    }
     mentions(
         "toy",
         &[
@@ -129,5 +133,6 @@ fn help_mentions_every_flag_and_default() {
     let step =
         [("--width", "[default: 1]"), ("--batch", "[default: 64]"), ("--iters", "[default: 10]"), ("--json", "")];
     mentions("bench step", &step);
+    mentions("bench step", &[("--times", "")]);
     mentions("bench step", &[("--method <METHOD>", "[default: sngan]")]);
 }

@@ -341,12 +341,6 @@ impl Kernel {
         of("clSetKernelArg", set)
     }
 
-    /// Sets an argument to so many bytes of local memory.
-    pub fn set_local(&mut self, index: u32, bytes: usize) -> Result<(), Failure> {
-        // SAFETY: a null pointer with a size is how local memory is asked for.
-        of("clSetKernelArg", unsafe { kernel::set_kernel_arg(self.kernel, index, bytes, null()) })
-    }
-
     /// Sets an argument to a piece of memory.
     pub fn set_piece(&mut self, index: u32, piece: &Piece) -> Result<(), Failure> {
         let memory: *const c_void = (&raw const piece.memory).cast();

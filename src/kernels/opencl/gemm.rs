@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::{Launch, Memory, Queue, Source};
 use crate::kernels::Element;
 use crate::kernels::device::{Operand, Unsupported};
+#[cfg(any(test, feature = "internals"))]
 use crate::kernels::level::scoped;
 use crate::shape::MAX_RANK;
 
@@ -23,6 +24,7 @@ thread_local! {
 
 impl Body {
     /// Both.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Body; 2] = [Body::Vector, Body::Local];
 
     /// The body for this device, or that of the innermost [`scope`](Body::scope).
@@ -31,6 +33,7 @@ impl Body {
     }
 
     /// Runs `f` with this body on this thread, so that a test can try both on one device.
+    #[cfg(any(test, feature = "internals"))]
     pub fn scope<R>(self, f: impl FnOnce() -> R) -> R {
         scoped(&SCOPED, self, f)
     }

@@ -55,8 +55,6 @@ enum Argument<'a> {
     Int(i32),
     Ints([i32; MAX_RANK]),
     Real(f64),
-    /// So many elements of local memory.
-    Local(usize),
 }
 
 /// A kernel, its arguments, and over how many work-items it runs.
@@ -155,12 +153,6 @@ impl<'a, T: Element> Launch<'a, T> {
         self
     }
 
-    /// Local memory for so many elements.
-    pub fn local(mut self, elements: usize) -> Self {
-        self.arguments.push(Argument::Local(elements));
-        self
-    }
-
     /// Starts the kernel over at least `sizes` work-items along each axis; those beyond must do nothing. Work-groups
     /// lie along the first axis.
     ///
@@ -210,7 +202,10 @@ impl<'a, T: Element> Launch<'a, T> {
         }
         let failed = |failure: driver::Failure| -> ! { queue.error(&self.name_and(sizes), failure).raise() };
         self.set(kernel).unwrap_or_else(|failure| failed(failure));
-        let global = std::array::from_fn(|axis| sizes[axis].next_multiple_of(local[axis]));
+        let global: [usize; 3] = std::array::from_fn(|axis| sizes[axis].next_multiple_of(local[axis]));
+        if global.iter().any(|&size| i32::try_from(size).is_err()) {
+            return Err(Unsupported);
+        }
         // SAFETY: the kernels of this crate stay within their operands, whose lengths `Kernel::opencl` is given; every
         // operand is of this queue, which `set` asserts.
         let event = unsafe { queue.0.commands.start(kernel, global, local) }.unwrap_or_else(|failure| failed(failure));
@@ -294,7 +289,6 @@ impl<'a, T: Element> Launch<'a, T> {
                 Argument::Ints(list) => kernel.set_bytes(next(), list.map(i32::to_ne_bytes).as_flattened())?,
                 Argument::Real(number) if T::NAME == "f64" => kernel.set_bytes(next(), &number.to_ne_bytes())?,
                 Argument::Real(number) => kernel.set_bytes(next(), &(number as f32).to_ne_bytes())?,
-                Argument::Local(elements) => kernel.set_local(next(), elements * size_of::<T>())?,
             }
         }
         Ok(())

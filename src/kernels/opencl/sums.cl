@@ -1,5 +1,5 @@
-// Work-groups that add up: TILE sums side by side, each by LANES work-items, which share its terms. Neighbours in a group
-// are neighbouring sums, or with LANES_FIRST neighbouring terms of one sum, whichever lie side by side in memory.
+// Work-groups that add up: TILE sums side by side, each by LANES work-items, which share its terms. Neighbours in a
+// group are neighbouring sums, or with LANES_FIRST neighbouring terms of one sum, whichever lie side by side in memory.
 #if LANES_FIRST
 #define SUM_IN_GROUP ((int)get_local_id(0) / LANES)
 #define LANE ((int)get_local_id(0) % LANES)

@@ -76,9 +76,9 @@ impl Layers {
                 describe(device)
             ));
             say("ms, GFLOP/s of the definition, their ratio to those of the product");
-            say(
-                "(above 100 % is possible: Winograd's algorithm needs 0.25 to 0.4 of the operations of the definition)",
-            );
+            if device.is_host() {
+                say("(above 100 %: Winograd's algorithm needs 0.25 to 0.4 of the operations of the definition)");
+            }
             say(format_args!("{:21}  {:^24}  {:^24}  {:^24}", "", PASSES[0], PASSES[1], PASSES[2]));
         }
         let mut sum = 0.0;

@@ -31,9 +31,9 @@ pub struct Step {
     /// Iterations to time, after three that warm up
     #[arg(long, default_value_t = 10, value_name = "K")]
     iters: usize,
-    /// Print one line of JSON: [median, minimum, maximum] in ms, minor page faults per iteration, peak memory in MB; of a
-    /// device what an iteration asks of it, in kernels, computations left to the processor (fallbacks), bytes up and down,
-    /// and waits
+    /// Print one line of JSON: [median, minimum, maximum] in ms, minor page faults per iteration, peak memory in MB; and
+    /// what an iteration asks of a device: kernels, computations left to the processor (fallbacks), bytes up and down,
+    /// waits
     #[arg(long)]
     json: bool,
     /// Print the time of each kernel too, by the clock of the device, the longest first
@@ -114,7 +114,8 @@ impl Step {
         let [kernels, fallbacks, down, waits] = [kernels, fallbacks, down, waits].map(each);
         let up = human_bytes(up / self.iters as u64);
         say(format_args!(
-            "per iteration: kernels {kernels}, left to the processor {fallbacks}, {up} up, {down} bytes down, waits {waits}"
+            "per iteration: kernels {kernels}, left to the processor {fallbacks}, {up} up, {down} bytes down, \
+             waits {waits}"
         ));
         if self.times {
             print_kernels(&found.kernels, n);
