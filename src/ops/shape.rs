@@ -14,6 +14,7 @@ impl<T: Element> Var<T> {
     ///
     /// # Errors
     /// As [`Tensor::to`].
+    #[track_caller]
     pub fn to(&self, device: &Device) -> Result<Var<T>, DeviceError> {
         let (value, home) = (self.value().to(device)?, self.value().device());
         Ok(Var::record("to", &[self], value, move |grad, back| {

@@ -10,7 +10,7 @@ use wengert::{Shape, Tape, Tensor};
 use crate::{bad_calls, catalogue};
 
 /// Operations that no shape is wrong for.
-const TAKES_ANY_SHAPE: [&str; 21] = [
+const TAKES_ANY_SHAPE: [&str; 22] = [
     "gan_discriminator",
     "gan_generator",
     "gan_generator_saturating",
@@ -32,6 +32,7 @@ const TAKES_ANY_SHAPE: [&str; 21] = [
     "relu",
     "sum",
     "mean",
+    "to",
 ];
 
 thread_local! {
