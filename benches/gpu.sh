@@ -35,7 +35,7 @@ for batch in $batches; do
   for width in 0.25 1; do
     line=$(within 120 target/release/gan bench step --device "$device" --json --width $width --batch "$batch" --iters "$iters")
     echo "$line" >> "$out/steps.jsonl"
-    torch=() 
+    torch=()
     for tf32 in "" --tf32; do
       torch+=("$(within 60 "$python" benches/gpu.py --width $width --batch "$batch" --iters "$iters" $tf32 2>&1 | tee -a "$out/steps.jsonl" | number median_ms)")
     done
@@ -52,7 +52,7 @@ step "convolutions one by one"
 within 90 target/release/gan bench layers --device "$device" --iters 5
 
 step "tests of the device"
-within 400 cargo test --release -p wengert --features opencl --locked --test opencl --test catalogue -- device formulas \
-  | tail -n 40
+within 300 cargo test --release -p wengert --features opencl --locked --test opencl | tail -n 40
+within 300 cargo test --release -p wengert --features opencl --locked --test catalogue device | tail -n 10
 
 step "done"

@@ -153,8 +153,11 @@ fn indices_on_device(queue: &Queue, lists: &[&Indices]) -> Vec<Placed> {
 
 /// Runs a kernel on tensors that it changes, in place where nobody else holds their memory. They reach the kernel
 /// without gaps, each in the order of memory that it has; inputs are not brought to that order.
-pub fn update<T: Element, const M: usize>(kernel: &dyn Kernel<T>, updated: [&mut Tensor<T>; M], inputs: &[&Tensor<T>]) {
-    let mut updated = updated;
+pub fn update<T: Element, const M: usize>(
+    kernel: &dyn Kernel<T>,
+    mut updated: [&mut Tensor<T>; M],
+    inputs: &[&Tensor<T>],
+) {
     let home = updated.iter().map(|tensor| &**tensor).chain(inputs.iter().copied()).find_map(Tensor::home).cloned();
     if let Some(queue) = &home {
         match start_update(queue, kernel, &mut updated, inputs) {

@@ -188,14 +188,15 @@ impl<T: Element> Tensor<T> {
     /// # Errors
     /// If the device cannot hold `T`, has no memory left, or fails.
     pub fn to(&self, device: &Device) -> Result<Tensor<T>, DeviceError> {
+        if self.home() == device.queue() {
+            return Ok(self.clone());
+        }
+        device.check::<T>()?;
         let dense = self.like(self);
-        let layout = Layout { shape: self.shape, strides: dense.strides };
+        let layout = dense.layout();
         match device.queue() {
-            None if self.home().is_none() => Ok(self.clone()),
             None => Ok(Tensor::written(layout, |values| values.copy_from_slice(dense.elements()))),
-            Some(queue) if self.home() == Some(queue) => Ok(self.clone()),
             Some(queue) => {
-                device.check::<T>()?;
                 let storage = Storage::device(queue.upload(dense.elements())?, self.size());
                 Ok(Tensor::from_storage(storage, layout))
             }
@@ -411,7 +412,7 @@ impl<T: Element> Tensor<T> {
     /// As [`make_mut`](Tensor::make_mut), on a device; [`changed_on`](Tensor::changed_on) must follow.
     pub(crate) fn make_mut_on(&mut self, queue: &Queue) -> Result<(Memory, Range<usize>), DeviceError> {
         let (start, size) = (self.own(), self.size());
-        Ok((self.own_storage().own_memory(queue)?, start..start + size))
+        Ok((self.own_storage().memory_mut(queue)?, start..start + size))
     }
 
     /// The elements were changed on a device.
@@ -421,7 +422,7 @@ impl<T: Element> Tensor<T> {
 
     /// Gives the tensor a home, wherever its values are; it must be nobody else's.
     pub(crate) fn settle(&mut self, home: Queue) {
-        self.own_storage().settle(Some(home));
+        self.own_storage().settle(home);
     }
 
     /// Dense strides in the memory order of this tensor.

@@ -9,10 +9,10 @@ pub mod penalty;
 pub mod sigma;
 
 use std::collections::BTreeMap;
+
 use wengert::nn::{Mode, ParamGrads, Params, Pass};
 use wengert::ops::loss;
 use wengert::optim::{Adam, Ema, Optimizer, RmsProp, clip_weights};
-
 use wengert::{Device, DeviceError, Element, Rng, Tape, Tensor, Var};
 
 pub use batch::Batch;

@@ -66,9 +66,8 @@ impl<T: Element> Kernel<T> for BatchMoments {
         let sums = device.sums(2);
         device.parts::<T>("moments_of_parts", &[x], sums.whole(device.sums_len(2)))?;
         let launch = device.launch::<T>("store_moments").operand(sums.whole(device.sums_len(2))).operand(x);
-        let launch = moments.into_iter().fold(launch, Launch::operand);
         let sizes = [device.parts.count, device.rows, device.channels, device.parts.length];
-        device.over_channels(launch.each(sizes).real(self.eps))
+        device.over_channels(launch.operands(&moments).each(sizes).real(self.eps))
     }
 }
 
@@ -129,11 +128,10 @@ impl<T: Element> Kernel<T> for BatchNormGradient {
         let [dgamma, dbeta, dx @ ..] = outputs.tensors else { panic!("a rule of batch norm without outputs") };
         let device = OnDevice::new(queue, x, mean.len, self.relu);
         let (sums, abc_len) = (device.sums(2), 3 * device.channels);
-        let abc = queue.allocate::<T>(abc_len, &|| format!("batch norm: {abc_len} numbers of channels"));
-        let abc = abc.unwrap_or_else(|error| error.raise());
+        let abc = queue.scratch::<T>(abc_len, "batch norm, numbers of channels");
         device.parts::<T>("gradient_sums", &inputs, sums.whole(device.sums_len(2)))?;
         let operands = [sums.whole(device.sums_len(2)), rest, inverse, gamma, *dgamma, *dbeta, abc.whole(abc_len)];
-        let launch = operands.into_iter().fold(device.launch::<T>("store_gradients"), Launch::operand);
+        let launch = device.launch::<T>("store_gradients").operands(&operands);
         device.over_channels(launch.each([device.parts.count, device.rows, device.channels]))?;
         match dx {
             [dx] => {
@@ -228,7 +226,7 @@ impl<'a> OnDevice<'a> {
         inputs: &[Operand<'a>],
         sums: Operand<'a>,
     ) -> Result<(), Unsupported> {
-        let launch = inputs.iter().fold(self.launch::<T>(kernel), |launch, &input| launch.operand(input));
+        let launch = self.launch::<T>(kernel).operands(inputs);
         let tiles = self.channels.div_ceil(self.group.tile);
         let launch = launch.operand(sums).each([self.rows, self.channels, self.parts.length]);
         launch.groups([tiles, self.parts.count, 1], [self.group.size(), 1, 1])
@@ -247,7 +245,7 @@ impl<'a> OnDevice<'a> {
         out: Operand<'a>,
     ) -> Result<(), Unsupported> {
         let step = self.rows.div_ceil(ROWS_OF_ITEM) * self.channels;
-        let launch = inputs.iter().fold(self.launch::<T>(kernel), |launch, &input| launch.operand(input));
+        let launch = self.launch::<T>(kernel).operands(inputs);
         launch.operand(out).each([out.len, self.channels, step]).over([step, 1, 1])
     }
 }

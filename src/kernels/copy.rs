@@ -4,6 +4,8 @@
 use super::by_element::ByElement;
 #[cfg(feature = "opencl")]
 use super::device::{Operands, Unsupported};
+#[cfg(feature = "opencl")]
+use super::formulas::Same;
 use super::kernel::{Inputs, Kernel, Outputs};
 use super::nest::Nest;
 #[cfg(feature = "opencl")]
@@ -49,9 +51,6 @@ impl<T: Element> Kernel<T> for Reorder {
         }
     }
 }
-
-#[cfg(feature = "opencl")]
-crate::function!(Same | x | x);
 
 #[cfg(feature = "opencl")]
 impl Reorder {

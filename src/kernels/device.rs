@@ -21,8 +21,6 @@ pub struct DeviceInfo {
     pub memory: u64,
     /// The largest piece of memory that it gives at once, in bytes: the largest tensor.
     pub largest_piece: u64,
-    /// The local memory of a work-group, in bytes.
-    pub local_memory: u64,
     /// The number of its cores, or of what takes their place.
     pub units: u32,
     /// The most work-items of a work-group.

@@ -26,3 +26,8 @@ function!(
     /// The larger of both, NaN if one is.
     pub Larger |a, b| a.if_above(b, a, a.if_nan(a, b))
 );
+#[cfg(feature = "opencl")]
+function!(
+    /// x
+    pub Same |x| x
+);

@@ -85,6 +85,10 @@ pub fn number<X: Number>(x: f64) -> X {
 /// assert!(Leaky { slope: 0.5 }.source().contains("x0 > (real)0.0 ? x0 : t0"));
 /// ```
 pub trait Function<const N: usize, const M: usize = 1>: Copy + Send + Sync + 'static {
+    /// Whether the options are all that tells two values of the type apart, so that they share a program of a device.
+    #[doc(hidden)]
+    const IS_ITS_OPTIONS: bool = false;
+
     /// The values of the options, in the order in which the formula numbers them.
     fn options(&self) -> Vec<f64> {
         Vec::new()
@@ -117,7 +121,7 @@ impl Printed {
     /// That of a function.
     pub fn new<F: Function<N, M>, const N: usize, const M: usize>(function: &F) -> Printed {
         let options = function.options();
-        let source = if size_of::<F>() == size_of_val(&*options) { String::new() } else { function.source() };
+        let source = if F::IS_ITS_OPTIONS { String::new() } else { function.source() };
         Printed { name: name_of::<F>(), key: (TypeId::of::<F>(), source), options }
     }
 }
@@ -161,6 +165,8 @@ macro_rules! function {
         $crate::function!(@value [$(#[$doc])*] [$public] $name $({ $($option),+ })?);
 
         impl $crate::Function<{ [$(stringify!($x)),+].len() }, { [$(stringify!($y)),+].len() }> for $name {
+            const IS_ITS_OPTIONS: bool = true;
+
             $($crate::function!(@options $($option),+);)?
 
             #[inline(always)]

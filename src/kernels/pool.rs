@@ -89,9 +89,8 @@ impl PoolShape {
         }
         let n = outputs.tensors[0].len;
         let operands = [inputs.tensors, inputs.indices, outputs.tensors, outputs.indices];
-        let launch = Launch::<T>::new(queue, POOL, kernel);
-        let launch = operands.into_iter().flatten().fold(launch, |launch, &operand| launch.operand(operand));
         let pairs = [input, output, window, stride, padding];
+        let launch = Launch::<T>::new(queue, POOL, kernel).operands(operands.into_iter().flatten());
         launch.each([n, channels]).each(pairs.into_iter().flatten()).over([n, 1, 1])
     }
 

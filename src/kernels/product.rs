@@ -8,7 +8,8 @@ use super::nest::Nest;
 #[cfg(feature = "opencl")]
 use super::opencl::{
     Memory, Queue,
-    gemm::{self, BUSY, Body, Gathered, Loops, Matrices, ROWS},
+    gemm::{self, BUSY, Body, Gathered, Matrices, ROWS},
+    loops::Loops,
 };
 use super::parallel::for_chunks;
 use super::{Element, Level};
@@ -93,12 +94,7 @@ const PART: usize = 512;
 #[cfg(feature = "opencl")]
 impl MatrixProduct {
     fn factor<'a>(&self, operand: Operand<'a>, which: usize, [step, k_step]: [usize; 2]) -> Factor<'a> {
-        let mut batch = Loops::one(1, 0);
-        batch.rank = self.batch.dims().len();
-        for (axis, &turns) in self.batch.dims().iter().enumerate() {
-            (batch.dims[axis], batch.steps[axis]) = (turns, self.batch.strides(axis)[which]);
-        }
-        Factor { operand, step, k_step, batch }
+        Factor { operand, step, k_step, batch: Loops::of(&self.batch, which) }
     }
 
     /// Starts it on a device.
@@ -133,7 +129,7 @@ impl MatrixProduct {
             a_steps: [self.a[0], 0, self.a[1]],
             b_steps: [0, self.b[0], self.b[1]],
             c_steps: [n, 0, 0, 1, m * n],
-            batch: [self.factor(a, 0, self.a).batch, self.factor(b, 1, self.b).batch],
+            batch: [0, 1].map(|which| Loops::of(&self.batch, which)),
         }
     }
 

@@ -1,17 +1,8 @@
-// Reductions in stages, each by up to 32 terms: a fixed tree, without local memory. The host prints `combine` before this.
+// Reductions in stages, each by up to 32 terms: a fixed tree, without local memory. `place.cl`
+// and the function `combine`, which the host prints, come before this.
 //
 // KEPT and GONE are the numbers of loops that are kept and reduced; GONE_INNERMOST says whether a reduced one is the
 // innermost in memory.
-
-// Turn `i` of some nested loops, innermost last, as a place in memory.
-static int place(int i, int rank, ints dims, ints strides) {
-    int at = 0;
-    for (int axis = rank - 1; axis >= 0; axis--) {
-        at += i % dims.at[axis] * strides.at[axis];
-        i /= dims.at[axis];
-    }
-    return at;
-}
 
 // y[p, o] = x[o, p] ∘ x[o, p + parts] ∘ x[o, p + 2·parts] … over the terms of output o. Neighbours in a work-group read
 // neighbours in memory.

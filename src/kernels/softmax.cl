@@ -6,11 +6,9 @@
 #define CHAIN 32
 
 #if LANES > 1
-#define JOINED(a, b) a##b
-#define VECTOR(name, lanes) JOINED(name, lanes)
-typedef VECTOR(REAL, LANES) reals;
-#define LOAD(x, e) VECTOR(vload, LANES)(0, &AT(x, first + (e)))
-#define STORE(y, e, values) VECTOR(vstore, LANES)(values, 0, &AT(y, first + (e)))
+typedef JOIN(REAL, LANES) reals;
+#define LOAD(x, e) JOIN(vload, LANES)(0, &AT(x, first + (e)))
+#define STORE(y, e, values) JOIN(vstore, LANES)(values, 0, &AT(y, first + (e)))
 #else
 typedef real reals;
 #define LOAD(x, e) AT(x, first + (e) * inner)
@@ -42,7 +40,7 @@ static real combined(real a, real b, bool add) {
 static real over_row(reals values, real tail, bool add, local real *shared) {
 #if LANES > 1
     real lanes[LANES];
-    VECTOR(vstore, LANES)(values, 0, lanes);
+    JOIN(vstore, LANES)(values, 0, lanes);
     for (int apart = LANES / 2; apart > 0; apart /= 2)
         for (int i = 0; i < apart; i++) lanes[i] = combined(lanes[i], lanes[i + apart], add);
     real one = combined(lanes[0], tail, add);

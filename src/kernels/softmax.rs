@@ -79,8 +79,7 @@ fn run_on_device<T: Element>(
     };
     let launch = Launch::<T>::new(queue, SOFTMAX, kernel);
     let launch = launch.define(&["WIDTH", "LANES", "LOG"], [width, lanes, log as usize]);
-    let launch = operands.iter().fold(launch, |launch, &operand| launch.operand(operand));
-    let launch = launch.each([rows, extent, inner]);
+    let launch = launch.operands(operands).each([rows, extent, inner]);
     match width {
         _ if extent == 0 => Ok(()),
         1 => launch.over([rows, 1, 1]),

@@ -130,7 +130,7 @@ impl<T: Element> Kernel<T> for SpectralGradient {
         }
         let (group, parts) = (Group::one(queue), Parts::new(n, 4096, 1024));
         let sums = queue.partial_sums(parts.count, "spectral norm");
-        let lambda = queue.allocate::<T>(1, &|| "spectral norm: lambda".into()).unwrap_or_else(|error| error.raise());
+        let lambda = queue.scratch::<T>(1, "spectral norm, lambda");
         let (sums, lambda) = (sums.whole(parts.count), lambda.whole(1));
         let dots = launch::<T>(queue, "dots_of_parts", group, [false, false]).operand(grad).operand(normed);
         dots.operand(sums).each([n, parts.length]).groups([parts.count, 1, 1], [group.size(), 1, 1])?;
@@ -138,8 +138,11 @@ impl<T: Element> Kernel<T> for SpectralGradient {
         add.int(parts.count).groups([1; 3], [group.size(), 1, 1])?;
         let together = if inner == 1 { rows } else { inner };
         let minus = launch::<T>(queue, "minus_outer", group, [false, inner == 1]);
-        let minus = [grad, u, v, lambda, sigma, out].into_iter().fold(minus, Launch::operand);
-        minus.each([together, rows, inner]).over([together, n / together, 1])
+        minus.operands(&[grad, u, v, lambda, sigma, out]).each([together, rows, inner]).over([
+            together,
+            n / together,
+            1,
+        ])
     }
 }
 

@@ -87,15 +87,13 @@ impl<T: Plain> Storage<T> {
         self.host.get_mut().expect("made above")
     }
 
-    /// The values for writing on a device, held by nobody else. Once they are changed, [`changed_on`](Storage::changed_on).
-    pub fn own_memory(&mut self, queue: &Queue) -> Result<Memory, DeviceError> {
-        let memory = match self.device.get() {
-            Some(memory) if memory.queue() == queue && memory.is_own() => memory.clone(),
-            Some(memory) if memory.queue() == queue => queue.copy::<T>(memory, self.len)?,
-            _ => queue.upload(self.values())?,
-        };
-        self.device.take();
-        Ok(self.device.get_or_init(|| memory).clone())
+    /// The values for writing on a device. Once they are changed, [`changed_on`](Storage::changed_on).
+    pub fn memory_mut(&mut self, queue: &Queue) -> Result<Memory, DeviceError> {
+        if self.device.get().is_some_and(|memory| memory.queue() != queue) {
+            self.values();
+            self.device.take();
+        }
+        self.memory(queue)
     }
 
     /// The values were changed on this device, which is their home now: what the host holds of them is dropped.
@@ -104,9 +102,9 @@ impl<T: Plain> Storage<T> {
         self.host.take();
     }
 
-    /// Gives the values a home, wherever they are now.
-    pub fn settle(&mut self, home: Option<Queue>) {
-        self.home = home;
+    /// Gives the values a home on a device, wherever they are now.
+    pub fn settle(&mut self, home: Queue) {
+        self.home = Some(home);
     }
 }
 

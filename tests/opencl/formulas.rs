@@ -28,6 +28,8 @@ fn views<T: Element>() -> Vec<(String, [Tensor<T>; 2])> {
         "six axes".into(),
         [noise(&[2, 3, 1, 4, 2, 3], 5), noise::<T>(&[3, 2, 4, 5, 3, 2], 6).permute([5, 0, 3, 2, 1, 4])],
     ));
+    // More rows than a GPU has work-groups along an axis.
+    views.push(("(70000, 16) and (16)".into(), [noise(&[70_000, 16], 7), noise(&[16], 8)]));
     views.push(("nothing".into(), [noise(&[0, 3], 1), noise(&[3], 2)]));
     views.push(("numbers".into(), [noise(&[], 1), noise(&[], 2)]));
     views
@@ -62,11 +64,34 @@ impl Function<1> for Power {
     }
 }
 
+/// An option, and a field of the same size that is none.
+#[derive(Clone, Copy)]
+struct Scaled {
+    n: i32,
+    scale: f32,
+}
+
+impl Function<1> for Scaled {
+    fn options(&self) -> Vec<f64> {
+        vec![self.scale.into()]
+    }
+
+    fn apply<X: Number>(&self, [x]: [X; 1]) -> [X; 1] {
+        [X::option(0, self.scale.into()) * x.powi(self.n)]
+    }
+}
+
 #[test]
 fn formulas_of_one_type_are_told_apart() {
     let x = noise::<f64>(&[40], 1);
     for n in [2, 3, -1] {
         agree(&format!("x^{n}"), 1e-14, |x| vec![by_element(Power(n), [&x[0]])], std::slice::from_ref(&x));
+        agree(
+            &format!("1.5·x^{n}"),
+            1e-14,
+            |x| vec![by_element(Scaled { n, scale: 1.5 }, [&x[0]])],
+            std::slice::from_ref(&x),
+        );
         agree(
             &format!("powi {n}"),
             1e-14,

@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wengert::compute::{Inputs, Kernel, Layout, Outputs, compute, update_alike};
+use wengert::kernels::device::{Operands, Unsupported};
+use wengert::kernels::opencl::{Launch, Queue, Source};
 use wengert::{Counts, Device, DeviceError, Tape, Tensor, Var, function};
 
 use crate::{distance, noise, with_device};
@@ -247,6 +249,30 @@ fn exhausted_memory_is_told_and_survived() {
         let endless = x.slice(0, 0..1).broadcast_to([1 << 40, 1 << 20]);
         assert!(raised(|| Var::from(&endless) + 1.0).to_string().contains("memory exhausted"));
         assert_eq!((Var::from(&x) + 1.0).value().to_vec().len(), 3, "the device goes on");
+    });
+}
+
+/// A kernel whose form for devices is no OpenCL C.
+struct Broken;
+
+impl Kernel<f32> for Broken {
+    fn cpu(&self, _inputs: Inputs<'_, f32>, _outputs: Outputs<'_, '_, f32>) {}
+
+    fn opencl(&self, queue: &Queue, _inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), Unsupported> {
+        let [y] = outputs.tensors();
+        let source = Source { name: "broken", text: "kernel void broken(OUT(y)) { AT(y, 0) = undeclared; }" };
+        Launch::<f32>::new(queue, source, "broken").operand(y).over([1; 3])
+    }
+}
+
+#[test]
+fn a_kernel_that_does_not_build_shows_what_the_compiler_says() {
+    with_device(|device| {
+        let x = noise::<f32>(&[1], 1).to(device).unwrap();
+        let error = raised(|| compute(&Broken, &[&x], [Layout::row_major([1])])).to_string();
+        for part in ["opencl:0", "broken: the program does not compile", "'undeclared'"] {
+            assert!(error.contains(part), "{part} is missing in: {error}");
+        }
     });
 }
 

@@ -62,7 +62,7 @@ fn how_to_get_one() -> &'static str {
 fn as_json(info: &DeviceInfo) -> serde_json::Value {
     json!({
         "index": info.index, "name": info.name, "vendor": info.vendor, "driver": info.driver,
-        "memory": info.memory, "largest_piece": info.largest_piece, "local_memory": info.local_memory,
+        "memory": info.memory, "largest_piece": info.largest_piece,
         "units": info.units, "group_size": info.group_size, "f64": info.has_f64, "is_cpu": info.is_cpu,
     })
 }

@@ -95,6 +95,16 @@ mod with_opencl {
     }
 
     #[test]
+    fn a_device_taken_for_what_there_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut devices = command(dir.path(), &["train", "sngan", "--device", "opencl"]);
+        devices.env("WENGERT_OPENCL_AS", "gpu,tpu");
+        let failed = output(devices);
+        assert_ne!(failed.code, Some(0));
+        assert!(failed.stderr.contains("WENGERT_OPENCL_AS has \"tpu\"; expected cpu, gpu or f32"), "{}", failed.stderr);
+    }
+
+    #[test]
     fn a_device_beyond_the_last() {
         let dir = tempfile::tempdir().unwrap();
         refuses(dir.path(), "train sngan --device opencl:99", &["--device", "opencl:99: no such device; there are"]);
@@ -183,10 +193,7 @@ mod with_opencl {
     #[test]
     fn memory_that_runs_out_costs_no_checkpoint() {
         let dir = tempfile::tempdir().unwrap();
-        let Some(index) = limited(dir.path()) else {
-            println!("note: there is no PoCL here, so that no device runs out of memory");
-            return;
-        };
+        let index = limited(dir.path()).expect("this test needs PoCL, whose memory it limits");
         // The noise of a step takes 328 MB in one piece, that of the pictures 10 MB.
         let args = tiny(&format!("--z-dim 40000 --batch 2048 --out run --device opencl:{index}"));
         let mut train = command(dir.path(), &args.split(' ').collect::<Vec<_>>());

@@ -14,7 +14,8 @@ use super::winograd::device::Winograd;
 use crate::kernels::Element;
 use crate::kernels::device::{Operand, Unsupported};
 use crate::kernels::opencl::Queue;
-use crate::kernels::opencl::gemm::{self, BUSY, Body, Gathered, Loops, Matrices, ROWS};
+use crate::kernels::opencl::gemm::{self, BUSY, Body, Gathered, Matrices, ROWS, TAPS_TOGETHER};
+use crate::kernels::opencl::loops::Loops;
 
 /// The two maps that gather.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +29,6 @@ pub enum Gather {
 /// Pixels that are summed in one part of a weight gradient at most: a chain of so many is exact enough, and other parts
 /// add less to its work than to be kept.
 const PART: usize = 2048;
-
-/// Taps whose sums a work-item has, as in `gemm_vector.cl`.
-const TAPS_TOGETHER: usize = 16;
 
 /// Pixels of dy that are read for one tap after another.
 const TOGETHER: usize = 64;

@@ -116,11 +116,6 @@ impl Id {
         Ok(self.info(cl_device::CL_DEVICE_MAX_MEM_ALLOC_SIZE)?.to_ulong())
     }
 
-    /// The local memory of a work-group, in bytes.
-    pub fn local_memory(self) -> Result<u64, Failure> {
-        Ok(self.info(cl_device::CL_DEVICE_LOCAL_MEM_SIZE)?.to_ulong())
-    }
-
     /// The number of its cores, or what takes their place.
     pub fn units(self) -> Result<u32, Failure> {
         Ok(self.info(cl_device::CL_DEVICE_MAX_COMPUTE_UNITS)?.to_uint())
@@ -201,16 +196,6 @@ impl Commands {
         let event =
             unsafe { command_queue::enqueue_fill_buffer(self.queue, piece.memory, pattern, 1, 0, bytes, 0, null()) };
         drop(Event(of("clEnqueueFillBuffer", event)?));
-        Ok(())
-    }
-
-    /// Starts to copy the first `bytes` of a piece to another.
-    pub fn copy(&self, from: &Piece, to: &Piece, bytes: usize) -> Result<(), Failure> {
-        assert!(bytes <= from.bytes && bytes <= to.bytes, "{bytes} bytes from {} to {}", from.bytes, to.bytes);
-        // SAFETY: inside both pieces, by the assertion; two pieces do not overlap.
-        let event =
-            unsafe { command_queue::enqueue_copy_buffer(self.queue, from.memory, to.memory, 0, 0, bytes, 0, null()) };
-        drop(Event(of("clEnqueueCopyBuffer", event)?));
         Ok(())
     }
 

@@ -1,13 +1,12 @@
 //! What products of matrices and convolutions share on a device: two bodies, and how their operands are prepared.
 
-use std::cell::Cell;
-
+use super::loops::Loops;
 use super::{Launch, Memory, Queue, Source};
 use crate::kernels::Element;
-use crate::kernels::device::{Operand, Unsupported};
-#[cfg(any(test, feature = "internals"))]
-use crate::kernels::level::scoped;
-use crate::shape::MAX_RANK;
+use crate::kernels::device::{Operand, Operands, Unsupported};
+use crate::kernels::formulas::Sum;
+use crate::kernels::kernel::Kernel;
+use crate::kernels::reduce::Reduction;
 
 /// How the multiply-adds are arranged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,24 +17,10 @@ pub enum Body {
     Local,
 }
 
-thread_local! {
-    static SCOPED: Cell<Option<Body>> = const { Cell::new(None) };
-}
-
 impl Body {
-    /// Both.
-    #[cfg(any(test, feature = "internals"))]
-    pub const ALL: [Body; 2] = [Body::Vector, Body::Local];
-
-    /// The body for this device, or that of the innermost [`scope`](Body::scope).
+    /// The body for this device.
     pub fn of(queue: &Queue) -> Body {
-        SCOPED.get().unwrap_or(if queue.info().is_cpu { Body::Vector } else { Body::Local })
-    }
-
-    /// Runs `f` with this body on this thread, so that a test can try both on one device.
-    #[cfg(any(test, feature = "internals"))]
-    pub fn scope<R>(self, f: impl FnOnce() -> R) -> R {
-        scoped(&SCOPED, self, f)
+        if queue.info().is_cpu { Body::Vector } else { Body::Local }
     }
 }
 
@@ -59,15 +44,18 @@ const LOCAL: Source = Source {
     text: concat!(include_str!("place.cl"), include_str!("seen.cl"), include_str!("gemm_local.cl")),
 };
 
-/// What prepares factors and adds up parts.
+/// What prepares factors.
 const PANELS: Source = Source { name: "panels", text: concat!(include_str!("place.cl"), include_str!("panels.cl")) };
 
 /// Rows of a work-item of the vector body: with vectors of two registers, 12 registers for sums, of the 16 of AVX2.
 pub const ROWS: usize = 6;
 
+/// Taps of a weight gradient whose sums a work-item of the vector body has.
+pub const TAPS_TOGETHER: usize = 16;
+
 /// A kernel of the vector body, with vectors of so many columns.
 pub fn vector<'a, T: Element>(queue: &'a Queue, kernel: &'static str, lanes: usize) -> Launch<'a, T> {
-    Launch::new(queue, VECTOR, kernel).define(&["ROWS", "LANES"], [ROWS, lanes])
+    Launch::new(queue, VECTOR, kernel).define(&["ROWS", "LANES", "TAPS_TOGETHER"], [ROWS, lanes, TAPS_TOGETHER])
 }
 
 /// The lanes of a vector for so many columns.
@@ -96,37 +84,8 @@ pub struct Matrices<'a> {
     pub batch: Loops,
 }
 
-/// Nested loops and steps in memory along them, outermost first.
-#[derive(Clone, Copy, Debug)]
-pub struct Loops {
-    /// How many there are.
-    pub rank: usize,
-    /// Their turns.
-    pub dims: [usize; MAX_RANK],
-    /// Steps in memory from one turn to the next.
-    pub steps: [usize; MAX_RANK],
-}
-
-impl Loops {
-    /// One loop.
-    pub fn one(turns: usize, step: usize) -> Loops {
-        let (mut dims, mut steps) = ([1; MAX_RANK], [0; MAX_RANK]);
-        (dims[0], steps[0]) = (turns, step);
-        Loops { rank: 1, dims, steps }
-    }
-
-    fn turns(&self) -> usize {
-        self.dims[..self.rank].iter().product()
-    }
-}
-
 /// The least work-items of the vector body that keep a processor busy to the end.
 pub const BUSY: usize = 64;
-
-/// Memory for numbers on their way.
-pub fn scratch<T: Element>(queue: &Queue, len: usize, what: &str) -> Memory {
-    queue.allocate::<T>(len, &|| format!("{what}: {len} values")).unwrap_or_else(|error| error.raise())
-}
 
 impl Matrices<'_> {
     /// The length in panels of so many columns: (matrix, panel, k, column).
@@ -138,7 +97,7 @@ impl Matrices<'_> {
     /// Lays them out in panels of so many columns, and behind them so many zeros.
     pub fn pack<T: Element>(&self, queue: &Queue, width: usize, zeros: usize) -> Result<Memory, Unsupported> {
         let len = self.packed_len(width) + zeros;
-        let packed = scratch::<T>(queue, len, "a factor in panels");
+        let packed = queue.scratch::<T>(len, "a factor in panels");
         let ([k, n], panels) = (self.size, self.size[1].div_ceil(width));
         Launch::<T>::new(queue, PANELS, "pack")
             .define(&["WIDTH", "ROWS"], [width, PACKED_ROWS])
@@ -152,17 +111,6 @@ impl Matrices<'_> {
     }
 }
 
-/// y ← the sums of parts x (parts, n).
-pub fn add_parts<T: Element>(queue: &Queue, x: Operand<'_>, y: Operand<'_>) -> Result<(), Unsupported> {
-    let n = y.len;
-    Launch::<T>::new(queue, PANELS, "add_parts")
-        .define(&["WIDTH", "ROWS"], [1, PACKED_ROWS])
-        .operand(x)
-        .operand(y)
-        .each([n, x.len / n.max(1)])
-        .over([n, 1, 1])
-}
-
 /// Runs `f` on y, or where there are several parts on memory for them, which are added up then.
 pub fn in_parts<T: Element>(
     queue: &Queue,
@@ -174,10 +122,12 @@ pub fn in_parts<T: Element>(
         return f(y);
     }
     let len = parts * y.len;
-    let memory = scratch::<T>(queue, len, "parts of sums");
+    let memory = queue.scratch::<T>(len, "parts of sums");
     let partial = Operand::new(&memory, 0, len);
     f(partial)?;
-    add_parts::<T>(queue, partial, y)
+    let sum = Reduction::new(&[parts, y.len], &[y.len, 1], &[0, 1], 0.0, Sum);
+    let only = |operand| Operands { tensors: operand, indices: &[] };
+    Kernel::<T>::opencl(&sum, queue, only(&[partial]), only(&[y]))
 }
 
 /// A product by the body for GPUs: C = A·B, where the rows of A are pixels of C and its columns taps and channels, or

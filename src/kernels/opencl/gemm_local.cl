@@ -27,8 +27,6 @@
 
 #define UNROLL _Pragma("unroll")
 
-#define JOINED(a, b) a##b
-#define JOIN(a, b) JOINED(a, b)
 typedef JOIN(REAL, 4) four;
 
 // A number (outer · middles + middle) · inners + inner: pixel q of line p of image n, or channel c of tap (r, s).

@@ -1,10 +1,7 @@
 // Products of matrices and convolutions for processors: a work-item computes ROWS rows of LANES columns in registers,
-// without local memory or barriers.
+// without local memory or barriers; of a weight gradient those of TAPS_TOGETHER taps.
 //
 // The second factor is read LANES columns at a time, mostly from panels of LANES columns (panels.cl).
-
-// Taps of a weight gradient whose sums a work-item has.
-#define TAPS_TOGETHER 16
 
 #define EACH_ROW(i) _Pragma("unroll") for (int i = 0; i < ROWS; ++i)
 

@@ -1,6 +1,4 @@
 // Vectors of LANES numbers.
-#define JOINED(a, b) a##b
-#define JOIN(a, b) JOINED(a, b)
 #if LANES == 1
 typedef real lanes;
 #define LOAD(from) (*(from))

@@ -30,6 +30,10 @@ const MOST_DEFINES: usize = 8;
 /// Commands that are started before the device is told to begin with them, if nobody waits first.
 const FLUSH: usize = 16;
 
+/// The most work-groups of a GPU along the second and the third axis: CUDA's grids, on which NVIDIA's OpenCL stands, have
+/// no more.
+pub const MOST_GROUPS: usize = 65535;
+
 /// What a program is known by.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -125,6 +129,14 @@ impl<'a, T: Element> Launch<'a, T> {
         self
     }
 
+    /// Several operands.
+    pub fn operands<'o>(self, operands: impl IntoIterator<Item = &'o Operand<'a>>) -> Self
+    where
+        'a: 'o,
+    {
+        operands.into_iter().fold(self, |launch, &operand| launch.operand(operand))
+    }
+
     /// A whole number, `int` in the kernel.
     pub fn int(mut self, number: usize) -> Self {
         let number = self.fits(number);
@@ -203,7 +215,8 @@ impl<'a, T: Element> Launch<'a, T> {
         let failed = |failure: driver::Failure| -> ! { queue.error(&self.name_and(sizes), failure).raise() };
         self.set(kernel).unwrap_or_else(|failure| failed(failure));
         let global: [usize; 3] = std::array::from_fn(|axis| sizes[axis].next_multiple_of(local[axis]));
-        if global.iter().any(|&size| i32::try_from(size).is_err()) {
+        let too_many = |axis: usize| !queue.info().is_cpu && global[axis] / local[axis] > MOST_GROUPS;
+        if global.iter().any(|&size| i32::try_from(size).is_err()) || too_many(1) || too_many(2) {
             return Err(Unsupported);
         }
         // SAFETY: the kernels of this crate stay within their operands, whose lengths `Kernel::opencl` is given; every

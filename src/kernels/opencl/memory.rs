@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::driver::{Piece, bytes_of, bytes_of_mut};
+use super::driver::{Failure, Piece, bytes_of, bytes_of_mut};
 use super::{Queue, State};
 use crate::kernels::buffer::{LINE, size_class};
 use crate::kernels::device::DeviceError;
@@ -32,11 +32,6 @@ impl Memory {
     /// What OpenCL knows; nothing for memory of no bytes.
     pub(super) fn piece(&self) -> Option<&Piece> {
         self.0.piece.as_ref()
-    }
-
-    /// Whether nobody else holds these values.
-    pub fn is_own(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
     }
 }
 
@@ -101,6 +96,14 @@ impl Queue {
         Ok(Memory(Arc::new(Held { piece: Some(piece), queue: self.clone() })))
     }
 
+    /// Memory for numbers on their way from one kernel to the next.
+    ///
+    /// # Panics
+    /// With a [`DeviceError`] if there is none left.
+    pub fn scratch<T: Plain>(&self, len: usize, what: &str) -> Memory {
+        self.allocate::<T>(len, &|| format!("{what}: {len} values")).unwrap_or_else(|error| error.raise())
+    }
+
     /// Memory that the pool does not have.
     fn fresh(&self, bytes: usize) -> Result<Piece, String> {
         let (info, size) = (self.info(), bytes as u64);
@@ -146,9 +149,7 @@ impl Queue {
         // SAFETY: the queue keeps the bytes, which nobody changes, until it has finished.
         unsafe { self.0.commands.write(piece, kept) }.map_err(failed)?;
         if state.upload_bytes > UPLOADS {
-            self.0.waits.fetch_add(1, Relaxed);
-            self.0.commands.finish().map_err(failed)?;
-            state.forget_uploads();
+            self.finish(&mut state).map_err(failed)?;
         }
         Ok(memory)
     }
@@ -167,15 +168,12 @@ impl Queue {
         Ok(())
     }
 
-    /// A copy of the first `len` values.
-    pub fn copy<T: Plain>(&self, memory: &Memory, len: usize) -> Result<Memory, DeviceError> {
-        let what = || format!("the copy of {len} values");
-        let to = self.allocate::<T>(len, &what)?;
-        if let (Some(from), Some(to)) = (memory.piece(), to.piece()) {
-            let copied = self.0.commands.copy(from, to, len * size_of::<T>());
-            copied.map_err(|failure| self.error(&what(), failure))?;
-        }
-        Ok(to)
+    /// Waits for all that was started.
+    pub(super) fn finish(&self, state: &mut State) -> Result<(), Failure> {
+        self.0.waits.fetch_add(1, Relaxed);
+        self.0.commands.finish()?;
+        state.forget_uploads();
+        Ok(())
     }
 }
 

@@ -6,8 +6,7 @@
 //! - [`by_element`], [`mod@reduce`]: kernels around printed formulas.
 //! - [`gemm`]: what products of matrices and convolutions share.
 //! - [`sums`]: work-groups that share sums.
-//! - [`by_element`]: kernels around printed formulas.
-//! - [`gemm`]: what products of matrices and convolutions share.
+//! - [`loops`]: nested loops over memory, as kernels get them.
 //! - [`launch`]: programs, compiled once, and their kernels with arguments.
 //!
 //! Commands run in the order in which they were started, so that memory which one has finished with may serve the next
@@ -17,6 +16,7 @@ pub mod by_element;
 mod driver;
 pub mod gemm;
 mod launch;
+pub mod loops;
 mod memory;
 pub mod reduce;
 pub mod sums;
@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::driver::{Commands, Event, Failure, Id};
-pub use self::launch::{Launch, Source};
+pub use self::launch::{Launch, MOST_GROUPS, Source};
 pub use self::memory::Memory;
 use super::device::{Counts, DeviceError, DeviceInfo, KernelTime};
 
@@ -70,9 +70,13 @@ pub fn devices() -> Result<Vec<DeviceInfo>, DeviceError> {
 }
 
 fn about(index: usize, id: Id) -> Result<DeviceInfo, DeviceError> {
+    let name = format!("opencl:{index}");
     // For tests: the kernels meant for a GPU, or for a device without double precision, on one that is neither.
     let taken_for = std::env::var("WENGERT_OPENCL_AS").unwrap_or_default();
     let is_taken_for = |kind: &str| taken_for.split(',').any(|word| word == kind);
+    if let Some(unknown) = taken_for.split(',').find(|word| !["", "cpu", "gpu", "f32"].contains(word)) {
+        return Err(DeviceError::new(name, format!("WENGERT_OPENCL_AS has {unknown:?}; expected cpu, gpu or f32")));
+    }
     let read = || -> Result<DeviceInfo, Failure> {
         Ok(DeviceInfo {
             index,
@@ -81,14 +85,13 @@ fn about(index: usize, id: Id) -> Result<DeviceInfo, DeviceError> {
             driver: id.driver()?,
             memory: id.memory()?,
             largest_piece: id.largest_piece()?,
-            local_memory: id.local_memory()?,
             units: id.units()?,
             group_size: id.group_size()?,
             has_f64: id.has_f64()? && !is_taken_for("f32"),
             is_cpu: id.is_cpu()? && !is_taken_for("gpu"),
         })
     };
-    read().map_err(|failure| DeviceError::new(format!("opencl:{index}"), failure))
+    read().map_err(|failure| DeviceError::new(name, failure))
 }
 
 /// The devices that are open: whoever opens one again gets the same, so that all values of a device live together.
@@ -153,8 +156,7 @@ impl Queue {
 
     /// Waits for all that was started.
     pub fn wait(&self) -> Result<(), DeviceError> {
-        self.0.waits.fetch_add(1, Relaxed);
-        self.0.commands.finish().map_err(|failure| self.error("the wait for its work", failure))
+        self.finish(&mut self.state()).map_err(|failure| self.error("the wait for its work", failure))
     }
 
     /// Waits, and gives the times that were measured, longest first; then nothing is measured any more.

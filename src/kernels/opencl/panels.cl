@@ -1,7 +1,4 @@
-// Matrices in panels of WIDTH columns, so that what is read together lies together; and sums of parts.
-
-// Parts that are added one after another.
-#define CHAIN 32
+// Matrices in panels of WIDTH columns, so that what is read together lies together.
 
 // packed[z, panel, i, j] = b[z, i, panel·WIDTH + j] for k rows i and n columns, 0 beyond them. Row i lies at
 // i / depth · outer + i % depth · inner. Behind it all, so many zeros. A work-item has some rows of a panel: as many as
@@ -25,17 +22,4 @@ kernel void pack(IN(b), OUT(packed), const int k, const int n, const int panels,
             for (int j = 0; j < WIDTH; ++j) AT(packed, at + j) = j < filled ? AT(b, row + j * column) : 0;
         }
     }
-}
-
-// y[i] = the sum of so many parts x[p, i], as a fixed tree.
-kernel void add_parts(IN(x), OUT(y), const int n, const int parts) {
-    int i = get_global_id(0);
-    if (i >= n) return;
-    real total = 0;
-    for (int from = 0; from < parts; from += CHAIN) {
-        real sum = AT(x, from * n + i);
-        for (int p = from + 1; p < min(from + CHAIN, parts); ++p) sum += AT(x, p * n + i);
-        total += sum;
-    }
-    AT(y, i) = total;
 }

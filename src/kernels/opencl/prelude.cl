@@ -14,6 +14,10 @@ typedef WIDE wide;
 // A few whole numbers, such as the extents of axes.
 typedef struct { int at[6]; } ints;
 
+// The name that two names make together, such as that of a type of vectors: JOIN(REAL, 4).
+#define JOINED(a, b) a##b
+#define JOIN(a, b) JOINED(a, b)
+
 // Operands: memory, and where in it the first element lies. AT(x, i) is element i.
 #define IN(x) global const real *restrict x##_memory, const int x##_start
 #define OUT(x) global real *restrict x##_memory, const int x##_start

@@ -1,13 +1,13 @@
 //! Reductions by a printed formula, in stages: see `kernels/reduce.cl`.
 
+use super::loops::Loops;
 use super::{Launch, Queue, Source};
 use crate::kernels::Element;
 use crate::kernels::device::{Operand, Unsupported};
 use crate::kernels::function::Printed;
 use crate::kernels::nest::Nest;
-use crate::shape::MAX_RANK;
 
-const REDUCE: Source = Source { name: "reduce", text: include_str!("../reduce.cl") };
+const REDUCE: Source = Source { name: "reduce", text: concat!(include_str!("place.cl"), include_str!("../reduce.cl")) };
 
 /// Terms that a work-item combines. More would be a longer chain of roundings and fewer work-items; fewer, more stages.
 const STAGE: usize = 32;
@@ -22,31 +22,6 @@ pub struct Stages<'a> {
     pub printed: &'a Printed,
     /// Its source.
     pub text: &'a dyn Fn() -> String,
-}
-
-/// Nested loops, outermost first, and the strides of x along them.
-#[derive(Clone, Copy, Default)]
-struct Loops {
-    rank: usize,
-    dims: [usize; MAX_RANK],
-    strides: [usize; MAX_RANK],
-}
-
-impl Loops {
-    fn one(turns: usize, stride: usize) -> Loops {
-        let mut loops = Loops::default();
-        loops.push(turns, stride);
-        loops
-    }
-
-    fn push(&mut self, turns: usize, stride: usize) {
-        (self.dims[self.rank], self.strides[self.rank]) = (turns, stride);
-        self.rank += 1;
-    }
-
-    fn turns(&self) -> usize {
-        self.dims[..self.rank].iter().product()
-    }
 }
 
 impl Stages<'_> {
@@ -78,18 +53,16 @@ impl Stages<'_> {
         loop {
             let terms = gone.turns();
             let parts = if terms <= 2 * STAGE { 1 } else { terms.div_ceil(STAGE) };
-            let what = || format!("a reduction: {outputs} x {parts} partial results");
-            let next = (parts > 1).then(|| queue.allocate::<T>(outputs * parts, &what));
-            let next = next.transpose().unwrap_or_else(|error| error.raise());
+            let next = (parts > 1).then(|| queue.scratch::<T>(outputs * parts, "partial results of a reduction"));
             let of = |memory| Operand::new(memory, 0, outputs * parts);
             self.launch::<T>(queue, "reduce", [kept.rank, gone.rank, gone_is_innermost as usize], &combine)
                 .operand(partial.as_ref().map_or(x, |memory| Operand::new(memory, 0, outputs * terms)))
                 .operand(next.as_ref().map_or(y, of))
                 .each([outputs, terms, parts])
                 .ints(&kept.dims)
-                .ints(&kept.strides)
+                .ints(&kept.steps)
                 .ints(&gone.dims)
-                .ints(&gone.strides)
+                .ints(&gone.steps)
                 .over([outputs * parts, 1, 1])?;
             if parts == 1 {
                 return Ok(());
@@ -123,7 +96,7 @@ impl Stages<'_> {
 
     /// The loops that are kept, in the order of y's memory, and those that go.
     fn loops(&self) -> (Loops, Loops) {
-        let (mut kept, mut gone) = (Loops::default(), Loops::default());
+        let (mut kept, mut gone) = (Loops::none(), Loops::none());
         for (axis, &turns) in self.nest.dims().iter().enumerate() {
             let [x_stride, y_stride] = self.nest.strides(axis);
             let loops = if y_stride > 0 { &mut kept } else { &mut gone };

@@ -27,10 +27,6 @@ impl Memory {
     pub fn queue(&self) -> &Queue {
         match self.0 {}
     }
-
-    pub fn is_own(&self) -> bool {
-        match self.0 {}
-    }
 }
 
 impl Queue {
@@ -63,10 +59,6 @@ impl Queue {
     }
 
     pub fn allocate<T: Plain>(&self, _len: usize, _what: &dyn Fn() -> String) -> Result<Memory, DeviceError> {
-        match self.0 {}
-    }
-
-    pub fn copy<T: Plain>(&self, _memory: &Memory, _len: usize) -> Result<Memory, DeviceError> {
         match self.0 {}
     }
 

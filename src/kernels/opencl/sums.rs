@@ -69,10 +69,7 @@ impl Queue {
     /// # Panics
     /// With a [`DeviceError`](crate::DeviceError) if there is none left.
     pub fn partial_sums(&self, len: usize, what: &str) -> Memory {
-        let what = || format!("{what}: {len} partial sums");
-        let memory =
-            if self.info().has_f64 { self.allocate::<f64>(len, &what) } else { self.allocate::<f32>(len, &what) };
-        memory.unwrap_or_else(|error| error.raise())
+        if self.info().has_f64 { self.scratch::<f64>(len, what) } else { self.scratch::<f32>(len, what) }
     }
 }
 

@@ -17,7 +17,8 @@ use super::{ConvShape, pays, supports};
 use crate::kernels::conv::device::Gather;
 use crate::kernels::device::{Operand, Unsupported};
 use crate::kernels::nest::Nest;
-use crate::kernels::opencl::gemm::{self, Body, Loops, ROWS};
+use crate::kernels::opencl::gemm::{self, Body, ROWS};
+use crate::kernels::opencl::loops::Loops;
 use crate::kernels::opencl::{Launch, Memory, Queue, Source};
 use crate::kernels::product::MatrixProduct;
 use crate::kernels::{Element, Precision};
@@ -252,7 +253,7 @@ impl<'a> Winograd<'a> {
         let of_image = count * tiles[0] * tiles[1] * (depth + columns) * size_of::<T>();
         let at_once = self.at_once(of_image, 2 * count * depth * columns * size_of::<T>());
         let (u_len, parts) = (count * depth * columns, shape.batch.div_ceil(at_once));
-        let u = gemm::scratch::<T>(self.queue, u_len, "the frequencies of weights");
+        let u = self.queue.scratch::<T>(u_len, "the frequencies of weights");
         let u = Operand::new(&u, 0, u_len);
         gemm::in_parts::<T>(self.queue, parts, u, |u| {
             for (part, first) in (0..shape.batch).step_by(at_once).enumerate() {
@@ -288,7 +289,7 @@ struct Planes {
 impl Planes {
     fn new<T: Element>(queue: &Queue, count: usize, len: usize, what: &str) -> Planes {
         let step = len + 64 / size_of::<T>();
-        Planes { memory: gemm::scratch::<T>(queue, count * step, what), count, step }
+        Planes { memory: queue.scratch::<T>(count * step, what), count, step }
     }
 
     fn operand(&self) -> Operand<'_> {
