@@ -127,6 +127,7 @@ fn every_formula_is_printed_and_read() {
     use optim::*;
     let (low, high, lr, eps) = (-0.5, 0.75, 0.1, 1e-8);
     let found = [
+        check(Same),
         check(Sum),
         check(Difference),
         check(Product),
