@@ -26,7 +26,7 @@ function!(
     /// The larger of both, NaN if one is.
     pub Larger |a, b| a.if_above(b, a, a.if_nan(a, b))
 );
-#[cfg(feature = "opencl")]
+#[cfg(any(feature = "opencl", test))]
 function!(
     /// x
     pub Same |x| x
