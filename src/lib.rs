@@ -19,6 +19,7 @@
 //!
 //! - [`Tensor`]: an immutable n-dimensional array of `f32` or `f64`.
 //! - [`Tape`], [`Var`]: the list of operations and the values on it; [`Var::backward`] and [`Var::grad`] walk it.
+//! - [`trace`]: looking on while a tape is written and walked; which operation first made a number that is not finite.
 //! - [`ops`]: the operations, each with its rule; [`Var::record`] makes one of your own.
 //! - [`gradcheck`]: checks first and second derivatives, of our operations and of yours.
 //! - [`nn`], [`optim`]: parameters, layers, optimisers. [`Archive`] reads and writes safetensors files.
@@ -52,7 +53,7 @@ pub use gradients::Gradients;
 pub use kernels::{Element, Function, Level, Number, Precision, number};
 pub use rng::Rng;
 pub use shape::{Axes, MAX_RANK, Shape, Strides};
-pub use tape::{Backward, Tape};
+pub use tape::{Backward, Tape, trace};
 pub use tensor::Tensor;
 pub use var::{Saved, Var};
 

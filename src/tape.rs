@@ -13,12 +13,14 @@
 
 mod display;
 mod given;
+pub mod trace;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::given::Given;
+use self::trace::{Event, Observer};
 use crate::gradients::Gradients;
 use crate::kernels::Element;
 use crate::shape::Shape;
@@ -46,6 +48,8 @@ struct List<T: Element> {
     /// The origins of all nodes' inputs, one after the other; `None` for a constant.
     inputs: Vec<Option<u32>>,
     consumed: bool,
+    /// See [`Tape::observe`].
+    observer: Option<Observer<T>>,
 }
 
 #[derive(Clone)]
@@ -79,7 +83,7 @@ impl<T: Element> Tape<T> {
     pub fn new() -> Tape<T> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let list = List { number, nodes: Vec::new(), inputs: Vec::new(), consumed: false };
+        let list = List { number, nodes: Vec::new(), inputs: Vec::new(), consumed: false, observer: None };
         Tape { list: Rc::new(RefCell::new(list)) }
     }
 
@@ -102,11 +106,6 @@ impl<T: Element> Tape<T> {
         self.len() == 0
     }
 
-    /// The names of the operations on the tape, in order; `"var"` stands for a variable.
-    pub fn names(&self) -> Vec<&'static str> {
-        self.list.borrow().nodes.iter().map(|node| node.name).collect()
-    }
-
     pub(crate) fn is(&self, other: &Tape<T>) -> bool {
         Rc::ptr_eq(&self.list, &other.list)
     }
@@ -122,9 +121,10 @@ impl<T: Element> Tape<T> {
         let id = list.nodes.len() as u32;
         let start = list.inputs.len();
         list.inputs.extend(inputs.iter().map(|input| input.id()));
-        let inputs = start..list.inputs.len();
-        list.nodes.push(Node { name, inputs, rule, shape: *value.shape() });
+        let range = start..list.inputs.len();
+        list.nodes.push(Node { name, inputs: range, rule, shape: *value.shape() });
         drop(list);
+        self.tell(|| Event::Node { id, name, inputs, value: &value });
         Var { value, origin: Some((self.clone(), id)) }
     }
 
@@ -309,6 +309,7 @@ impl<'a, T: Element> Walk<'a, T> {
         let slot = &mut self.grads[id as usize];
         let Some(grad) = (if keep { slot.clone() } else { slot.take() }) else { return };
         let (&mut Walk { tape, records, wanted, ref mut grads }, name) = (self, node.name);
+        tape.tell(|| Event::Rule { id, name, grad: &grad.value });
         let given = Given::default();
         let mut back = Backward { tape, records, id, name, inputs, wanted, shape, grads, given };
         rule(grad, &mut back);
@@ -386,6 +387,7 @@ impl<T: Element> Backward<'_, T> {
         assert!(found == expected, "{name}: the rule gave input {i} of shape {expected} a gradient of shape {found}");
         let own = grad.tape().is_none_or(|tape| tape.is(self.tape));
         assert!(own, "{name}: the rule gave input {i} a gradient that is on another tape");
+        self.tape.tell(|| Event::Grad { id: self.id, name, input: i, grad: &grad.value });
         self.given.add(i);
         match &mut self.grads[id as usize] {
             slot @ None => *slot = Some(grad),

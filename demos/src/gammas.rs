@@ -3,15 +3,14 @@
 //! when, and how much, a net has come to use it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use wengert::nn::Params;
 use wengert::{Element, Tensor};
 
+use crate::columns::Columns;
 use crate::pictures::{Curves, Series, write_curves};
-use crate::run_dir::write_whole;
 
 /// The gains in these nets, by the name of the net and the parameter: every parameter `gamma` of one element.
 pub fn gains<T: Element>(nets: &[(&str, &Params<T>)]) -> impl Iterator<Item = (String, Tensor<T>)> {
@@ -29,20 +28,16 @@ pub fn gammas<T: Element>(nets: &[(&str, &Params<T>)]) -> BTreeMap<String, f64> 
 
 /// The gains after every step.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct GammaHistory {
-    names: Vec<String>,
-    /// The step, and a number for each name.
-    rows: Vec<(u64, Vec<f64>)>,
-}
+pub struct GammaHistory(Columns);
 
 impl GammaHistory {
     /// Adds the gains after a step; nets without any leave the history empty.
     pub fn record(&mut self, step: u64, gains: &BTreeMap<String, f64>) {
-        if self.rows.is_empty() {
-            self.names = gains.keys().cloned().collect();
+        if self.0.rows.is_empty() {
+            self.0.names = gains.keys().cloned().collect();
         }
-        if !self.names.is_empty() {
-            self.rows.push((step, gains.values().copied().collect()));
+        if !gains.is_empty() {
+            self.0.rows.push((step, gains.values().copied().collect()));
         }
     }
 
@@ -51,45 +46,23 @@ impl GammaHistory {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        if self.rows.is_empty() {
-            return Ok(());
-        }
-        let mut text = format!("step,{}\n", self.names.join(","));
-        for (step, gains) in &self.rows {
-            let gains: Vec<String> = gains.iter().map(f64::to_string).collect();
-            text += &format!("{step},{}\n", gains.join(","));
-        }
-        write_whole(path, text.as_bytes())
+        if self.0.rows.is_empty() { Ok(()) } else { self.0.write(path) }
     }
 
-    /// Reads what [`write`](GammaHistory::write) wrote, up to the step `last`; nothing if there is no file.
+    /// Reads what [`write`](GammaHistory::write) wrote, up to the step `last`, of nets that have these `gains`; nothing
+    /// of nets that have none, or before the first step.
     ///
     /// # Errors
-    /// The file is damaged.
-    pub fn read(path: &Path, last: u64) -> Result<GammaHistory> {
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(GammaHistory::default()),
-            read => read.with_context(|| format!("{}: cannot read", path.display()))?,
-        };
-        let mut lines = text.lines();
-        let header = lines.next().unwrap_or_default();
-        let names: Vec<String> = header.split(',').skip(1).map(String::from).collect();
-        let good = header.starts_with("step,");
-        ensure!(good, "{}, line 1: found {header:?}, expected \"step\" and the names of gains", path.display());
-        let parse = |line: &str| -> Option<(u64, Vec<f64>)> {
-            let (step, gains) = line.split_once(',')?;
-            let gains: Vec<f64> = gains.split(',').map(|gain| gain.parse().ok()).collect::<Option<_>>()?;
-            Some((step.parse().ok()?, gains)).filter(|(_, gains)| gains.len() == names.len())
-        };
-        let mut rows = Vec::new();
-        for (line, number) in lines.zip(2..) {
-            let count = names.len() + 1;
-            rows.push(parse(line).with_context(|| {
-                format!("{}, line {number}: found {line:?}, expected {count} numbers: {header}", path.display())
-            })?);
+    /// The file is missing or damaged, ends before `last`, or is about other gains.
+    pub fn read(path: &Path, last: u64, gains: &BTreeMap<String, f64>) -> Result<GammaHistory> {
+        if gains.is_empty() || last == 0 {
+            return Ok(GammaHistory::default());
         }
-        rows.retain(|(step, _)| *step <= last);
-        Ok(GammaHistory { names, rows })
+        let columns = Columns::read(path)?;
+        let columns = columns.with_context(|| format!("{}: cannot read: there is no such file", path.display()))?;
+        let same = columns.names.iter().eq(gains.keys());
+        ensure!(same, "{}, line 1: found {:?}, expected {:?}", path.display(), columns.names, gains.keys());
+        Ok(GammaHistory(columns.up_to(last, path)?))
     }
 
     /// Draws all of it, if there is any.
@@ -97,12 +70,13 @@ impl GammaHistory {
     /// # Errors
     /// The picture cannot be written.
     pub fn draw(&self, path: &Path, title: &str) -> Result<()> {
-        if self.rows.is_empty() {
+        let Columns { names, rows } = &self.0;
+        if rows.is_empty() {
             return Ok(());
         }
-        let points = |i: usize| self.rows.iter().map(|(step, gains)| (*step as f64, gains[i])).collect();
-        let points: Vec<Vec<(f64, f64)>> = (0..self.names.len()).map(points).collect();
-        let series = self.names.iter().zip(&points).map(|(name, points)| Series { name, points });
+        let points = |i: usize| rows.iter().map(|(step, gains)| (*step as f64, gains[i])).collect();
+        let points: Vec<Vec<(f64, f64)>> = (0..names.len()).map(points).collect();
+        let series = names.iter().zip(&points).map(|(name, points)| Series { name, points });
         let series: Vec<Series> = series.collect();
         write_curves(path, &Curves { title, x_label: "generator updates", y_label: "γ", series: &series })
     }
@@ -110,6 +84,8 @@ impl GammaHistory {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use wengert::Tensor;
 
@@ -137,8 +113,9 @@ mod tests {
         let mut whole = GammaHistory::default();
         (1..=5).for_each(|n| step(&mut whole, n));
         whole.write(&path).unwrap();
-        let mut resumed = GammaHistory::read(&path, 3).unwrap();
-        assert_eq!(resumed.rows.len(), 3);
+        let now = gains(&[("d.gamma", 0.0), ("g.gamma", 0.0)]);
+        let mut resumed = GammaHistory::read(&path, 3, &now).unwrap();
+        assert_eq!(resumed.0.rows.len(), 3);
         (4..=5).for_each(|n| step(&mut resumed, n));
         assert_eq!(resumed, whole);
         let picture = dir.path().join("gammas.png");
@@ -150,7 +127,7 @@ mod tests {
     fn nets_without_attention_leave_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("gammas.csv");
-        let mut history = GammaHistory::read(&path, 9).unwrap();
+        let mut history = GammaHistory::read(&path, 9, &BTreeMap::new()).unwrap();
         history.record(1, &BTreeMap::new());
         history.write(&path).unwrap();
         history.draw(&path, "").unwrap();
@@ -158,19 +135,15 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named() {
+    fn a_history_of_other_gains_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("gammas.csv");
-        for (text, part) in [
-            ("", "line 1: found \"\""),
-            ("1,2\n", "line 1: found \"1,2\""),
-            ("step,a\n1,2\n2,x\n", "line 3: found \"2,x\", expected 2 numbers: step,a"),
-            ("step,a\n1,2,3\n", "line 2: found \"1,2,3\""),
-            ("step,a\n1\n", "line 2: found \"1\""),
-        ] {
+        let message = |text: &str, names: &[(&str, f64)]| {
             fs::write(&path, text).unwrap();
-            let message = format!("{:#}", GammaHistory::read(&path, 9).unwrap_err());
-            assert!(message.contains("gammas.csv") && message.contains(part), "{text:?}: {message}");
-        }
+            format!("{:#}", GammaHistory::read(&path, 1, &gains(names)).unwrap_err())
+        };
+        assert!(message("step,a\n1,0\n", &[("a", 0.0), ("b", 0.0)]).contains("found [\"a\"], expected [\"a\", \"b\"]"));
+        assert!(message("step,b\n1,0\n", &[("a", 0.0)]).contains("found [\"b\"], expected [\"a\"]"));
+        assert!(message("step,a\n", &[("a", 0.0)]).contains("expected steps 1 to 1"));
     }
 }

@@ -1,12 +1,16 @@
 //! What the program `gan` is made of: data, models, training, pictures and commands, on the public API of `wengert`.
 
+pub mod columns;
 pub mod commands;
 pub mod config;
 pub mod data;
+pub mod files;
 pub mod gammas;
 pub mod inspect;
 pub mod interpolate;
+pub mod interrupt;
 pub mod linalg;
+pub mod losses;
 pub mod metrics;
 pub mod models;
 pub mod pictures;

@@ -1,6 +1,7 @@
 //! `gan`: trains GANs with `wengert`.
 
 use clap::Parser;
+use wengert_demos::interrupt::Interrupted;
 
 fn main() -> std::process::ExitCode {
     // A device that fails in the middle of an operation panics with its error, which `Cli::run` returns like any other.
@@ -12,9 +13,13 @@ fn main() -> std::process::ExitCode {
     }));
     match wengert_demos::commands::Cli::parse().run() {
         Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            std::process::ExitCode::FAILURE
-        }
+        // Somebody's wish is no error, and has been answered; the code says how the program ended.
+        Err(error) => match error.downcast_ref::<Interrupted>() {
+            Some(interrupted) => std::process::ExitCode::from(interrupted.exit_code()),
+            None => {
+                eprintln!("error: {error:#}");
+                std::process::ExitCode::FAILURE
+            }
+        },
     }
 }

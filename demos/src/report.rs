@@ -1,15 +1,16 @@
 //! The page about a run: one HTML file that needs nothing else, with pictures and style inside.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
+use crate::columns::Columns;
+use crate::files::{self, write_whole};
 use crate::inspect::{Inspection, NetFigures};
 use crate::metrics::{Evaluation, History};
 use crate::pictures::{read_png, write_animation};
-use crate::run_dir::{RunDir, write_whole};
+use crate::run_dir::RunDir;
 use crate::usage::human_seconds;
 
 mod html;
@@ -56,7 +57,7 @@ pub fn write(dir: &RunDir) -> Result<()> {
     let config: Map<String, Value> = toml::from_str(&String::from_utf8_lossy(&config))
         .with_context(|| format!("{}: damaged", dir.path().join("config.toml").display()))?;
     let word = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or("?").to_string();
-    let losses = LastLosses::read(&dir.path().join("losses.csv"))?;
+    let losses = LastLosses::read(&dir.losses()[0])?;
     let title = format!("{} on {}", word("method"), word("data"));
     let wanted = config.get("steps").and_then(Value::as_u64).unwrap_or(0);
     let time = dir.read_time()?;
@@ -64,7 +65,7 @@ pub fn write(dir: &RunDir) -> Result<()> {
         header(&title, losses.step, wanted, time.seconds),
         tiles(&losses, time.step, time.seconds),
         samples(dir)?,
-        section("Losses", &plot(&dir.curves(), "The losses over the generator's updates")?),
+        section("Losses", &plot(&dir.losses()[1], "The losses over the generator's updates")?),
         section("Gains of self-attention", &plot(&dir.gammas()[1], "The gains γ over the generator's updates")?),
         section("Evaluation", &evaluation(dir.path())?),
         section("Inside the nets", &inspection(&dir.inspection())?),
@@ -73,14 +74,9 @@ pub fn write(dir: &RunDir) -> Result<()> {
     write_whole(&dir.report(), page(&title, &body.concat()).as_bytes())
 }
 
-/// A file; `None` if there is none.
+/// A file of the run; `None` if there is none.
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    let length = match fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        found => found.with_context(|| format!("{}: cannot read", path.display()))?.len(),
-    };
-    ensure!(length <= MOST_BYTES, "{}: found {length} bytes; expected at most {MOST_BYTES}", path.display());
-    fs::read(path).map(Some).with_context(|| format!("{}: cannot read", path.display()))
+    files::read(path, MOST_BYTES)
 }
 
 fn page(title: &str, body: &str) -> String {
@@ -137,9 +133,7 @@ fn plot(path: &Path, alt: &str) -> Result<String> {
 
 /// The figures of the last evaluation and of the best, beside those of real images, and how the distance went.
 fn evaluation(dir: &Path) -> Result<String> {
-    let path = dir.join("evaluation.json");
-    let Some(bytes) = read(&path)? else { return Ok(String::new()) };
-    let found: History = serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", path.display()))?;
+    let Some(found) = History::read(dir)? else { return Ok(String::new()) };
     let Evaluation { step, n, seed, classifier, classifier_accuracy, generated, real } = &found.last;
     let mut columns = vec![(format!("step {step}"), generated.named())];
     if found.best.step != *step {
@@ -227,26 +221,11 @@ struct LastLosses {
 
 impl LastLosses {
     fn read(path: &Path) -> Result<LastLosses> {
-        let text = String::from_utf8(read(path)?.unwrap_or_default());
-        let text = text.with_context(|| format!("{}: damaged", path.display()))?;
-        let mut lines = text.lines();
-        let names: Vec<&str> = lines.next().unwrap_or("step").split(',').skip(1).collect();
-        let mut last =
-            LastLosses { step: 0, rows: 0, means: names.iter().map(|name| (name.to_string(), 0.0)).collect() };
-        for line in lines.rev().take(100) {
-            let numbers: Option<Vec<f64>> = line.split(',').map(|number| number.parse().ok()).collect();
-            let numbers = numbers.filter(|numbers| numbers.len() == names.len() + 1);
-            let expected = names.len() + 1;
-            let numbers =
-                numbers.with_context(|| format!("{}: found {line:?}, expected {expected} numbers", path.display()))?;
-            last.rows += 1;
-            last.step = last.step.max(numbers[0] as u64);
-            last.means.iter_mut().zip(&numbers[1..]).for_each(|((_, sum), x)| *sum += x);
-        }
-        last.means.iter_mut().for_each(|(_, sum)| *sum /= last.rows.max(1) as f64);
-        if last.rows == 0 {
-            last.means.clear();
-        }
-        Ok(last)
+        let Columns { names, rows } = Columns::read(path)?.unwrap_or_default();
+        let step = rows.last().map_or(0, |(step, _)| *step);
+        let last = &rows[rows.len().saturating_sub(100)..];
+        let mean = |i: usize| last.iter().map(|(_, numbers)| numbers[i]).sum::<f64>() / last.len() as f64;
+        let means = names.into_iter().enumerate().map(|(i, name)| (name, mean(i)));
+        Ok(LastLosses { step, rows: last.len(), means: if last.is_empty() { Vec::new() } else { means.collect() } })
     }
 }

@@ -6,6 +6,7 @@
 //! gammas.csv, gammas.png   the same of the gains of self-attention, if the nets have any
 //! samples/step-000500.png  images from the same noise, as training goes
 //! checkpoint.safetensors   nets and optimiser state
+//! checkpoint.previous.…    the checkpoint before, which serves if the last one is damaged
 //! time.json                how long training took
 //! animation.png            the samples as an animation, once training has ended
 //! report.html              all of this on one page, once training has ended
@@ -14,37 +15,25 @@
 //! inspect/                 what `gan inspect` finds
 //! tensorboard/             event files, with --tensorboard
 //! ```
-//! A run directory is never overwritten or deleted. Files are written whole: whoever looks finds the old or the new.
+//! A run directory is never overwritten or deleted. Files are written whole: whoever looks finds the old or the new. One
+//! program at a time trains a run; it holds the lock `.lock`.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use wengert::Archive;
 
-use crate::config::{Config, Loss};
-use crate::pictures::{Curves, Series, median_filtered, write_curves};
+use crate::config::Config;
+use crate::files::{Lock, keep_as, new_directory, read, read_text, sweep, write_whole};
 
 /// A directory that belongs to one run.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-}
-
-/// The losses of one generator update.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Losses {
-    /// The number of the update, from 1.
-    pub step: u64,
-    /// The discriminator's loss, of the last of its updates in this step.
-    pub discriminator: f64,
-    /// The generator's loss.
-    pub generator: f64,
-    /// With the Wasserstein loss, what the critic says of the distance between real and generated images:
-    /// mean f(x) − mean f(G(z)), its negated loss without any penalty. That is K times the distance for a K-Lipschitz
-    /// critic at its optimum; clipping leaves K unknown, the gradient penalty brings it near 1.
-    pub estimate: Option<f64>,
+    /// Held by the one program that trains.
+    lock: Option<Lock>,
 }
 
 /// How long training took.
@@ -57,28 +46,11 @@ pub struct TrainingTime {
     pub seconds: f64,
 }
 
-const HEADER: &str = "step,discriminator,generator";
-
-/// The header of a run with the Wasserstein loss.
-const WASSERSTEIN_HEADER: &str = "step,discriminator,generator,estimate";
-
-impl Losses {
-    /// A line of `losses.csv`.
-    fn parse(line: &str, with_estimate: bool) -> Option<Losses> {
-        let mut fields = line.split(',');
-        let step = fields.next()?.parse().ok()?;
-        let mut number = || fields.next()?.parse::<f64>().ok();
-        let (discriminator, generator) = (number()?, number()?);
-        let estimate = if with_estimate { Some(number()?) } else { None };
-        fields.next().is_none().then_some(Losses { step, discriminator, generator, estimate })
-    }
-}
-
-/// Steps that the running median of the critic's estimate looks at.
-const MEDIAN_WINDOW: usize = 101;
+/// The most bytes of a file of settings, or of the training time.
+const MOST_BYTES: u64 = 1 << 20;
 
 impl RunDir {
-    /// Makes a new directory: `out` if given, else the first free one of `runs/NAME`, `runs/NAME-2`, ….
+    /// Makes a new directory: `out` if given, else the first free one of `runs/NAME`, `runs/NAME-2`, …; and holds it.
     ///
     /// # Errors
     /// `out` exists and is not an empty directory, or a directory cannot be made.
@@ -88,7 +60,8 @@ impl RunDir {
         let samples = path.join("samples");
         // Of two programs that chose the same directory, one gets an error here.
         fs::create_dir(&samples).with_context(|| format!("{}: cannot make the directory", samples.display()))?;
-        let dir = RunDir { path };
+        let mut dir = RunDir { path, lock: None };
+        dir.hold()?;
         write_whole(&dir.path.join("config.toml"), text.as_bytes())?;
         Ok(dir)
     }
@@ -100,11 +73,25 @@ impl RunDir {
     pub fn open(path: &Path) -> Result<(RunDir, Config)> {
         ensure!(path.is_dir(), "{}: no such directory; expected that of a run", path.display());
         let file = path.join("config.toml");
-        let text = fs::read_to_string(&file)
-            .with_context(|| format!("{}: cannot read; is this the directory of a run?", file.display()))?;
+        let text = read_text(&file, MOST_BYTES)?;
+        let text = text.with_context(|| format!("{}: cannot read; is this the directory of a run?", file.display()))?;
         let config: Config = toml::from_str(&text).with_context(|| format!("{}: damaged", file.display()))?;
         config.check().with_context(|| format!("{}: damaged", file.display()))?;
-        Ok((RunDir { path: path.to_path_buf() }, config))
+        Ok((RunDir { path: path.to_path_buf(), lock: None }, config))
+    }
+
+    /// Takes the run for training: no other program may, as long as this one lives. What killed programs have left half
+    /// written is removed.
+    ///
+    /// # Errors
+    /// Another program trains this run, or the directory cannot be written.
+    pub fn hold(&mut self) -> Result<()> {
+        let held = format!("{}: another program is training this run; expected it to end first", self.path.display());
+        self.lock = Some(Lock::take(&self.path.join(".lock"), &held)?);
+        [self.path.clone(), self.path.join("samples"), self.inspection()]
+            .iter()
+            .filter(|d| d.is_dir())
+            .try_for_each(|d| sweep(d))
     }
 
     /// Where the run is.
@@ -112,9 +99,36 @@ impl RunDir {
         &self.path
     }
 
-    /// Where the nets and the optimisers' state are.
-    pub fn checkpoint(&self) -> PathBuf {
-        self.path.join("checkpoint.safetensors")
+    /// Where the nets and the optimisers' state are: the last checkpoint, and the one before it.
+    pub fn checkpoints(&self) -> [PathBuf; 2] {
+        ["checkpoint.safetensors", "checkpoint.previous.safetensors"].map(|name| self.path.join(name))
+    }
+
+    /// Writes a checkpoint, and keeps the last one as the previous.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write_checkpoint(&self, checkpoint: &Archive) -> Result<()> {
+        let [last, previous] = self.checkpoints();
+        if last.is_file() {
+            keep_as(&last, &previous)?;
+        }
+        write_whole(&last, &checkpoint.to_bytes())
+    }
+
+    /// Puts the last checkpoint, which is damaged, aside, so that the next does not take the place of the previous one.
+    ///
+    /// # Errors
+    /// It cannot be renamed.
+    pub fn set_damaged_checkpoint_aside(&self) -> Result<()> {
+        let [last, _] = self.checkpoints();
+        let aside = self.path.join("checkpoint.damaged.safetensors");
+        match fs::rename(&last, aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("{}: cannot rename", last.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where the picture of the samples at `step` goes.
@@ -122,9 +136,9 @@ impl RunDir {
         self.path.join("samples").join(format!("step-{step:06}.png"))
     }
 
-    /// Where the picture of the losses goes.
-    pub fn curves(&self) -> PathBuf {
-        self.path.join("losses.png")
+    /// Where the losses go as numbers, and as a picture.
+    pub fn losses(&self) -> [PathBuf; 2] {
+        ["losses.csv", "losses.png"].map(|name| self.path.join(name))
     }
 
     /// Where the gains of self-attention go as numbers, and as a picture.
@@ -182,129 +196,7 @@ impl RunDir {
     /// The file is damaged.
     pub fn read_time(&self) -> Result<TrainingTime> {
         let file = self.path.join("time.json");
-        let bytes = match fs::read(&file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(TrainingTime { step: 0, seconds: 0.0 });
-            }
-            read => read.with_context(|| format!("{}: cannot read", file.display()))?,
-        };
+        let Some(bytes) = read(&file, MOST_BYTES)? else { return Ok(TrainingTime { step: 0, seconds: 0.0 }) };
         serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", file.display()))
     }
-
-    /// Writes all losses as numbers.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write_losses(&self, losses: &[Losses]) -> Result<()> {
-        let with_estimate = losses.first().is_some_and(|l| l.estimate.is_some());
-        let mut text = format!("{}\n", if with_estimate { WASSERSTEIN_HEADER } else { HEADER });
-        for l in losses {
-            let estimate = l.estimate.map_or(String::new(), |estimate| format!(",{estimate}"));
-            text += &format!("{},{},{}{estimate}\n", l.step, l.discriminator, l.generator);
-        }
-        write_whole(&self.path.join("losses.csv"), text.as_bytes())
-    }
-
-    /// Draws all losses; with the Wasserstein loss, the critic's estimate of the distance and its running median, as
-    /// the authors of WGAN do: the losses themselves go up and down with the critic's scale and tell nothing.
-    ///
-    /// # Errors
-    /// The picture cannot be written.
-    pub fn draw_losses(&self, losses: &[Losses], config: &Config, title: &str) -> Result<()> {
-        let series = |value: &dyn Fn(&Losses) -> f64| -> Vec<(f64, f64)> {
-            losses.iter().map(|l| (l.step as f64, value(l))).collect()
-        };
-        let (first, second, names, y_label) = if config.loss == Loss::Wasserstein {
-            let raw = series(&|l| l.estimate.unwrap_or(f64::NAN));
-            let median = median_filtered(&raw, MEDIAN_WINDOW);
-            let label = match config.gp_lambda {
-                Some(_) => "critic's estimate of W = its negated loss, without the penalty",
-                None => "critic's estimate of K·W, K unknown = its negated loss",
-            };
-            (raw, median, ["estimate".to_string(), format!("median of {MEDIAN_WINDOW} steps")], label)
-        } else {
-            let names = ["discriminator".to_string(), "generator".to_string()];
-            (series(&|l| l.discriminator), series(&|l| l.generator), names, "loss")
-        };
-        let [one, two] = &names;
-        let series = &[Series { name: one, points: &first }, Series { name: two, points: &second }];
-        write_curves(&self.curves(), &Curves { title, x_label: "generator updates", y_label, series })
-    }
-
-    /// The losses up to `last`; what a killed run wrote after its last checkpoint will be computed again.
-    ///
-    /// # Errors
-    /// `losses.csv` is missing or damaged, or ends before `last`.
-    pub fn read_losses(&self, last: u64) -> Result<Vec<Losses>> {
-        let file = self.path.join("losses.csv");
-        let text = fs::read_to_string(&file).with_context(|| format!("{}: cannot read", file.display()))?;
-        let mut lines = text.lines();
-        let header = lines.next().unwrap_or_default();
-        let known = [HEADER, WASSERSTEIN_HEADER].contains(&header);
-        ensure!(known, "{}, line 1: found {header:?}, expected {HEADER:?}", file.display());
-        let mut losses = Vec::new();
-        for (line, number) in lines.zip(2..) {
-            let parsed = Losses::parse(line, header == WASSERSTEIN_HEADER);
-            losses.push(parsed.with_context(|| {
-                format!("{}, line {number}: found {line:?}, expected numbers: {header}", file.display())
-            })?);
-        }
-        losses.retain(|l| l.step <= last);
-        let complete = losses.iter().map(|l| l.step).eq(1..=last);
-        ensure!(
-            complete,
-            "{}: found {} steps up to that of the checkpoint, expected steps 1 to {last}",
-            file.display(),
-            losses.len()
-        );
-        Ok(losses)
-    }
-}
-
-/// Makes a new directory: `out` if given, else the first free one of `runs/NAME`, `runs/NAME-2`, ….
-///
-/// # Errors
-/// `out` exists and is not an empty directory, or a directory cannot be made.
-pub fn new_directory(out: Option<&Path>, name: &str) -> Result<PathBuf> {
-    let Some(out) = out else { return first_free(name) };
-    let in_use = out.exists() && fs::read_dir(out).map_or(true, |mut entries| entries.next().is_some());
-    ensure!(!in_use, "--out {}: this exists already; expected a new or an empty directory", out.display());
-    fs::create_dir_all(out).with_context(|| format!("--out {}: cannot make the directory", out.display()))?;
-    Ok(out.to_path_buf())
-}
-
-fn first_free(name: &str) -> Result<PathBuf> {
-    fs::create_dir_all("runs").context("runs: cannot make the directory")?;
-    for number in 1.. {
-        let path = Path::new("runs").join(if number == 1 { name.to_string() } else { format!("{name}-{number}") });
-        match fs::create_dir(&path) {
-            Ok(()) => return Ok(path),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| format!("{}: cannot make the directory", path.display())),
-        }
-    }
-    unreachable!("the numbers never end")
-}
-
-/// Writes a file as a whole: whoever looks at `path`, at any moment, finds the old file or the new one.
-///
-/// # Errors
-/// Names the path: it cannot be written, or names no file.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || -> Result<()> {
-        let name = path.file_name().context("the path names no file")?;
-        // In the same directory, since a rename does not cross file systems.
-        let temporary = path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
-        let result = fs::File::create(&temporary).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)
-        });
-        result.map_err(|error| {
-            // The first error is the one to report; a left-over file is only untidy.
-            let _ = fs::remove_file(&temporary);
-            error.into()
-        })
-    };
-    write().with_context(|| format!("{}: cannot write", path.display()))
 }

@@ -6,6 +6,7 @@
 mod batch;
 mod checkpoint;
 pub mod penalty;
+mod search;
 pub mod sigma;
 
 use std::collections::BTreeMap;
@@ -13,17 +14,19 @@ use std::collections::BTreeMap;
 use wengert::nn::{Mode, ParamGrads, Params, Pass};
 use wengert::ops::loss;
 use wengert::optim::{Adam, Ema, Optimizer, RmsProp, clip_weights};
-use wengert::{Device, DeviceError, Element, Rng, Tape, Tensor, Var};
+use wengert::{Device, DeviceError, Element, Rng, Tensor, Var};
 
 pub use batch::Batch;
+pub use checkpoint::Loaded;
 
 use crate::config::{Config, Loss, Norm, OptimizerName};
 use crate::data::ImageShape;
 use crate::gammas::gains;
 use crate::interpolate::interpolate;
+use crate::losses::Losses;
 use crate::models::{Discriminator, Generator};
-use crate::run_dir::Losses;
 use batch::Stream;
+use search::Search;
 use sigma::SigmaPenalty;
 
 /// A generator and a discriminator in training.
@@ -52,6 +55,10 @@ pub struct Trainer<T: Element = f32> {
     updates: u64,
     /// Where nets and optimisers live.
     device: Device,
+    /// The images that training learns from, in a line, so that a run does not go on with others in silence.
+    pub data: Option<String>,
+    /// Looks on while a step is computed once more; see [`search_step`](Trainer::search_step).
+    search: Option<Search>,
     /// The gains of self-attention after the last step.
     gains: BTreeMap<String, f64>,
 }
@@ -131,6 +138,8 @@ impl<T: Element> Trainer<T> {
             step: 0,
             updates: 0,
             device: Device::host(),
+            data: None,
+            search: None,
             gains: BTreeMap::new(),
         }
     }
@@ -183,11 +192,13 @@ impl<T: Element> Trainer<T> {
         self.config.conditional.then_some(self.classes)
     }
 
-    /// Whether all weights and running statistics are finite: a step can spoil them after it has measured its losses.
-    pub fn is_finite(&self) -> bool {
-        [&self.generator_params, &self.discriminator_params].into_iter().all(|params| {
-            let mut values = params.names().filter_map(|name| params.get(name));
-            values.all(|value| value.data().iter().all(|x| x.f64().is_finite()))
+    /// The first weight or running statistic, by net and name, that is not finite, if there is one: a step can spoil
+    /// them after it has measured its losses.
+    pub fn not_finite(&self) -> Option<String> {
+        let average = self.ema.as_ref().map(|ema| ("generator_ema", ema.params()));
+        self.nets().into_iter().chain(average).find_map(|(net, params)| {
+            let broken = |name: &&str| params.get(name).is_some_and(|value| !is_finite(&value));
+            params.names().find(broken).map(|name| format!("{net}.{name}"))
         })
     }
 
@@ -241,6 +252,7 @@ impl<T: Element> Trainer<T> {
     fn update_discriminator(&mut self, real: &Batch<T>, z: &Batch<T>) -> DiscriminatorLoss<T> {
         let (loss, gradients) = self.discriminator_loss(real, z);
         self.discriminator_optimizer.step(&mut self.discriminator_params, &gradients);
+        self.look_at_weights("the discriminator's update");
         if let Some(clip) = self.config.clip {
             clip_weights(&mut self.discriminator_params, clip);
         }
@@ -260,10 +272,8 @@ impl<T: Element> Trainer<T> {
 
     fn discriminator_loss(&self, real: &Batch<T>, z: &Batch<T>) -> (DiscriminatorLoss<T>, ParamGrads<T>) {
         let (real, z) = (&real.on(&self.device), &z.on(&self.device));
-        let frozen = Pass::frozen(&self.generator_params, Mode::Train);
-        let fake = self.generator.forward(&frozen, &z.var(), z.labels());
-        let fake = Batch { values: fake.into_value(), labels: z.labels.clone() };
-        let tape = Tape::new();
+        let fake = Batch { values: self.made_for_discriminator(z), labels: z.labels.clone() };
+        let tape = self.tape("the discriminator's update");
         let pass = Pass::new(&self.discriminator_params, &tape, Mode::Train);
         let (on_real, on_fake) = self.values_of(&pass, real, &fake);
         let mut loss = self.config.loss.of_discriminator(&on_real, &on_fake);
@@ -278,7 +288,21 @@ impl<T: Element> Trainer<T> {
             loss = loss + lambda * sigma.forward(&pass);
         }
         let gradients = pass.gradients(&loss.backward());
+        self.look_at_tape();
         (DiscriminatorLoss { loss: loss.into_value(), critic }, gradients)
+    }
+
+    /// Images that the discriminator learns to tell from real ones: the generator's weights are constants.
+    fn made_for_discriminator(&self, z: &Batch<T>) -> Tensor<T> {
+        // On a tape only if a search is to see it; the values are the same.
+        let tape = self.search.is_some().then(|| self.tape("the generator's images for the discriminator"));
+        let pass = match &tape {
+            Some(tape) => Pass::new(&self.generator_params, tape, Mode::Train),
+            None => Pass::frozen(&self.generator_params, Mode::Train),
+        };
+        let images = self.generator.forward(&pass, &z.var(), z.labels()).into_value();
+        self.look_at_tape();
+        images
     }
 
     /// The discriminator's values, (N, 1), of real and of generated images.
@@ -309,6 +333,7 @@ impl<T: Element> Trainer<T> {
     fn update_generator(&mut self, z: &Batch<T>) -> Tensor<T> {
         let (loss, gradients) = self.generator_loss(z);
         self.generator_optimizer.step(&mut self.generator_params, &gradients);
+        self.look_at_weights("the generator's update");
         if let Some(ema) = &mut self.ema {
             ema.update(&self.generator_params);
         }
@@ -327,20 +352,21 @@ impl<T: Element> Trainer<T> {
 
     fn generator_loss(&self, z: &Batch<T>) -> (Tensor<T>, ParamGrads<T>) {
         let z = &z.on(&self.device);
-        let tape = Tape::new();
+        let tape = self.tape("the generator's update");
         let pass = Pass::new(&self.generator_params, &tape, Mode::Train);
         let frozen = Pass::frozen(&self.discriminator_params, Mode::TrainFixed);
         let fake = self.generator.forward(&pass, &z.var(), z.labels());
         let values = self.discriminator.forward(&frozen, &fake, z.labels());
         let loss = self.config.loss.of_generator(&values);
         let gradients = pass.gradients(&loss.backward());
+        self.look_at_tape();
         (loss.into_value(), gradients)
     }
 
     /// `n` images of the generator, or of its moving average if there is one, in evaluation mode, as numbers in (−1, 1),
     /// (n, M, M, C): the picture that this seed gives. Conditional nets draw their classes in turn.
     pub fn sample(&self, n: usize, seed: u64) -> Vec<f32> {
-        self.sample_classes(n, seed, |i| self.class_in_turn(i))
+        self.samples(n, seed).flatten().collect()
     }
 
     /// [`sample`](Trainer::sample), image i of the class `class(i)`, which only conditional nets look at.
@@ -348,13 +374,22 @@ impl<T: Element> Trainer<T> {
     /// # Panics
     /// If conditional nets do not know a class.
     pub fn sample_classes(&self, n: usize, seed: u64, class: impl Fn(usize) -> usize) -> Vec<f32> {
+        self.samples_of(n, seed, class).flatten().collect()
+    }
+
+    /// The images of [`sample`](Trainer::sample) in parts, each computed when it is asked for.
+    pub fn samples(&self, n: usize, seed: u64) -> impl Iterator<Item = Vec<f32>> {
+        self.samples_of(n, seed, |i| self.class_in_turn(i))
+    }
+
+    fn samples_of(&self, n: usize, seed: u64, class: impl Fn(usize) -> usize) -> impl Iterator<Item = Vec<f32>> {
         let mut rng = Rng::stream(seed, Stream::Samples.number());
         // In parts, so that memory does not grow with `n`.
-        let parts = (0..n).step_by(64).map(|start| {
+        let parts = (0..n).step_by(64).map(move |start| {
             let end = n.min(start + 64);
             self.labelled(rng.normal([end - start, self.config.z_dim]), (start..end).map(&class))
         });
-        self.generate(parts)
+        parts.map(|part| self.generate(part))
     }
 
     /// `rows` rows of `columns` images, (rows·columns, M, M, C), as [`sample`](Trainer::sample) makes them: in row i the
@@ -365,11 +400,11 @@ impl<T: Element> Trainer<T> {
     /// If conditional nets do not know a class.
     pub fn interpolate(&self, rows: usize, columns: usize, seed: u64, class: impl Fn(usize) -> usize) -> Vec<f32> {
         let mut rng = Rng::stream(seed, Stream::Samples.number());
-        let parts = (0..rows).map(|row| {
+        let row = |row| {
             let z = interpolate(&rng.normal([2, self.config.z_dim]), columns);
-            self.labelled(z, std::iter::repeat_n(class(row), columns))
-        });
-        self.generate(parts)
+            self.generate(self.labelled(z, std::iter::repeat_n(class(row), columns)))
+        };
+        (0..rows).flat_map(row).collect()
     }
 
     /// The first `n` images of [`sample`](Trainer::sample), and the generator's attention maps in them,
@@ -392,16 +427,11 @@ impl<T: Element> Trainer<T> {
         Batch { values, labels: self.config.conditional.then(|| classes.collect()) }
     }
 
-    /// The images of noise that comes in parts.
-    fn generate(&self, parts: impl Iterator<Item = Batch<T>>) -> Vec<f32> {
-        let pass = Pass::frozen(self.sampling_params(), Mode::Eval);
-        let mut images = Vec::new();
-        for batch in parts {
-            let batch = batch.on(&self.device);
-            let made = self.generator.forward(&pass, &batch.var(), batch.labels()).into_value();
-            images.extend(numbers(&made.permute([0, 2, 3, 1])));
-        }
-        images
+    /// The images of a batch of noise, (N, M, M, C).
+    fn generate(&self, z: Batch<T>) -> Vec<f32> {
+        let (pass, z) = (Pass::frozen(self.sampling_params(), Mode::Eval), z.on(&self.device));
+        let images = self.generator.forward(&pass, &z.var(), z.labels()).into_value();
+        numbers(&images.permute([0, 2, 3, 1]))
     }
 
     /// The generator's weights that samples are drawn with: the moving average, if there is one.
@@ -437,6 +467,10 @@ fn read_together<'a, T: Element>(scalars: impl Iterator<Item = &'a Tensor<T>>) -
     let flat: Vec<Var<T>> = scalars.map(|scalar| scalar.reshape([1]).into()).collect();
     let all = Var::concat(&flat.iter().collect::<Vec<_>>(), 0);
     all.value().to_vec().iter().map(|x| x.f64()).collect()
+}
+
+fn is_finite<T: Element>(tensor: &Tensor<T>) -> bool {
+    tensor.data().iter().all(|x| x.f64().is_finite())
 }
 
 fn numbers<T: Element>(tensor: &Tensor<T>) -> Vec<f32> {

@@ -5,6 +5,13 @@ use std::fmt;
 use super::Tape;
 use crate::kernels::Element;
 
+impl<T: Element> Tape<T> {
+    /// The names of the operations on the tape, in order; `"var"` stands for a variable.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.list.borrow().nodes.iter().map(|node| node.name).collect()
+    }
+}
+
 impl<T: Element> fmt::Display for Tape<T> {
     /// One line for each node: its number, its name, the numbers of its inputs (`·` for a constant), its shape.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,13 +9,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use wengert::Device;
 
-use super::say;
 use super::train::{check_data, open_data};
+use super::{say, warn};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::metrics::{Classifier, Evaluation, Evaluator, History, Settings, sample_size};
 use crate::run_dir::RunDir;
-use crate::train::Trainer;
+use crate::train::{Loaded, Trainer};
 use crate::usage::human_seconds;
 
 /// Where the classifiers are if nothing else is said.
@@ -48,7 +48,8 @@ impl Evaluate {
     /// Evaluates the last checkpoint, prints the figures, and adds them to `evaluation.json` in the run directory.
     pub(super) fn run(self) -> Result<()> {
         let (dir, config) = RunDir::open(&self.run)?;
-        let mut trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
+        let Loaded { mut trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
+        damage.iter().for_each(warn);
         trainer.to(&self.device)?;
         let set = open_set(&config)?;
         check_data(&trainer, &*set)?;

@@ -9,16 +9,17 @@ use wengert::nn::Params;
 use wengert::{Device, Tensor};
 
 use super::progress::counting;
-use super::say;
 use super::train::{check_data, open_data};
+use super::{say, warn};
 use crate::data::Dataset;
+use crate::files::{to_json, write_whole};
 use crate::gammas::gammas;
 use crate::inspect::{Inspection, LayerFigures, NetFigures, Product, Steepest, slopes};
 use crate::models::LinearMap;
 use crate::pictures::{AttentionMap, Panel, Spectrum, write_attention, write_spectra};
 use crate::report;
-use crate::run_dir::{RunDir, write_whole};
-use crate::train::Trainer;
+use crate::run_dir::RunDir;
+use crate::train::{Loaded, Trainer};
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -45,20 +46,20 @@ impl Inspect {
     pub(super) fn run(self) -> Result<()> {
         ensure!((1..=10_000).contains(&self.n), "--n is {}; expected 1 to 10000", self.n);
         let (dir, config) = RunDir::open(&self.run)?;
-        let mut trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
+        let Loaded { mut trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
+        damage.iter().for_each(warn);
         trainer.to(&self.device)?;
         let data = open_data(&config)?;
         let found = self.inspect(&trainer, &*data)?;
         let folder = dir.inspection();
         fs::create_dir_all(&folder).with_context(|| format!("{}: cannot make the directory", folder.display()))?;
-        let json = serde_json::to_string(&found).context("cannot write the findings as JSON")?;
-        write_whole(&folder.join("inspect.json"), json.as_bytes())?;
+        write_whole(&folder.join("inspect.json"), to_json(&found)?.as_bytes())?;
         let picture = folder.join("singular-values.png");
         draw(&picture, &found)?;
         draw_attention(&folder.join("attention.png"), &trainer, self.seed)?;
         report::write(&dir)?;
         if self.json {
-            say(json);
+            say(serde_json::to_string(&found).context("cannot write the findings as JSON")?);
         } else {
             print(&found);
             say(format_args!("\nspectra  {}\nreport   {}", picture.display(), dir.report().display()));

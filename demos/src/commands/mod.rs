@@ -12,10 +12,13 @@ mod theory;
 mod toy;
 mod train;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::sync::OnceLock;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{Parser, Subcommand};
+
+use crate::interrupt;
 
 /// Trains generative adversarial networks on a CPU or an OpenCL device with the autodiff engine wengert.
 ///
@@ -61,9 +64,17 @@ enum Command {
     Bench(bench::Bench),
 }
 
-/// Prints a line to standard output. A reader who has gone (`gan train … | head`) is no reason to stop.
+/// The first reason why standard output could not be written.
+static LOST: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Prints a line to standard output. If that fails, the work goes on, and [`Cli::run`] tells at the end. A reader who has
+/// gone (`gan train … | head`) is no failure.
 fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let mut out = std::io::stdout();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => drop(LOST.set(error)),
+        _ => {}
+    }
 }
 
 /// Prints a line that is no result: to standard error, so that `--json` stays one line of JSON.
@@ -96,6 +107,11 @@ impl Cli {
             Command::Devices(command) => command.run(),
             Command::Bench(command) => command.run(),
         };
-        pool.install(|| devices::catch_device_error(run))
+        interrupt::listen()?;
+        pool.install(|| devices::catch_device_error(run))?;
+        match LOST.get() {
+            Some(error) => bail!("cannot write to standard output: {error}; what was printed is incomplete"),
+            None => Ok(()),
+        }
     }
 }

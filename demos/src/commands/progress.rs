@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::say;
 use crate::config::Config;
-use crate::run_dir::Losses;
+use crate::losses::Losses;
 use crate::usage::human_seconds;
 
 /// The progress of a run since this process took it up.

@@ -6,10 +6,10 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use super::devices::Place;
-use super::say;
+use super::{say, warn};
 use crate::pictures::{Grid, write_grid};
 use crate::run_dir::RunDir;
-use crate::train::Trainer;
+use crate::train::{Loaded, Trainer};
 
 /// What to draw, and where to.
 #[derive(Debug, Args)]
@@ -48,7 +48,8 @@ impl Sample {
         let is_png = self.out.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
         ensure!(is_png, "--out is {}; expected the name of a file that ends in .png", self.out.display());
         let (dir, config) = RunDir::open(&self.run)?;
-        let mut trainer = Trainer::<f32>::load(&config, &dir.checkpoint())?;
+        let Loaded { mut trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
+        damage.iter().for_each(warn);
         trainer.to(&self.place.device)?;
         if let Some(class) = self.class {
             let run = self.run.display();

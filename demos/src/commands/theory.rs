@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 
 use super::say;
+use crate::files::{new_directory, write_whole};
 use crate::pictures::write_charts;
-use crate::run_dir::{new_directory, write_whole};
 use crate::theory::{self, Finding};
 use crate::usage::human_seconds;
 

@@ -11,8 +11,8 @@ use wengert::{Rng, Tensor};
 
 use super::progress::counting;
 use super::say;
+use crate::files::{new_directory, write_whole};
 use crate::pictures::{Plane, draw_plane, write_animation, write_plane};
-use crate::run_dir::{new_directory, write_whole};
 use crate::theory::table;
 use crate::toy::{Model, Objective, Recipe, Toy, Trainer, sample_distance, snapshot};
 use crate::usage::human_seconds;

@@ -1,6 +1,7 @@
 //! `gan train` and `gan resume`.
 
 mod batches;
+mod divergence;
 mod run;
 
 use std::path::PathBuf;
@@ -14,11 +15,12 @@ use super::devices::{Place, describe};
 use super::{say, warn};
 use crate::config::{Config, Settings, recipes};
 use crate::data::{Dataset, Opened, Split, open};
-use crate::gammas::GammaHistory;
+use crate::gammas::{GammaHistory, gammas};
+use crate::losses;
 use crate::models;
 use crate::run_dir::RunDir;
 use crate::tensorboard::EventFile;
-use crate::train::Trainer;
+use crate::train::{Loaded, Trainer};
 use crate::usage::{human_bytes, human_seconds, peak_memory};
 pub(super) use batches::Batches;
 use run::{Run, evaluator};
@@ -47,6 +49,9 @@ pub struct Train {
 pub struct Resume {
     /// The directory of the run
     run: PathBuf,
+    /// Go on even if the images are not those that the run has learnt so far
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -59,24 +64,14 @@ impl Train {
         let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
         models::check_memory(&config, data.shape(), &self.place.device)?;
         let mut trainer = Trainer::with_classes(&config, data.shape(), data.classes());
+        trainer.data = Some(data.fingerprint());
         if let Some(run) = &config.init_from {
             trainer.start_from(run).with_context(|| format!("--init-from {}", run.display()))?;
         }
         let evaluator = evaluator(&config)?;
         let dir = RunDir::create(self.out.as_deref(), &config)?;
         let events = self.tensorboard.then(|| EventFile::create(&dir.tensorboard(), 0)).transpose()?;
-        let run = Run {
-            config,
-            dir,
-            trainer,
-            losses: Vec::new(),
-            gammas: GammaHistory::default(),
-            saved: 0,
-            started: Instant::now(),
-            seconds_before: 0.0,
-            events,
-            evaluator,
-        };
+        let run = Run::new(config, dir, trainer, events, evaluator);
         run.work(|run| {
             run.save()?; // From here on, `resume` works.
             run.trainer.to(&self.place.device)?;
@@ -90,29 +85,49 @@ impl Train {
 impl Resume {
     /// Goes on from the last checkpoint.
     pub(super) fn run(self) -> Result<()> {
-        let (dir, config) = RunDir::open(&self.run)?;
+        let (mut dir, config) = RunDir::open(&self.run)?;
+        dir.hold()?;
         let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
-        let trainer = Trainer::load(&config, &dir.checkpoint())?;
+        let Loaded { mut trainer, damage } = Trainer::open(&dir, &config)?;
         check_data(&trainer, &*data)?;
-        let saved = trainer.step();
-        let losses = dir.read_losses(saved)?;
-        if saved >= config.steps {
-            say(format_args!("{}: all {} steps are done", dir.path().display(), config.steps));
-            return Ok(());
-        }
-        let gammas = GammaHistory::read(&dir.gammas()[0], saved)?;
-        let seconds_before = dir.read_time()?.seconds;
+        self.check_images(&mut trainer, &*data)?;
+        let step = trainer.step();
+        // All that may be refused, before anything is written.
+        let losses = losses::read(&dir.losses()[0], step)?;
+        let gammas = GammaHistory::read(&dir.gammas()[0], step, &gammas(&trainer.nets()))?;
+        let seconds = dir.read_time()?.seconds;
         let evaluator = evaluator(&config)?;
-        say(format_args!("going on after step {saved} of {}", config.steps));
+        if let Some(damage) = damage {
+            warn(damage);
+            dir.set_damaged_checkpoint_aside()?;
+        }
         let logs = dir.tensorboard();
-        let events = logs.is_dir().then(|| EventFile::create(&logs, saved)).transpose()?;
-        let started = Instant::now();
-        let run = Run { config, dir, trainer, losses, gammas, saved, started, seconds_before, events, evaluator };
+        let events = logs.is_dir().then(|| EventFile::create(&logs, step)).transpose()?;
+        let run = Run::new(config, dir, trainer, events, evaluator).after(losses, gammas, seconds);
         run.work(|run| {
             run.trainer.to(&self.place.device)?;
+            run.catch_up()?;
+            if step >= run.config.steps {
+                run.finish()?;
+                say(format_args!("{}: all {} steps are done", run.dir.path().display(), run.config.steps));
+                return Ok(());
+            }
+            say(format_args!("going on after step {step} of {}", run.config.steps));
             print_estimate(run, &data)?;
             run.train(&data)
         })
+    }
+
+    /// Whether these are the images that the run has learnt so far.
+    fn check_images(&self, trainer: &mut Trainer<f32>, data: &dyn Dataset) -> Result<()> {
+        let now = data.fingerprint();
+        if let Some(then) = trainer.data.as_ref().filter(|then| **then != now) {
+            let message = format!("{}: found {now}; expected {then}, which the run has learnt so far", data.name());
+            ensure!(self.force, "{message}; --force goes on with these");
+            warn(format_args!("{message}; going on with these, since --force is given"));
+        }
+        trainer.data = Some(now);
+        Ok(())
     }
 }
 

@@ -18,6 +18,8 @@ mod stl;
 mod strokes;
 mod svhn;
 
+use crate::files::crc32;
+
 pub use cifar::read_cifar;
 pub use digits::Digits;
 pub use folder::read_folder;
@@ -85,6 +87,12 @@ pub trait Dataset: Send + Sync {
 
     /// How many images there are; `None` for a set that is drawn as it goes, which has one for every `u64`.
     fn size(&self) -> Option<u64>;
+
+    /// The images in a line that tells them from others: how many they are, and a checksum of all of them. Those of a
+    /// drawn set are told by its name, and by the seed that they are drawn with.
+    fn fingerprint(&self) -> String {
+        self.name().to_string()
+    }
 
     /// Writes image `index` as bytes (height, width, channels), 0 to 255, and returns its label.
     ///
@@ -195,6 +203,12 @@ impl Dataset for Images {
 
     fn size(&self) -> Option<u64> {
         Some(self.labels.len() as u64)
+    }
+
+    fn fingerprint(&self) -> String {
+        let shape = self.shape.to_string();
+        let checksum = crc32(&[shape.as_bytes(), &self.labels, &self.pixels]);
+        format!("{} images, checksum {checksum}", self.labels.len())
     }
 
     fn image(&self, index: u64, pixels: &mut [u8]) -> u8 {

@@ -116,6 +116,10 @@ impl<D: Dataset> Dataset for Resized<D> {
         self.set.size()
     }
 
+    fn fingerprint(&self) -> String {
+        self.set.fingerprint()
+    }
+
     fn image(&self, index: u64, pixels: &mut [u8]) -> u8 {
         let shape = self.set.shape();
         let mut original = vec![0; shape.numel()];

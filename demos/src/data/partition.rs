@@ -97,6 +97,10 @@ impl<D: Deref<Target: Dataset> + Send + Sync> Dataset for PartOf<D> {
         Some(self.len())
     }
 
+    fn fingerprint(&self) -> String {
+        self.set.fingerprint()
+    }
+
     fn image(&self, index: u64, pixels: &mut [u8]) -> u8 {
         self.set.image(self.index(index), pixels)
     }

@@ -6,8 +6,11 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Evaluation;
+use crate::files::{self, Lock, to_json, write_whole};
 use crate::pictures::{Chart, Line, write_charts};
-use crate::run_dir::write_whole;
+
+/// The most bytes of `evaluation.json`: some tens of thousands of evaluations.
+const MOST_BYTES: u64 = 1 << 27;
 
 /// What `evaluation.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,30 +25,43 @@ pub struct History {
 }
 
 impl History {
+    /// The evaluations of the run in a directory; `None` if there are none yet.
+    ///
+    /// # Errors
+    /// The file is damaged, or cannot be read.
+    pub fn read(run: &Path) -> Result<Option<History>> {
+        let path = run.join("evaluation.json");
+        let Some(bytes) = files::read(&path, MOST_BYTES)? else { return Ok(None) };
+        let damaged = || format!("{}: damaged; move it away to begin anew", path.display());
+        serde_json::from_slice(&bytes).map(Some).with_context(damaged)
+    }
+
+    /// Whether the run in a directory has an evaluation after this step such as training makes, with the usual noise.
+    ///
+    /// # Errors
+    /// As [`read`](History::read).
+    pub fn has(run: &Path, step: u64) -> Result<bool> {
+        let history = History::read(run)?;
+        Ok(history.is_some_and(|history| history.evaluations.iter().any(|e| e.step == step && e.seed == 0)))
+    }
+
     /// Adds an evaluation to those in the directory of a run, and writes the file whole. It replaces an earlier one of
     /// the same step that it may be compared with. From the second that may be compared on, draws `distances.png` too:
     /// the Fréchet distance over the generator's updates.
     ///
     /// # Errors
-    /// The file is damaged, or cannot be read or written.
+    /// The file is damaged, or cannot be read or written; or a figure is not finite.
     pub fn record(run: &Path, evaluation: Evaluation) -> Result<History> {
-        let path = run.join("evaluation.json");
-        let mut evaluations = match std::fs::read(&path) {
-            Ok(bytes) => {
-                let history: History = serde_json::from_slice(&bytes)
-                    .with_context(|| format!("{}: damaged; move it away to begin anew", path.display()))?;
-                history.evaluations
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error).with_context(|| format!("{}: cannot read", path.display())),
-        };
+        // Another program may evaluate the same run.
+        let _lock = Lock::wait(&run.join(".evaluation.lock"))?;
+        let mut evaluations = History::read(run)?.map_or(Vec::new(), |history| history.evaluations);
         evaluations.retain(|earlier| earlier.step != evaluation.step || !earlier.is_comparable(&evaluation));
         evaluations.push(evaluation.clone());
         let comparable = evaluations.iter().filter(|earlier| earlier.is_comparable(&evaluation));
         let best = comparable.min_by(|a, b| a.generated.frechet.total_cmp(&b.generated.frechet));
         let best = best.cloned().unwrap_or_else(|| evaluation.clone());
         let history = History { last: evaluation, best, evaluations };
-        write_whole(&path, serde_json::to_string_pretty(&history)?.as_bytes())?;
+        write_whole(&run.join("evaluation.json"), to_json(&history)?.as_bytes())?;
         let chart = history.chart();
         if chart.lines[0].points.len() > 1 {
             write_charts(&run.join("distances.png"), &[chart])?;

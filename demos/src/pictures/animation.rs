@@ -1,7 +1,7 @@
 //! Animations: PNG files with several frames (APNG), which every browser plays; what knows only PNG shows the first.
 
 use super::{Raster, encoder};
-use crate::run_dir::write_whole;
+use crate::files::write_whole;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 

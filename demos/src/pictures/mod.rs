@@ -20,7 +20,7 @@ pub use median::median_filtered;
 pub use plane::{Plane, draw_plane, write_plane};
 pub use spectra::{Panel, Spectrum, write_spectra};
 
-use crate::run_dir::write_whole;
+use crate::files::write_whole;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 

@@ -9,19 +9,24 @@ use wengert::{Archive, Device, Element};
 use super::Trainer;
 use crate::config::Config;
 use crate::data::ImageShape;
+use crate::files::crc32;
 use crate::models;
 use crate::run_dir::RunDir;
+use crate::usage::{available_memory, human_bytes};
+
+/// The format of checkpoints that this program writes.
+const FORMAT: u32 = 1;
+
+/// A trainer as a checkpoint has kept it.
+pub struct Loaded<T: Element = f32> {
+    /// Nets and optimisers.
+    pub trainer: Trainer<T>,
+    /// Why this is not the last checkpoint but the one before it, if so: a line for people.
+    pub damage: Option<String>,
+}
 
 impl<T: Element> Trainer<T> {
-    /// Writes nets and optimiser state to one file, whole or not at all.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        Ok(self.archive()?.save(path)?)
-    }
-
-    /// Nets and optimiser state.
+    /// Nets and optimiser state, with a checksum.
     ///
     /// # Errors
     /// The configuration cannot be written as text.
@@ -38,23 +43,50 @@ impl<T: Element> Trainer<T> {
         let ImageShape { channels, height, width } = self.image;
         archive.set_text("image", format!("{channels},{height},{width}"));
         archive.set_text("classes", self.classes.to_string());
+        if let Some(data) = &self.data {
+            archive.set_text("data", data);
+        }
         let config = toml::to_string(&self.config).context("cannot write the configuration as TOML")?;
         archive.set_text("config", config); // what `load` compares with config.toml
+        archive.set_text("format", FORMAT.to_string());
+        let checksum = checksum(&archive);
+        archive.set_text("checksum", checksum);
         Ok(archive)
     }
 
-    /// Reads what [`save`](Trainer::save) wrote in a run of this configuration.
+    /// The last checkpoint of a run of this configuration; if that is damaged, the one before it.
     ///
     /// # Errors
-    /// The file is missing or damaged; or it belongs to a run of another configuration than this: only how long the run
-    /// is, how often it writes, and where its data are, may have changed.
+    /// As [`load`](Trainer::load) of the last checkpoint, if neither can be had.
+    pub fn open(dir: &RunDir, config: &Config) -> Result<Loaded<T>> {
+        let [last, previous] = dir.checkpoints();
+        let error = match Trainer::load(config, &last) {
+            Ok(trainer) => return Ok(Loaded { trainer, damage: None }),
+            Err(error) => error,
+        };
+        // What is wrong with the last may be wrong with both: the first error is the one to tell.
+        let Ok(trainer) = Trainer::load(config, &previous) else { return Err(error) };
+        let damage = format!("{error:#}\nusing {} instead, of step {}", previous.display(), trainer.step());
+        Ok(Loaded { trainer, damage: Some(damage) })
+    }
+
+    /// Reads an [`archive`](Trainer::archive) from a file of a run of this configuration.
+    ///
+    /// # Errors
+    /// The file is missing or damaged, or holds a number that is not finite; or it belongs to a run of another
+    /// configuration than this: only how long the run is, how often it writes, and where its data are, may have changed.
     pub fn load(config: &Config, path: &Path) -> Result<Trainer<T>> {
+        let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let most = available_memory().unwrap_or(u64::MAX);
+        let (found, free) = (human_bytes(size), human_bytes(most));
+        ensure!(size <= most, "{}: found {found}; expected at most {free}, the memory that is free", path.display());
         let archive = Archive::load(path)?;
-        let image = check(&archive, config).with_context(|| path.display().to_string())?;
-        let classes = archive.text("classes")?;
-        let classes = classes.parse().ok().filter(|n| (usize::from(config.conditional)..=256).contains(n));
-        let classes = classes.with_context(|| format!("{}: expected a number of classes", path.display()))?;
-        Trainer::restored(config, image, classes, &archive)
+        let (image, classes) = check(&archive, config).with_context(|| path.display().to_string())?;
+        let mut trainer = Trainer::restored(config, image, classes, &archive)?;
+        trainer.data = archive.text("data").ok().map(String::from);
+        let broken = trainer.not_finite();
+        ensure!(broken.is_none(), "{}: {} is not finite", path.display(), broken.unwrap_or_default());
+        Ok(trainer)
     }
 
     /// The trainer of this configuration with the nets and optimiser state of an [`archive`](Trainer::archive).
@@ -81,7 +113,8 @@ impl<T: Element> Trainer<T> {
     /// The run or its checkpoint cannot be read; or its nets have other names or shapes than these.
     pub fn start_from(&mut self, run: &Path) -> Result<()> {
         let (dir, config) = RunDir::open(run)?;
-        let archive = Archive::load(dir.checkpoint())?;
+        let [last, _] = dir.checkpoints();
+        let archive = Archive::load(last)?;
         let (ours, theirs) = (self.config.method.flag(), config.method.flag());
         let fits = |net: &str| format!("the {net} of that run, of the method {theirs}, does not fit this one, {ours}");
         self.generator_params.restore(&archive, "generator.").with_context(|| fits("generator"))?;
@@ -91,14 +124,39 @@ impl<T: Element> Trainer<T> {
     }
 }
 
-/// Whether a run that wrote this archive may go on with this configuration; the shape of its images.
-fn check(archive: &Archive, config: &Config) -> Result<ImageShape> {
+/// Whether a run that wrote this archive may go on with this configuration; the shape of its images and the number of
+/// its classes.
+fn check(archive: &Archive, config: &Config) -> Result<(ImageShape, usize)> {
+    check_format(archive)?;
     // Before nets of the wrong size take memory.
     let then: Config = toml::from_str(archive.text("config")?).context("found a damaged configuration")?;
     then.allows(config)?;
     let image = image_shape(archive.text("image")?)?;
     models::check_memory(config, image, &Device::host())?;
-    Ok(image)
+    let classes = archive.text("classes")?.parse().ok();
+    let classes = classes.filter(|n| (usize::from(config.conditional)..=256).contains(n));
+    Ok((image, classes.context("expected a number of classes")?))
+}
+
+/// Whether this program knows the format, and whether every bit is as it was written. Runs of the first versions have
+/// neither format nor checksum.
+fn check_format(archive: &Archive) -> Result<()> {
+    let (format, checksum_then) = (archive.text("format").ok(), archive.text("checksum").ok());
+    if format.is_none() && checksum_then.is_none() {
+        return Ok(());
+    }
+    if let Some(later) = format.and_then(|format| format.parse::<u32>().ok()).filter(|&format| format > FORMAT) {
+        bail!("found the format {later}, of a later version of this program; expected at most {FORMAT}");
+    }
+    ensure!(checksum_then == Some(&*checksum(archive)), "damaged: the checksum is not that of what the file holds");
+    Ok(())
+}
+
+/// The CRC-32 of an archive as a file, but for the checksum itself.
+fn checksum(archive: &Archive) -> String {
+    let mut rest = archive.clone();
+    rest.set_text("checksum", "");
+    crc32(&[&rest.to_bytes()])
 }
 
 /// The images' shape from the text in a checkpoint, "channels,height,width".

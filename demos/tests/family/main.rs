@@ -52,7 +52,7 @@ fn real(n: u64) -> Batch {
 
 fn saved(trainer: &Trainer<f32>) -> Archive {
     let file = tempfile::NamedTempFile::new().unwrap();
-    trainer.save(file.path()).unwrap();
+    trainer.archive().unwrap().save(file.path()).unwrap();
     Archive::load(file.path()).unwrap()
 }
 
@@ -89,7 +89,7 @@ fn interrupted_and_resumed_is_uninterrupted_to_the_bit_at_any_number_of_threads(
             let mut first = trainer(&config);
             steps(&mut first, 2);
             let file = tempfile::NamedTempFile::new().unwrap();
-            first.save(file.path()).unwrap();
+            first.archive().unwrap().save(file.path()).unwrap();
             let mut second = Trainer::<f32>::load(&config, file.path()).unwrap();
             steps(&mut second, 2);
             (saved(&second), second.sample(3, 5))

@@ -130,7 +130,7 @@ fn no_byte_of_a_checkpoints_header_makes_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     stopped_run(dir.path());
     let (run, config) = RunDir::open(&dir.path().join("good")).unwrap();
-    let bytes = std::fs::read(run.checkpoint()).unwrap();
+    let bytes = std::fs::read(&run.checkpoints()[0]).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let path = dir.path().join("changed.safetensors");
     let (mut good, mut bad) = (0, 0);

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use wengert::DeviceError;
 
 use super::batches::Batches;
@@ -16,10 +15,12 @@ use crate::commands::say;
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::gammas::GammaHistory;
+use crate::interrupt::{self, Deferral};
+use crate::losses::{self, Losses};
 use crate::metrics::{Evaluator, History};
 use crate::pictures::{Grid, write_grid};
 use crate::report;
-use crate::run_dir::{Losses, RunDir, TrainingTime};
+use crate::run_dir::{RunDir, TrainingTime};
 use crate::tensorboard::EventFile;
 use crate::train::Trainer;
 use crate::usage::human_seconds;
@@ -34,12 +35,12 @@ pub(super) struct Run {
     /// The step of the last checkpoint.
     pub(super) saved: u64,
     /// When training began, or went on.
-    pub(super) started: Instant,
+    started: Instant,
     /// How long it had taken before it went on.
-    pub(super) seconds_before: f64,
-    pub(super) events: Option<EventFile>,
+    seconds_before: f64,
+    events: Option<EventFile>,
     /// With --evaluate-every.
-    pub(super) evaluator: Option<Evaluator>,
+    evaluator: Option<Evaluator>,
 }
 
 /// What evaluates a run of this configuration as it goes, if it is to be evaluated.
@@ -58,6 +59,33 @@ fn picture(classes: Option<usize>) -> (usize, usize) {
 }
 
 impl Run {
+    /// A run in this directory that has not been trained in this process.
+    pub(super) fn new(
+        config: Config,
+        dir: RunDir,
+        trainer: Trainer<f32>,
+        events: Option<EventFile>,
+        evaluator: Option<Evaluator>,
+    ) -> Run {
+        Run {
+            config,
+            dir,
+            saved: trainer.step(),
+            trainer,
+            losses: Vec::new(),
+            gammas: GammaHistory::default(),
+            started: Instant::now(),
+            seconds_before: 0.0,
+            events,
+            evaluator,
+        }
+    }
+
+    /// The same, with what it has recorded up to its checkpoint.
+    pub(super) fn after(self, losses: Vec<Losses>, gammas: GammaHistory, seconds: f64) -> Run {
+        Run { losses, gammas, seconds_before: seconds, ..self }
+    }
+
     /// Does some work. The error of a device that fails in it says what is left, and how to go on.
     pub(super) fn work(mut self, work: impl FnOnce(&mut Run) -> Result<()>) -> Result<()> {
         let done = catch_device_error(|| work(&mut self));
@@ -76,127 +104,180 @@ impl Run {
     /// Trains up to the last step, or until somebody stops it.
     pub(super) fn train(&mut self, data: &Arc<dyn Dataset>) -> Result<()> {
         let progress = Progress::new(&self.config, self.trainer.step());
-        let stop = stop_on_ctrl_c(&progress)?;
-        let config = self.config.clone();
-        let mut batches = Batches::new(&config, data, config.discriminator_updates(self.trainer.step()));
+        let bar = progress.bar();
+        let _deferral = Deferral::begin(move || {
+            let message = "stopping after this step; press Ctrl-C again to stop at once";
+            bar.suspend(|| eprintln!("{message}"));
+        });
+        let first = self.config.discriminator_updates(self.trainer.step());
+        let mut batches = Batches::new(&self.config, data, first);
         self.started = Instant::now();
-        let mut last = false;
-        while !last {
+        while self.trainer.step() < self.config.steps && interrupt::requested().is_none() {
             let losses = self.trainer.train_step(|n| batches.next(n));
             self.losses.push(losses);
-            self.check_losses(&losses)?;
-            self.record(&losses)?;
-            last = losses.step >= config.steps || stop.load(Ordering::Relaxed);
-            if last || losses.step.is_multiple_of(config.checkpoint_every) {
-                self.save()?;
+            self.gammas.record(losses.step, self.trainer.gains());
+            if let Some(reason) = self.divergence(&losses) {
+                drop(progress);
+                return Err(self.diverged(&reason, data));
             }
-            let pictures = last || losses.step.is_multiple_of(config.sample_every);
-            progress.show(&losses, pictures);
-            if pictures {
-                self.draw()?;
-            }
-            if config.evaluate_every.is_some_and(|every| losses.step.is_multiple_of(every)) {
-                self.evaluate()?;
+            if let Err(error) = self.write(&losses, &progress) {
+                drop(progress);
+                return Err(self.saved_before(error));
             }
         }
+        self.save()?; // of a step at which somebody has stopped
         let time = progress.finish();
-        report::animate(&self.dir)?;
-        report::write(&self.dir)?;
-        self.report(time);
-        Ok(())
+        self.finish()?;
+        self.report(time)
     }
 
-    /// What each step adds to the gains of attention, and to the event file.
-    fn record(&mut self, losses: &Losses) -> Result<()> {
-        let gains = self.trainer.gains();
-        self.gammas.record(losses.step, gains);
-        if let Some(events) = &mut self.events {
-            let mut values = vec![("loss/discriminator", losses.discriminator), ("loss/generator", losses.generator)];
-            values.extend(losses.estimate.map(|estimate| ("estimate", estimate)));
-            values.extend(gains.iter().map(|(name, gain)| (name.as_str(), *gain)));
-            events.scalars(losses.step, &values)?;
+    /// An error of something that is written as training goes, after a checkpoint of the last step.
+    fn saved_before(&mut self, error: anyhow::Error) -> anyhow::Error {
+        let saved = self.save();
+        let (path, step) = (self.dir.path().display(), self.saved);
+        let kept = format!("{path} keeps step {step}; to go on: gan resume {path}");
+        match saved {
+            Ok(()) => anyhow!("{error:#}\n{kept}"),
+            Err(other) => anyhow!("{error:#}\nand then: {other:#}\n{kept}"),
+        }
+    }
+
+    /// Writes what is due after a step, the checkpoint first.
+    fn write(&mut self, losses: &Losses, progress: &Progress) -> Result<()> {
+        let step = losses.step;
+        if step.is_multiple_of(self.config.checkpoint_every) || step >= self.config.steps {
+            self.save()?;
+        }
+        let picture = self.picture_is_due(step);
+        progress.show(losses, picture);
+        self.log(losses)?;
+        if picture {
+            self.draw()?;
+        }
+        if self.evaluation_is_due(step) && interrupt::requested().is_none() {
+            self.evaluate()?;
         }
         Ok(())
     }
 
-    /// A loss that is not a number would spread to every weight: stop while the last checkpoint is good.
-    fn check_losses(&self, losses: &Losses) -> Result<()> {
-        let Losses { discriminator: d, generator: g, .. } = losses;
-        let finite = d.is_finite() && g.is_finite();
-        ensure!(finite, "the losses are {d} (discriminator) and {g} (generator): {}", self.diverged());
+    fn picture_is_due(&self, step: u64) -> bool {
+        step.is_multiple_of(self.config.sample_every) || step >= self.config.steps
+    }
+
+    fn evaluation_is_due(&self, step: u64) -> bool {
+        step > 0 && self.config.evaluate_every.is_some_and(|every| step.is_multiple_of(every))
+    }
+
+    /// Makes the picture and the evaluation of the last checkpoint, if the run ended between that and these.
+    pub(super) fn catch_up(&mut self) -> Result<()> {
+        let step = self.trainer.step();
+        if self.picture_is_due(step) && !self.dir.sample(step).is_file() {
+            self.draw()?;
+        }
+        if self.evaluation_is_due(step) && !History::has(self.dir.path(), step)? {
+            self.evaluate()?;
+        }
         Ok(())
     }
 
-    fn diverged(&self) -> String {
-        let (step, lr, path, saved) = (self.trainer.step(), self.config.lr, self.dir.path().display(), self.saved);
-        format!("training has diverged at step {step}; try a smaller --lr than {lr:e}. {path} keeps step {saved}")
+    /// What each step adds to the event file.
+    fn log(&mut self, losses: &Losses) -> Result<()> {
+        let Some(events) = &mut self.events else { return Ok(()) };
+        let mut values = vec![("loss/discriminator", losses.discriminator), ("loss/generator", losses.generator)];
+        values.extend(losses.estimate.map(|estimate| ("estimate", estimate)));
+        values.extend(self.trainer.gains().iter().map(|(name, gain)| (name.as_str(), *gain)));
+        events.scalars(losses.step, &values)
     }
 
     /// The samples and the loss curves as pictures.
     pub(super) fn draw(&mut self) -> Result<()> {
         let (n, columns) = picture(self.trainer.classes());
         let images = self.trainer.sample(n, self.config.seed);
-        let step = self.trainer.step();
-        let title = format!("{} on {}, step {step}", self.config.method.flag(), self.config.data.flag());
         let grid = Grid { columns, scale: 2, gap: 1 };
-        let path = self.dir.sample(step);
-        write_grid(&path, &images, self.trainer.image_shape(), grid, &[("Title", &title)])?;
+        let path = self.dir.sample(self.trainer.step());
+        write_grid(&path, &images, self.trainer.image_shape(), grid, &[("Title", &self.title())])?;
         if let Some(events) = &mut self.events {
-            events.image(step, "samples", &path)?;
+            events.image(self.trainer.step(), "samples", &path)?;
         }
-        self.gammas.draw(&self.dir.gammas()[1], &title)?;
-        self.dir.draw_losses(&self.losses, &self.config, &title)
+        self.draw_curves()
     }
 
-    /// The figures of the generator as it is, into evaluation.json, and the first of them into the event file.
+    /// What is written above pictures.
+    fn title(&self) -> String {
+        format!("{} on {}, step {}", self.config.method.flag(), self.config.data.flag(), self.trainer.step())
+    }
+
+    /// The losses and the gains of attention as pictures.
+    pub(super) fn draw_curves(&self) -> Result<()> {
+        let title = self.title();
+        losses::draw(&self.dir.losses()[1], &self.losses, &self.config, &title)?;
+        self.gammas.draw(&self.dir.gammas()[1], &title)
+    }
+
+    /// The losses and the gains of attention as numbers.
+    pub(super) fn write_curves(&self) -> Result<()> {
+        losses::write(&self.dir.losses()[0], &self.losses)?;
+        self.gammas.write(&self.dir.gammas()[0])
+    }
+
+    /// What the nets are worth now: the figures go into evaluation.json, and the distance into the event file. A signal
+    /// ends it early; `resume` catches up.
     fn evaluate(&mut self) -> Result<()> {
         let Some(evaluator) = &self.evaluator else { return Ok(()) };
-        let step = self.trainer.step();
-        let images = self.trainer.sample(evaluator.n(), evaluator.seed());
-        let history = History::record(self.dir.path(), evaluator.evaluate(step, &images)?)?;
+        let (step, mut images) = (self.trainer.step(), Vec::new());
+        for part in self.trainer.samples(evaluator.n(), evaluator.seed()) {
+            if interrupt::requested().is_some() {
+                return Ok(());
+            }
+            images.extend(part);
+        }
+        let evaluation = evaluator.evaluate(step, &images)?;
+        let frechet = evaluation.generated.frechet;
+        History::record(self.dir.path(), evaluation)?;
         if let Some(events) = &mut self.events {
-            events.scalars(step, &[("evaluation/frechet", history.last.generated.frechet)])?;
+            events.scalars(step, &[("evaluation/frechet", frechet)])?;
         }
         Ok(())
     }
 
-    /// The losses and the checkpoint, unless it is good for nothing.
+    /// The losses and the checkpoint, if they are not those of the last one.
     pub(super) fn save(&mut self) -> Result<()> {
-        ensure!(self.trainer.is_finite(), "some weights are not finite: {}", self.diverged());
+        if self.saved == self.trainer.step() && self.dir.checkpoints()[0].is_file() {
+            return Ok(());
+        }
         // The losses first: `resume` needs them up to the checkpoint, and cuts off what goes beyond.
-        self.dir.write_losses(&self.losses)?;
-        self.gammas.write(&self.dir.gammas()[0])?;
-        self.trainer.save(&self.dir.checkpoint())?;
+        self.write_curves()?;
+        self.dir.write_checkpoint(&self.trainer.archive()?)?;
         let seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
         self.dir.write_time(&TrainingTime { step: self.trainer.step(), seconds })?;
         self.saved = self.trainer.step();
         Ok(())
     }
 
-    fn report(&self, time: Duration) {
+    /// What is made of the whole run once training has ended.
+    pub(super) fn finish(&self) -> Result<()> {
+        report::animate(&self.dir)?;
+        report::write(&self.dir)
+    }
+
+    /// What the run has come to.
+    ///
+    /// # Errors
+    /// [`Interrupted`], if a signal has stopped it.
+    fn report(&self, time: Duration) -> Result<()> {
         let (step, path) = (self.trainer.step(), self.dir.path().display());
-        if step < self.config.steps {
+        let stopped = step < self.config.steps;
+        if stopped {
             say(format_args!("stopped after step {step} of {}; to go on: gan resume {path}", self.config.steps));
         } else {
             say(format_args!("done in {}", human_seconds(time.as_secs_f64())));
         }
-        say(format_args!("images   {}", self.dir.sample(step).display()));
-        say(format_args!("losses   {}", self.dir.curves().display()));
+        if let Some((_, last)) = self.dir.samples()?.last() {
+            say(format_args!("images   {}", last.display()));
+        }
+        say(format_args!("losses   {}", self.dir.losses()[1].display()));
         say(format_args!("report   {}", self.dir.report().display()));
         say(format_args!("more     gan sample {path} --n 64 --seed 1 --out more.png"));
+        if stopped { interrupt::check().map_err(anyhow::Error::from) } else { Ok(()) }
     }
-}
-
-/// A flag that the first Ctrl-C, or SIGTERM, sets; the second ends the program on the spot.
-fn stop_on_ctrl_c(progress: &Progress) -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (flag, bar) = (stop.clone(), progress.bar());
-    let handler = move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130); // what a shell reports of a program that Ctrl-C ended
-        }
-        bar.println("stopping after this step; press Ctrl-C again to stop at once");
-    };
-    ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
-    Ok(stop)
 }

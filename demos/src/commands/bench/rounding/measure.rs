@@ -41,7 +41,7 @@ impl Measurement<'_> {
             }
             states.push(State { step: trainer.step(), archive: trainer.archive()? });
         }
-        ensure!(trainer.is_finite(), "training has diverged; expected flags with which the method trains");
+        ensure!(trainer.not_finite().is_none(), "training has diverged; expected flags with which the method trains");
         Ok(states)
     }
 

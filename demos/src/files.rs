@@ -1,0 +1,283 @@
+//! Files that are read within bounds, written whole, and held by one program at a time.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use crc::{CRC_32_ISO_HDLC, Crc, Table};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Reads a file of at most `most` bytes; `None` if there is none.
+///
+/// # Errors
+/// Names the path: it is no file (a pipe or a device might never end), is larger, or cannot be read.
+pub fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        found => found.with_context(|| format!("{}: cannot read", path.display()))?,
+    };
+    ensure!(metadata.is_file(), "{}: cannot read: this is no file", path.display());
+    let found = metadata.len();
+    ensure!(found <= most, "{}: found {found} bytes; expected at most {most}", path.display());
+    let mut bytes = Vec::new();
+    // It may grow while it is read.
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    read.with_context(|| format!("{}: cannot read", path.display()))?;
+    Ok(Some(bytes))
+}
+
+/// [`read`] of a file that is text; `None` if there is none.
+///
+/// # Errors
+/// As [`read`], and if it is no UTF-8.
+pub fn read_text(path: &Path, most: u64) -> Result<Option<String>> {
+    let Some(bytes) = read(path, most)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).ok();
+    Ok(Some(text.with_context(|| format!("{}: damaged: found bytes that are no UTF-8", path.display()))?))
+}
+
+/// The CRC-32 (of ISO-HDLC, as in PNG and gzip) of these parts, one after the other, in hexadecimal digits.
+pub fn crc32(parts: &[&[u8]]) -> String {
+    static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
+    let mut digest = CRC.digest();
+    parts.iter().for_each(|part| digest.update(part));
+    format!("{:08x}", digest.finalize())
+}
+
+/// A value as JSON that can be read again: where a number is not finite, JSON has nothing but `null`.
+///
+/// # Errors
+/// What was written cannot be read.
+pub fn to_json<T: Serialize + DeserializeOwned>(value: &T) -> Result<String> {
+    let text = serde_json::to_string_pretty(value).context("cannot write this as JSON")?;
+    let read: Result<T, _> = serde_json::from_str(&text);
+    read.context("cannot write this as JSON: a number is not finite")?;
+    Ok(text)
+}
+
+/// Makes a new directory: `out` if given, else the first free one of `runs/NAME`, `runs/NAME-2`, ….
+///
+/// # Errors
+/// `out` exists and is not an empty directory, or a directory cannot be made.
+pub fn new_directory(out: Option<&Path>, name: &str) -> Result<PathBuf> {
+    let Some(out) = out else { return first_free(name) };
+    let in_use = out.exists() && fs::read_dir(out).map_or(true, |mut entries| entries.next().is_some());
+    ensure!(!in_use, "--out {}: this exists already; expected a new or an empty directory", out.display());
+    fs::create_dir_all(out).with_context(|| format!("--out {}: cannot make the directory", out.display()))?;
+    Ok(out.to_path_buf())
+}
+
+fn first_free(name: &str) -> Result<PathBuf> {
+    fs::create_dir_all("runs").context("runs: cannot make the directory")?;
+    for number in 1.. {
+        let path = Path::new("runs").join(if number == 1 { name.to_string() } else { format!("{name}-{number}") });
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| format!("{}: cannot make the directory", path.display())),
+        }
+    }
+    unreachable!("the numbers never end")
+}
+
+/// Writes a file as a whole: whoever looks at `path`, at any moment, finds the old file or the new one.
+///
+/// # Errors
+/// Names the path: it cannot be written, or names no file.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> Result<()> {
+        let temporary = temporary(path)?;
+        let result = File::create(&temporary).and_then(|mut file| {
+            // Tells `sweep` that somebody writes it. A file system without locks has only leftovers to lose.
+            let _ = file.try_lock();
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&temporary, path)
+        });
+        if let Err(error) = result {
+            // The first error is the one to report; a left-over file is only untidy.
+            let _ = fs::remove_file(&temporary);
+            return Err(error.into());
+        }
+        synchronise(path).context("cannot synchronise its directory with the disk")
+    };
+    write().with_context(|| format!("{}: cannot write", path.display()))
+}
+
+/// Where a file is written until it is whole: in the same directory, since a rename does not cross file systems.
+fn temporary(path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().context("the path names no file")?;
+    Ok(path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id())))
+}
+
+/// Brings the names in the directory of this file to the disk. Only Unix lets a directory be opened for that.
+fn synchronise(path: &Path) -> std::io::Result<()> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+/// Gives a file a second name, in the place of what has that name. Nobody ever finds neither of the two.
+///
+/// # Errors
+/// Names the path: the file cannot be linked, nor copied where the file system knows no links.
+pub fn keep_as(path: &Path, kept: &Path) -> Result<()> {
+    let link = || -> Result<()> {
+        let temporary = temporary(kept)?;
+        let _ = fs::remove_file(&temporary); // of a program of the same number that was killed
+        fs::hard_link(path, &temporary).or_else(|_| fs::copy(path, &temporary).map(drop))?;
+        fs::rename(&temporary, kept)?;
+        // Where both were names of one file already, renaming does nothing, and leaves this one.
+        let _ = fs::remove_file(&temporary);
+        Ok(())
+    };
+    link().with_context(|| format!("{}: cannot keep {}", kept.display(), path.display()))
+}
+
+/// Removes what programs that were killed have left of [`write_whole`] in a directory.
+///
+/// # Errors
+/// The directory cannot be read. A file that cannot be removed stays.
+pub fn sweep(directory: &Path) -> Result<()> {
+    let entries = fs::read_dir(directory).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
+    for entry in entries.with_context(|| format!("{}: cannot read the directory", directory.display()))? {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && is_temporary(&entry.file_name().to_string_lossy()) {
+            // Whoever still writes it holds its lock.
+            if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is a name that [`temporary`] gives: `.NAME.NUMBER.tmp`.
+fn is_temporary(name: &str) -> bool {
+    let inner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
+    let number = inner.and_then(|inner| inner.rsplit_once('.')).map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// A lock that one program holds at a time, until it ends or drops this; see [`File::lock`].
+#[derive(Debug)]
+pub struct Lock {
+    _file: Option<File>,
+}
+
+impl Lock {
+    /// Takes the lock of this file, which is made if need be, or says who cannot have it.
+    ///
+    /// # Errors
+    /// Another program holds it: then the message is `held`. Or the file cannot be made.
+    pub fn take(path: &Path, held: &str) -> Result<Lock> {
+        let file = open_lock(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: Some(file) }),
+            Err(TryLockError::WouldBlock) => bail!("{held}"),
+            Err(TryLockError::Error(error)) => without_locks(path, error),
+        }
+    }
+
+    /// Waits for the lock of this file.
+    ///
+    /// # Errors
+    /// The file cannot be made, or not be locked.
+    pub fn wait(path: &Path) -> Result<Lock> {
+        let file = open_lock(path)?;
+        match file.lock() {
+            Ok(()) => Ok(Lock { _file: Some(file) }),
+            Err(error) => without_locks(path, error),
+        }
+    }
+}
+
+fn open_lock(path: &Path) -> Result<File> {
+    // Not truncated: another program may hold it.
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    file.with_context(|| format!("{}: cannot write", path.display()))
+}
+
+/// Some network file systems know no locks: better unlocked there than not at all.
+fn without_locks(path: &Path, error: std::io::Error) -> Result<Lock> {
+    match error.kind() {
+        ErrorKind::Unsupported => Ok(Lock { _file: None }),
+        _ => Err(error).with_context(|| format!("{}: cannot lock", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message<T>(result: Result<T>) -> String {
+        format!("{:#}", result.err().expect("an error"))
+    }
+
+    #[test]
+    fn what_is_read_is_a_file_within_bounds() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        assert!(read(&path, 9).unwrap().is_none());
+        fs::write(&path, "five!").unwrap();
+        assert_eq!(read(&path, 5).unwrap().unwrap(), b"five!");
+        assert!(message(read(&path, 4)).contains("found 5 bytes; expected at most 4"));
+        assert!(message(read(dir.path(), 4)).contains("this is no file"));
+        fs::write(&path, [0xff]).unwrap();
+        assert!(message(read_text(&path, 4)).contains("no UTF-8"));
+    }
+
+    #[test]
+    fn the_checksum_is_that_of_the_catalogue() {
+        assert_eq!(crc32(&[b"1234", b"56789"]), "cbf43926"); // "check" of CRC-32/ISO-HDLC
+    }
+
+    #[test]
+    fn json_that_could_not_be_read_again_is_not_written() {
+        assert_eq!(to_json(&vec![1.5]).unwrap(), "[\n  1.5\n]");
+        assert!(message(to_json(&vec![f64::NAN])).contains("a number is not finite"));
+    }
+
+    #[test]
+    fn leftovers_are_swept_and_files_in_use_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in [".a.png.123.tmp", ".b.77.tmp", ".a.png.tmp", "c.1.tmp", ".lock"] {
+            fs::write(path(name), "").unwrap();
+        }
+        let writing = File::create(path(".b.77.tmp")).unwrap();
+        writing.lock().unwrap();
+        sweep(dir.path()).unwrap();
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".a.png.tmp", ".b.77.tmp", ".lock", "c.1.tmp"]);
+        drop(writing);
+        sweep(dir.path()).unwrap();
+        assert!(!path(".b.77.tmp").exists());
+    }
+
+    #[test]
+    fn a_lock_has_one_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".lock");
+        let lock = Lock::take(&path, "somebody has it").unwrap();
+        assert_eq!(message(Lock::take(&path, "somebody has it")), "somebody has it");
+        drop(lock);
+        Lock::take(&path, "").unwrap();
+        Lock::wait(&path).unwrap();
+    }
+
+    #[test]
+    fn a_second_name_takes_the_place_of_what_had_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, kept] = ["a", "b"].map(|name| dir.path().join(name));
+        fs::write(&path, "new").unwrap();
+        fs::write(&kept, "old").unwrap();
+        keep_as(&path, &kept).unwrap();
+        write_whole(&path, b"newer").unwrap();
+        assert_eq!([&path, &kept].map(|path| fs::read_to_string(path).unwrap()), ["newer", "new"]);
+        assert!(message(keep_as(&dir.path().join("none"), &kept)).contains("cannot keep"));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left");
+    }
+}

@@ -1,0 +1,117 @@
+//! Ctrl-C, and other signals that ask the program to end.
+//!
+//! Usually such a signal ends the program at once, with the exit code that a shell gives for it: 128 and its number.
+//! While a [`Deferral`] lives, the first one is only noted, so that what has been computed can be saved; the second ends
+//! the program.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag::{register, register_conditional_shutdown};
+
+/// The error of work that a signal has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted {
+    /// The number of the signal.
+    pub signal: i32,
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stopped by signal {}", self.signal)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+impl Interrupted {
+    /// The exit code that shells report of a program that this signal has ended.
+    pub fn exit_code(self) -> u8 {
+        u8::try_from(128 + self.signal).unwrap_or(u8::MAX)
+    }
+}
+
+struct Signals {
+    /// Whether the next signal ends the program on the spot.
+    ends: Arc<AtomicBool>,
+    /// Which have come.
+    come: Vec<(i32, Arc<AtomicBool>)>,
+}
+
+static SIGNALS: OnceLock<Signals> = OnceLock::new();
+
+/// Begins to listen. Before, signals do what the system does with them.
+///
+/// # Errors
+/// The system refuses.
+pub fn listen() -> Result<()> {
+    let ends = Arc::new(AtomicBool::new(true));
+    let mut come = Vec::new();
+    for signal in [SIGINT, SIGTERM] {
+        let flag = Arc::new(AtomicBool::new(false));
+        // In this order: the first signal of a deferral ends nothing, and prepares the second.
+        register_conditional_shutdown(signal, 128 + signal, ends.clone())
+            .and_then(|_| register(signal, ends.clone()))
+            .and_then(|_| register(signal, flag.clone()))
+            .with_context(|| format!("cannot listen for signal {signal}"))?;
+        come.push((signal, flag));
+    }
+    SIGNALS.get_or_init(|| Signals { ends, come });
+    Ok(())
+}
+
+/// The signal that has asked for an end, if one has.
+pub fn requested() -> Option<Interrupted> {
+    let come = SIGNALS.get()?.come.iter().find(|(_, flag)| flag.load(Ordering::Relaxed));
+    come.map(|&(signal, _)| Interrupted { signal })
+}
+
+/// An error if a signal has asked for an end.
+///
+/// # Errors
+/// [`Interrupted`].
+pub fn check() -> Result<(), Interrupted> {
+    requested().map_or(Ok(()), Err)
+}
+
+/// How often it is looked whether a signal has come.
+const TICK: Duration = Duration::from_millis(100);
+
+/// While it lives, the first signal is only noted.
+#[derive(Debug)]
+pub struct Deferral {
+    over: Arc<AtomicBool>,
+}
+
+impl Deferral {
+    /// Begins now. `acknowledge` is called, on another thread, within a fraction of a second after the first signal.
+    pub fn begin(acknowledge: impl FnOnce() + Send + 'static) -> Deferral {
+        let over = Arc::new(AtomicBool::new(false));
+        if let Some(signals) = SIGNALS.get() {
+            signals.ends.store(false, Ordering::Relaxed);
+            let over = over.clone();
+            std::thread::spawn(move || {
+                while requested().is_none() && !over.load(Ordering::Relaxed) {
+                    std::thread::sleep(TICK);
+                }
+                if requested().is_some() {
+                    acknowledge();
+                }
+            });
+        }
+        Deferral { over }
+    }
+}
+
+impl Drop for Deferral {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(signals) = SIGNALS.get() {
+            signals.ends.store(true, Ordering::Relaxed);
+        }
+    }
+}
