@@ -50,6 +50,7 @@ pub use archive::{Archive, StateError};
 pub use compute::{Kernel, compute};
 pub use device::{Counts, Device, DeviceError, DeviceInfo, KernelTime};
 pub use gradients::Gradients;
+pub use kernels::buffer::HostMemory;
 pub use kernels::{Element, Function, Level, Number, Precision, number};
 pub use rng::Rng;
 pub use shape::{Axes, MAX_RANK, Shape, Strides};

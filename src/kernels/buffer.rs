@@ -77,14 +77,69 @@ impl<T: Plain> Drop for Buffer<T> {
     }
 }
 
-static POOL: Pool = Pool(Mutex::new(Free { classes: Vec::new(), bytes: 0 }));
+static POOL: Pool = Pool(Mutex::new(State { free: Vec::new(), memory: HostMemory::NONE }));
 
-/// Free memory by size class.
-struct Pool(Mutex<Free>);
+/// Free memory by size class, and what is known of all memory.
+struct Pool(Mutex<State>);
 
-struct Free {
-    classes: Vec<Vec<Lines>>,
-    bytes: usize,
+struct State {
+    free: Vec<Vec<Lines>>,
+    memory: HostMemory,
+}
+
+/// The memory that this process holds for values of tensors and indices on the host, in all threads.
+///
+/// What is dropped is kept for the next value of its size, up to 2 GiB; see [`release`](HostMemory::release).
+///
+/// ```
+/// use wengert::{HostMemory, Tensor};
+/// let before = HostMemory::now();
+/// let x = Tensor::<f32>::zeros([1000, 1000]);
+/// let with = HostMemory::now();
+/// assert_eq!(with.buffers, before.buffers + 1);
+/// assert!(with.used - before.used >= 4_000_000);
+/// drop(x);
+/// assert_eq!(HostMemory::now().used, before.used);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostMemory {
+    /// How many buffers are in use. Tensors that share one, as views do, count once.
+    pub buffers: usize,
+    /// Bytes in use; a buffer may be up to an eighth larger than its values.
+    pub used: usize,
+    /// Bytes kept for later.
+    pub kept: usize,
+    /// The most bytes that were in use and kept at once, since the start or the last [`release`](HostMemory::release).
+    pub most: usize,
+}
+
+impl HostMemory {
+    const NONE: HostMemory = HostMemory { buffers: 0, used: 0, kept: 0, most: 0 };
+
+    /// What is held now.
+    pub fn now() -> HostMemory {
+        POOL.0.lock().map_or(HostMemory::NONE, |state| state.memory)
+    }
+
+    /// Gives what is kept for later back to the system; `most` begins anew.
+    pub fn release() {
+        if let Ok(mut state) = POOL.0.lock() {
+            state.free.clear();
+            state.memory.kept = 0;
+            state.memory.most = state.memory.used;
+        }
+    }
+
+    fn taken(&mut self, bytes: usize) {
+        self.buffers += 1;
+        self.used += bytes;
+        self.most = self.most.max(self.used + self.kept);
+    }
+
+    fn given(&mut self, bytes: usize) {
+        self.buffers -= 1;
+        self.used -= bytes;
+    }
 }
 
 impl Pool {
@@ -93,13 +148,21 @@ impl Pool {
             return Some(Lines::default());
         }
         let (class, capacity) = size_class(lines);
-        if let Ok(mut free) = self.0.lock()
-            && let Some(found) = free.classes.get_mut(class).and_then(Vec::pop)
-        {
-            free.bytes -= capacity * Lines::SIZE;
-            return Some(found);
-        }
-        Lines::zeroed(capacity)
+        let bytes = capacity.checked_mul(Lines::SIZE)?;
+        let found = self.0.lock().ok().and_then(|mut state| {
+            let found = state.free.get_mut(class)?.pop()?;
+            state.memory.kept -= bytes;
+            state.memory.taken(bytes);
+            Some(found)
+        });
+        // The system takes its time for fresh memory, and other threads need not wait for it.
+        found.or_else(|| {
+            let fresh = Lines::zeroed(capacity)?;
+            if let Ok(mut state) = self.0.lock() {
+                state.memory.taken(bytes);
+            }
+            Some(fresh)
+        })
     }
 
     fn give(&self, lines: Lines) {
@@ -108,15 +171,17 @@ impl Pool {
         }
         let (class, capacity) = size_class(lines.number());
         debug_assert_eq!(capacity, lines.number(), "a buffer keeps the size of its class");
+        let bytes = capacity * Lines::SIZE;
         // A poisoned lock or a full pool: the memory goes back to the system.
-        if let Ok(mut free) = self.0.lock()
-            && free.bytes + capacity * Lines::SIZE <= KEEP
-        {
-            free.bytes += capacity * Lines::SIZE;
-            if free.classes.len() <= class {
-                free.classes.resize_with(class + 1, Vec::new);
+        if let Ok(mut state) = self.0.lock() {
+            state.memory.given(bytes);
+            if state.memory.kept + bytes <= KEEP {
+                state.memory.kept += bytes;
+                if state.free.len() <= class {
+                    state.free.resize_with(class + 1, Vec::new);
+                }
+                state.free[class].push(lines);
             }
-            free.classes[class].push(lines);
         }
     }
 }

@@ -17,4 +17,5 @@ mod spectral;
 mod state;
 mod support;
 mod tape;
+mod trace;
 mod views;

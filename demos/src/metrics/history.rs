@@ -36,13 +36,9 @@ impl History {
         serde_json::from_slice(&bytes).map(Some).with_context(damaged)
     }
 
-    /// Whether the run in a directory has an evaluation after this step such as training makes, with the usual noise.
-    ///
-    /// # Errors
-    /// As [`read`](History::read).
-    pub fn has(run: &Path, step: u64) -> Result<bool> {
-        let history = History::read(run)?;
-        Ok(history.is_some_and(|history| history.evaluations.iter().any(|e| e.step == step && e.seed == 0)))
+    /// Whether there is an evaluation after this step with the noise that training takes.
+    pub fn has(&self, step: u64) -> bool {
+        self.evaluations.iter().any(|evaluation| evaluation.step == step && evaluation.seed == 0)
     }
 
     /// Adds an evaluation to those in the directory of a run, and writes the file whole. It replaces an earlier one of
@@ -62,11 +58,17 @@ impl History {
         let best = best.cloned().unwrap_or_else(|| evaluation.clone());
         let history = History { last: evaluation, best, evaluations };
         write_whole(&run.join("evaluation.json"), to_json(&history)?.as_bytes())?;
-        let chart = history.chart();
-        if chart.lines[0].points.len() > 1 {
-            write_charts(&run.join("distances.png"), &[chart])?;
-        }
+        history.draw(run)?;
         Ok(history)
+    }
+
+    /// Draws `distances.png` in the directory of the run, from the second evaluation on that may be compared.
+    ///
+    /// # Errors
+    /// The picture cannot be written.
+    pub fn draw(&self, run: &Path) -> Result<()> {
+        let chart = self.chart();
+        if chart.lines[0].points.len() > 1 { write_charts(&run.join("distances.png"), &[chart]) } else { Ok(()) }
     }
 
     /// The Fréchet distance of the evaluations that may be compared with the last, by their steps, beside that of real

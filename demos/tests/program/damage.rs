@@ -39,21 +39,51 @@ fn delete(file: &Path) {
     std::fs::remove_file(file).unwrap();
 }
 
+/// What can happen to a checkpoint, and what is said of it.
+fn damages(length: u64) -> Vec<(&'static str, Box<dyn Fn(&Path)>)> {
+    let whole = "expected a whole safetensors file";
+    let mut damages: Vec<(_, Box<dyn Fn(&Path)>)> = Vec::new();
+    for kept in [0, 5, 8, 1000, length - 1] {
+        damages.push((whole, Box::new(move |path| cut(path, kept))));
+    }
+    damages.push((whole, Box::new(|path| std::fs::write(path, "not a checkpoint at all").unwrap())));
+    damages.push(("cannot read", Box::new(delete)));
+    damages.push((
+        "cannot read: this is no file",
+        Box::new(|path| {
+            delete(path);
+            std::fs::create_dir(path).unwrap();
+        }),
+    ));
+    // A bit of the weights, which no reader of the format can notice.
+    damages.push(("damaged: the checksum", Box::new(|path| flip_bit(path, 4, 0x10))));
+    damages
+}
+
+fn cut(path: &Path, kept: u64) {
+    std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(kept).unwrap();
+}
+
+/// Flips bits of a byte that is so far from the end.
+fn flip_bit(path: &Path, from_end: usize, bits: u8) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let place = bytes.len() - from_end;
+    bytes[place] ^= bits;
+    std::fs::write(path, bytes).unwrap();
+}
+
 #[test]
-fn the_checkpoint() {
+fn both_checkpoints() {
     let dir = tempfile::tempdir().unwrap();
     stopped_run(dir.path());
     let file = "checkpoint.safetensors";
     let length = std::fs::metadata(dir.path().join("good").join(file)).unwrap().len();
-    for kept in [0, 5, 8, 1000, length - 1] {
-        refuse(dir.path(), &BOTH, file, &["expected a whole safetensors file"], |path| {
-            std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(kept).unwrap();
+    for (message, damage) in damages(length) {
+        refuse(dir.path(), &BOTH, file, &[message], |path| {
+            damage(path);
+            damage(&path.with_file_name("checkpoint.previous.safetensors"));
         });
     }
-    refuse(dir.path(), &BOTH, file, &["expected a whole safetensors file"], |path| {
-        std::fs::write(path, "not a checkpoint at all").unwrap();
-    });
-    refuse(dir.path(), &BOTH, file, &["cannot read"], delete);
     for (setting, other) in [
         ("width = 0.03", "width = 0.06"),
         ("z_dim = 8", "z_dim = 9"),
@@ -65,6 +95,74 @@ fn the_checkpoint() {
         let ((name, new), (_, old)) = (other.split_once(" = ").unwrap(), setting.split_once(" = ").unwrap());
         let parts = [&*format!("{name} is {new} in config.toml, expected {old} as when the run began")];
         refuse(dir.path(), &BOTH, file, &parts, |path| edit(&path.with_file_name("config.toml"), setting, other));
+    }
+}
+
+#[test]
+fn the_previous_checkpoint_serves_where_the_last_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--steps 6 --out whole"));
+    succeed(dir.path(), &tiny("--steps 4 --out good"));
+    edit(&dir.path().join("good/config.toml"), "steps = 4", "steps = 6");
+    let length = std::fs::metadata(dir.path().join("good/checkpoint.safetensors")).unwrap().len();
+    let whole = tree(&dir.path().join("whole"));
+    for (message, damage) in damages(length) {
+        let run = dir.path().join("run");
+        copy(&dir.path().join("good"), &run);
+        damage(&run.join("checkpoint.safetensors"));
+        let before = tree(&run);
+        for command in ["sample run", "resume run"] {
+            let output = gan(dir.path(), command);
+            assert_eq!(output.code, Some(0), "{command}: {}", output.stderr);
+            for part in [message, "using run/checkpoint.previous.safetensors instead, of step 2"] {
+                assert!(output.stderr.contains(part), "{command}: no {part:?} in {}", output.stderr);
+            }
+            assert!(command != "sample run" || before == tree(&run), "sample changes nothing");
+        }
+        // The damaged file is put aside, and the run is as if nothing had happened.
+        let mut after = tree(&run);
+        let aside = after.remove(Path::new("checkpoint.damaged.safetensors"));
+        after.remove(Path::new("checkpoint.damaged.safetensors/"));
+        assert_eq!(aside.as_ref(), before.get(Path::new("checkpoint.safetensors")), "{message}");
+        assert!(after.keys().eq(whole.keys()), "{message}");
+        for (name, bytes) in &whole {
+            let timed = name.ends_with("time.json") || name.ends_with("report.html");
+            assert!(timed || after[name] == *bytes, "{message}: {}", name.display());
+        }
+        std::fs::remove_dir_all(run).unwrap();
+    }
+}
+
+#[test]
+fn checkpoints_of_other_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_run(dir.path());
+    let (run, config) = RunDir::open(&dir.path().join("good")).unwrap();
+    let bytes = std::fs::read(&run.checkpoints()[0]).unwrap();
+    // Texts of the header, which is JSON: blanks in the place of one leave all else where it is.
+    let part = |key: &str| {
+        let text = String::from_utf8_lossy(&bytes);
+        let start = text.find(&format!("\"{key}\":\"")).unwrap();
+        start..start + text[start..].find(',').unwrap() + 1
+    };
+    let load = |changes: &[(&str, &str)]| {
+        let mut changed = bytes.clone();
+        for (key, value) in changes {
+            let place = part(key);
+            let text = if value.is_empty() { String::new() } else { format!("\"{key}\":\"{value}\",") };
+            changed[place.clone()].copy_from_slice(format!("{text:width$}", width = place.len()).as_bytes());
+        }
+        let file = dir.path().join("other.safetensors");
+        std::fs::write(&file, changed).unwrap();
+        Trainer::<f32>::load(&config, &file).map(drop).map_err(|error| format!("{error:#}"))
+    };
+    assert_eq!(load(&[]), Ok(()));
+    assert_eq!(load(&[("format", ""), ("checksum", "")]), Ok(()), "of the first versions, which had neither");
+    let later = load(&[("format", "2")]).unwrap_err();
+    assert!(later.contains("of a later version of this program"), "{later}");
+    for changes in [[("checksum", "")], [("format", "")], [("checksum", "00000000")]] {
+        let message = load(&changes).unwrap_err();
+        assert!(message.contains("damaged: the checksum"), "{message}");
     }
 }
 
@@ -93,7 +191,7 @@ fn the_losses() {
     refuse(dir.path(), &resume, "losses.csv", &["cannot read"], delete);
     refuse(dir.path(), &resume, "losses.csv", &["line 1", "found \"\""], write(""));
     refuse(dir.path(), &resume, "losses.csv", &["line 1", "found \"1,2,3\""], write("1,2,3\n2,2,3\n"));
-    let header = "expected numbers: step,discriminator,generator";
+    let header = "expected 3 numbers: step,discriminator,generator";
     let damaged = ["line 3", "found \"2,x,1\"", header];
     refuse(dir.path(), &resume, "losses.csv", &damaged, write("step,discriminator,generator\n1,2,3\n2,x,1\n"));
     let four = ["line 2", header];

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Output, command, edit, gan, output, succeed, tiny, tree};
+use super::{Output, command, edit, gan, output, succeed, tiny, tree, write_idx};
 
 /// What a run must end with, however often it stopped on the way.
 const RESULTS: [&str; 4] = ["checkpoint.safetensors", "losses.csv", "losses.png", "samples/step-%.png"];
@@ -47,7 +47,8 @@ fn goes_on_to_the_same_bits(dir: &Path, steps: usize) {
 fn ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let output = interrupted(dir.path(), "-INT");
-    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{}", output.stdout);
+    assert_eq!(output.code, Some(130), "{}", output.stderr);
+    assert_eq!(output.stderr, "stopping after this step; press Ctrl-C again to stop at once\n");
     let last = steps_written(&dir.path().join("run"));
     let message = format!("stopped after step {last} of 1000000; to go on: gan resume run\n");
     assert!(output.stdout.contains(&message), "{message}: {}", output.stdout);
@@ -70,6 +71,15 @@ fn a_killed_run_goes_on_from_its_last_checkpoint() {
     goes_on_to_the_same_bits(dir.path(), last + 3);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_request_to_end_has_its_own_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = interrupted(dir.path(), "-TERM");
+    assert_eq!(output.code, Some(143), "{}", output.stderr);
+    assert!(output.stdout.contains("to go on: gan resume run"), "{}", output.stdout);
+}
+
 #[test]
 fn a_finished_run_stays_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
@@ -79,30 +89,99 @@ fn a_finished_run_stays_as_it_is() {
     assert!(before == tree(dir.path()));
 }
 
+/// A kill after the last checkpoint takes what is made then: the last picture, the animation, the report.
 #[test]
-fn a_run_that_diverges_keeps_its_last_good_checkpoint() {
+fn what_a_kill_at_the_end_took_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--steps 4 --out run"));
+    let before = tree(dir.path());
+    for lost in [&["samples/step-000004.png", "animation.png", "report.html"][..], &["report.html"], &["losses.png"]] {
+        lost.iter().for_each(|name| std::fs::remove_file(dir.path().join("run").join(name)).unwrap());
+        // What it was writing.
+        std::fs::write(dir.path().join("run/samples/.step-000004.png.123.tmp"), "half").unwrap();
+        assert_eq!(succeed(dir.path(), "resume run"), "run: all 4 steps are done\n");
+        assert!(before == tree(dir.path()), "{lost:?}");
+    }
+}
+
+#[test]
+fn one_program_at_a_time_trains_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--steps 2 --out run"));
+    edit(&dir.path().join("run/config.toml"), "steps = 2", "steps = 4");
+    let lock = std::fs::File::options().write(true).open(dir.path().join("run/.lock")).unwrap();
+    lock.lock().unwrap();
+    let before = tree(dir.path());
+    let output = gan(dir.path(), "resume run");
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    assert!(output.stderr.contains("run: another program is training this run"), "{}", output.stderr);
+    assert!(before == tree(dir.path()));
+    // Looking is free.
+    succeed(dir.path(), "sample run --n 1");
+    drop(lock);
+    succeed(dir.path(), "resume run");
+}
+
+#[test]
+fn a_run_that_diverges_keeps_its_checkpoint_and_its_curve_and_says_where_it_began() {
     // With 1e38 the generator's loss overflows in the first step; with 1e10 all losses are finite at first, but the
-    // running statistics are not.
-    for (lr, reason) in [("1e38", "the losses are "), ("1e10", "some weights are not finite")] {
+    // running statistics are not; with 3 and a loss without bounds they are of a size that says nothing.
+    for (flags, reason, origin) in [
+        (
+            "--lr 1e38",
+            "the losses are ",
+            "first in step 1, the discriminator's update: it leaves numbers in discriminator.",
+        ),
+        ("--lr 1e10", "is not finite", "first in step "),
+    ] {
         let dir = tempfile::tempdir().unwrap();
-        let output = gan(dir.path(), &tiny(&format!("--lr {lr} --out run")));
+        let output = gan(dir.path(), &tiny(&format!("{flags} --out run")));
         assert_eq!(output.code, Some(1), "{}", output.stdout);
-        for part in [reason, "training has diverged at step", "smaller --lr than 1e", "run keeps step 0"] {
-            assert!(output.stderr.contains(part), "{part}: {}", output.stderr);
+        let kept = "run keeps step 0, and the losses up to here: run/losses.png";
+        for part in ["training has diverged at step", reason, origin, "a smaller --lr than 1e", kept] {
+            assert!(output.stderr.contains(part), "{flags}: no {part:?} in {}", output.stderr);
         }
+        let run = dir.path().join("run");
+        assert!(steps_written(&run) > 0 && run.join("report.html").is_file());
         assert!(succeed(dir.path(), "sample run --n 1").contains("step 0\n"));
     }
 }
 
 #[test]
-fn a_picture_that_cannot_be_written_costs_no_training() {
+fn what_cannot_be_written_costs_no_training() {
     let dir = tempfile::tempdir().unwrap();
+    // Neither the picture nor the event file of step 3 comes with a checkpoint of its own.
     succeed(dir.path(), &tiny("--steps 2 --out run"));
-    edit(&dir.path().join("run/config.toml"), "steps = 2", "steps = 4");
-    std::fs::remove_file(dir.path().join("run/losses.png")).unwrap();
-    std::fs::create_dir(dir.path().join("run/losses.png")).unwrap();
+    edit(&dir.path().join("run/config.toml"), "steps = 2", "steps = 6");
+    edit(&dir.path().join("run/config.toml"), "sample_every = 2", "sample_every = 3");
+    edit(&dir.path().join("run/config.toml"), "checkpoint_every = 2", "checkpoint_every = 6");
+    let picture = dir.path().join("run/samples/step-000003.png");
+    std::fs::create_dir(&picture).unwrap();
     let output = gan(dir.path(), "resume run");
     assert_eq!(output.code, Some(1), "{}", output.stdout);
-    assert!(output.stderr.contains("run/losses.png: cannot write"), "{}", output.stderr);
-    assert!(succeed(dir.path(), "resume run").contains("all 4 steps are done"));
+    for part in ["run/samples/step-000003.png: cannot write", "run keeps step 3; to go on: gan resume run"] {
+        assert!(output.stderr.contains(part), "no {part:?} in {}", output.stderr);
+    }
+    // As long as it cannot be written, nothing more is computed.
+    assert_eq!(gan(dir.path(), "resume run").code, Some(1));
+    std::fs::remove_dir(&picture).unwrap();
+    assert!(succeed(dir.path(), "resume run").contains("going on after step 3 of 6"));
+    assert!(picture.is_file());
+}
+
+#[test]
+fn other_images_are_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    write_idx(&dir.path().join("set"), 10, 28);
+    succeed(dir.path(), &tiny("--data mnist --data-dir set --steps 2 --out run"));
+    edit(&dir.path().join("run/config.toml"), "steps = 2", "steps = 4");
+    write_idx(&dir.path().join("set"), 11, 28);
+    let output = gan(dir.path(), "resume run");
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
+    for part in ["set: found 11 images, checksum ", "; expected 10 images, checksum ", "--force goes on with these"] {
+        assert!(output.stderr.contains(part), "no {part:?} in {}", output.stderr);
+    }
+    let output = gan(dir.path(), "resume run --force");
+    assert!(output.code == Some(0) && output.stderr.contains("going on with these"), "{}", output.stderr);
+    assert!(succeed(dir.path(), "resume run").contains("all 4 steps are done"), "these are its images now");
 }

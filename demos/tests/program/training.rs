@@ -11,8 +11,9 @@ fn a_run_directory_is_complete() {
     let run = dir.path().join("run");
     let names: Vec<String> = tree(&run).keys().map(|name| name.display().to_string()).collect();
     let steps = ["000000", "000002", "000004", "000006"].map(|step| format!("samples/step-{step}.png"));
-    let files = "animation.png checkpoint.safetensors config.toml losses.csv losses.png report.html samples/";
-    let files: Vec<String> = files.split(' ').map(String::from).collect();
+    let files = ".lock animation.png checkpoint.previous.safetensors checkpoint.safetensors config.toml losses.csv \
+                 losses.png report.html samples/";
+    let files: Vec<String> = files.split_whitespace().map(String::from).collect();
     let expected = [&files[..], &steps, &["time.json".into()]].concat();
     assert_eq!(names, expected, "these files and no others");
     // Eight by eight images of 32 pixels, each two wide, with lines of one pixel between and around them.

@@ -168,16 +168,19 @@ impl Run {
         step > 0 && self.config.evaluate_every.is_some_and(|every| step.is_multiple_of(every))
     }
 
-    /// Makes the picture and the evaluation of the last checkpoint, if the run ended between that and these.
+    /// Makes what belongs to the last checkpoint, if the run ended between that and this.
     pub(super) fn catch_up(&mut self) -> Result<()> {
         let step = self.trainer.step();
         if self.picture_is_due(step) && !self.dir.sample(step).is_file() {
             self.draw()?;
+        } else {
+            self.draw_curves()?;
         }
-        if self.evaluation_is_due(step) && !History::has(self.dir.path(), step)? {
-            self.evaluate()?;
+        match History::read(self.dir.path())? {
+            Some(history) if history.has(step) => history.draw(self.dir.path()),
+            _ if self.evaluation_is_due(step) => self.evaluate(),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// What each step adds to the event file.
