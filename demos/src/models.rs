@@ -167,42 +167,28 @@ impl Discriminator {
     }
 }
 
-/// Refuses what the memory of this device cannot hold, before anything is allocated.
+/// Refuses nets that no memory of this machine or device can hold, before anything is allocated.
 ///
 /// # Errors
-/// Names the flags, what the run needs and what is there.
-pub fn check_memory(config: &Config, image: ImageShape, device: &Device) -> Result<()> {
-    let Config { width, batch, z_dim, .. } = config;
-    let needed = memory_estimate(config, image);
-    let (most, there) = match device.info() {
-        None => (available_memory(), "what is free".to_string()),
-        Some(info) => (Some(info.memory), format!("what {device} has")),
-    };
+/// Names the flags, what the nets need and what there is.
+pub fn check_weights(config: &Config, image: ImageShape, device: &Device) -> Result<()> {
+    let needed = 4 * weights(config, image);
+    let most = device.info().map_or_else(available_memory, |info| Some(info.memory));
     if let Some(most) = most.filter(|&most| needed > most) {
         let (needed, most) = (human_bytes(needed), human_bytes(most));
-        bail!(
-            "--width {width} --batch {batch} --z-dim {z_dim} need about {needed} of memory; expected at most {most}, {there}"
-        );
+        let Config { width, z_dim, .. } = config;
+        bail!("--width {width} --z-dim {z_dim}: the nets alone need about {needed} of memory; {most} is there");
     }
     Ok(())
 }
 
-/// About how many bytes a run in f32 needs: weights with gradients and optimiser state, and the maps of the larger of
-/// the two steps. Within a factor of two; it is there to refuse the impossible.
-fn memory_estimate(config: &Config, image: ImageShape) -> u64 {
-    let pixels = (image.height * image.width) as f64;
-    let width = config.width;
-    let d_maps = (64.0 + 32.0 + 16.0) * pixels * width + (image.channels as f64) * pixels;
-    let g_maps = 120.0 * pixels * width;
-    let d_weights = 2.9e6 * width * width;
-    let g_weights = 2.8e6 * width * width + 0.5 * pixels * width * config.z_dim as f64 * 16.0;
-    // Every quarter of the pixels looks at a sixteenth of them; scores and their softmax.
-    let attention = if config.net == Net::Sagan { pixels / 4.0 * pixels / 16.0 } else { 0.0 };
-    let batch = config.batch as f64;
-    // The gradient penalty keeps a third batch, its gradient, and what the gradient of that needs.
-    let passes = if config.gp_lambda.is_some() { 5.0 } else { 2.0 };
-    let maps = batch * (2.0 * passes * (d_maps + 2.0 * attention) + 3.0 * g_maps);
-    ((maps + 4.0 * (d_weights + g_weights)) * 4.0) as u64
+/// About how many bytes the weights of both nets have in f32, within a factor of two.
+fn weights(config: &Config, image: ImageShape) -> u64 {
+    let (pixels, width) = ((image.height * image.width) as f64, config.width);
+    // Those of the convolutions go by the square of the width; the generator's first layer makes maps of 512 channels and
+    // an eighth of the side, of every number of noise.
+    let first = 512.0 * pixels / 64.0 * width * config.z_dim as f64;
+    ((5.7e6 * width * width + first) * 4.0) as u64
 }
 
 #[cfg(test)]

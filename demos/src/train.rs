@@ -5,6 +5,7 @@
 
 mod batch;
 mod checkpoint;
+mod memory;
 pub mod penalty;
 mod search;
 pub mod sigma;
@@ -18,6 +19,7 @@ use wengert::{Device, DeviceError, Element, Rng, Tensor, Var};
 
 pub use batch::Batch;
 pub use checkpoint::Loaded;
+pub use memory::{Need, check_memory};
 
 use crate::config::{Config, Loss, Norm, OptimizerName};
 use crate::data::ImageShape;

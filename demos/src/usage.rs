@@ -36,6 +36,11 @@ pub fn peak_memory() -> u64 {
     kilobytes("/proc/self/status", "VmHWM:")
 }
 
+/// The memory that this process holds now, in bytes.
+pub fn resident_memory() -> u64 {
+    kilobytes("/proc/self/status", "VmRSS:")
+}
+
 /// The memory that this machine could still give, in bytes; `None` if it does not say.
 pub fn available_memory() -> Option<u64> {
     Some(kilobytes("/proc/meminfo", "MemAvailable:")).filter(|&bytes| bytes > 0)

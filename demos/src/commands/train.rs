@@ -17,11 +17,10 @@ use crate::config::{Config, Settings, recipes};
 use crate::data::{Dataset, Opened, Split, open};
 use crate::gammas::{GammaHistory, gammas};
 use crate::losses;
-use crate::models;
 use crate::run_dir::RunDir;
 use crate::tensorboard::EventFile;
-use crate::train::{Loaded, Trainer};
-use crate::usage::{human_bytes, human_seconds, peak_memory};
+use crate::train::{Loaded, Need, Trainer, check_memory};
+use crate::usage::{human_bytes, human_seconds};
 pub(super) use batches::Batches;
 use run::{Run, evaluator};
 
@@ -62,7 +61,7 @@ impl Train {
         let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
         let config = self.settings.over(&file)?;
         let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
-        models::check_memory(&config, data.shape(), &self.place.device)?;
+        let need = check_memory(&config, data.shape(), data.classes(), &self.place.device)?;
         let mut trainer = Trainer::with_classes(&config, data.shape(), data.classes());
         trainer.data = Some(data.fingerprint());
         if let Some(run) = &config.init_from {
@@ -76,7 +75,7 @@ impl Train {
             run.save()?; // From here on, `resume` works.
             run.trainer.to(&self.place.device)?;
             run.draw()?;
-            print_estimate(run, &data)?;
+            print_estimate(run, &data, &need)?;
             run.train(&data)
         })
     }
@@ -88,6 +87,7 @@ impl Resume {
         let (mut dir, config) = RunDir::open(&self.run)?;
         dir.hold()?;
         let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
+        let need = check_memory(&config, data.shape(), data.classes(), &self.place.device)?;
         let Loaded { mut trainer, damage } = Trainer::open(&dir, &config)?;
         check_data(&trainer, &*data)?;
         self.check_images(&mut trainer, &*data)?;
@@ -113,7 +113,7 @@ impl Resume {
                 return Ok(());
             }
             say(format_args!("going on after step {step} of {}", run.config.steps));
-            print_estimate(run, &data)?;
+            print_estimate(run, &data, &need)?;
             run.train(&data)
         })
     }
@@ -164,7 +164,7 @@ pub(super) fn check_data(trainer: &Trainer<f32>, data: &dyn Dataset) -> Result<(
 }
 
 /// Times a few steps of a copy of the run, and says how long the whole will take.
-fn print_estimate(run: &Run, data: &Arc<dyn Dataset>) -> Result<()> {
+fn print_estimate(run: &Run, data: &Arc<dyn Dataset>, need: &Need) -> Result<()> {
     let (config, device) = (&run.config, run.trainer.device());
     // Without the long steps of the warm-up.
     let usual = Config { warm_up: false, ..config.clone() };
@@ -182,7 +182,7 @@ fn print_estimate(run: &Run, data: &Arc<dyn Dataset>) -> Result<()> {
     let whole = seconds * updates as f64 / config.n_dis as f64;
     say(format_args!(
         "{} on {}: width {}, batch {}, {}\n\
-         {steps} steps of about {:.0} ms: {}; {} of memory\n\
+         {steps} steps of about {:.0} ms: {}; about {} of memory\n\
          writing to {}",
         config.method.flag(),
         data.name(),
@@ -191,7 +191,7 @@ fn print_estimate(run: &Run, data: &Arc<dyn Dataset>) -> Result<()> {
         describe(device),
         seconds * 1e3,
         human_seconds(whole),
-        human_bytes(peak_memory()),
+        human_bytes(need.total()),
         run.dir.path().display(),
     ));
     Ok(())

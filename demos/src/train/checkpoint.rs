@@ -49,7 +49,7 @@ impl<T: Element> Trainer<T> {
         let config = toml::to_string(&self.config).context("cannot write the configuration as TOML")?;
         archive.set_text("config", config); // what `load` compares with config.toml
         archive.set_text("format", FORMAT.to_string());
-        let checksum = checksum(&archive);
+        let checksum = checksum(&mut archive);
         archive.set_text("checksum", checksum);
         Ok(archive)
     }
@@ -80,8 +80,8 @@ impl<T: Element> Trainer<T> {
         let most = available_memory().unwrap_or(u64::MAX);
         let (found, free) = (human_bytes(size), human_bytes(most));
         ensure!(size <= most, "{}: found {found}; expected at most {free}, the memory that is free", path.display());
-        let archive = Archive::load(path)?;
-        let (image, classes) = check(&archive, config).with_context(|| path.display().to_string())?;
+        let mut archive = Archive::load(path)?;
+        let (image, classes) = check(&mut archive, config).with_context(|| path.display().to_string())?;
         let mut trainer = Trainer::restored(config, image, classes, &archive)?;
         trainer.data = archive.text("data").ok().map(String::from);
         let broken = trainer.not_finite();
@@ -126,13 +126,13 @@ impl<T: Element> Trainer<T> {
 
 /// Whether a run that wrote this archive may go on with this configuration; the shape of its images and the number of
 /// its classes.
-fn check(archive: &Archive, config: &Config) -> Result<(ImageShape, usize)> {
+fn check(archive: &mut Archive, config: &Config) -> Result<(ImageShape, usize)> {
     check_format(archive)?;
     // Before nets of the wrong size take memory.
     let then: Config = toml::from_str(archive.text("config")?).context("found a damaged configuration")?;
     then.allows(config)?;
     let image = image_shape(archive.text("image")?)?;
-    models::check_memory(config, image, &Device::host())?;
+    models::check_weights(config, image, &Device::host())?;
     let classes = archive.text("classes")?.parse().ok();
     let classes = classes.filter(|n| (usize::from(config.conditional)..=256).contains(n));
     Ok((image, classes.context("expected a number of classes")?))
@@ -140,23 +140,23 @@ fn check(archive: &Archive, config: &Config) -> Result<(ImageShape, usize)> {
 
 /// Whether this program knows the format, and whether every bit is as it was written. Runs of the first versions have
 /// neither format nor checksum.
-fn check_format(archive: &Archive) -> Result<()> {
-    let (format, checksum_then) = (archive.text("format").ok(), archive.text("checksum").ok());
-    if format.is_none() && checksum_then.is_none() {
+fn check_format(archive: &mut Archive) -> Result<()> {
+    let text = |key: &str| archive.text(key).ok().map(String::from);
+    let (format, then) = (text("format"), text("checksum"));
+    if format.is_none() && then.is_none() {
         return Ok(());
     }
     if let Some(later) = format.and_then(|format| format.parse::<u32>().ok()).filter(|&format| format > FORMAT) {
         bail!("found the format {later}, of a later version of this program; expected at most {FORMAT}");
     }
-    ensure!(checksum_then == Some(&*checksum(archive)), "damaged: the checksum is not that of what the file holds");
+    ensure!(then == Some(checksum(archive)), "damaged: the checksum is not that of what the file holds");
     Ok(())
 }
 
-/// The CRC-32 of an archive as a file, but for the checksum itself.
-fn checksum(archive: &Archive) -> String {
-    let mut rest = archive.clone();
-    rest.set_text("checksum", "");
-    crc32(&[&rest.to_bytes()])
+/// The CRC-32 of an archive as a file with an empty checksum, which it is left with.
+fn checksum(archive: &mut Archive) -> String {
+    archive.set_text("checksum", "");
+    crc32(&[&archive.to_bytes()])
 }
 
 /// The images' shape from the text in a checkpoint, "channels,height,width".

@@ -52,9 +52,11 @@ fn flags_of_train() {
     refuses(dir.path(), "fly", &["'fly'"]);
     // What only a larger machine could hold. (Where the system does not say what is free, nothing is refused.)
     if cfg!(target_os = "linux") {
-        let parts = ["--width 8 --batch 4096", "--z-dim 65536", "of memory", "GB"];
-        refuses(dir.path(), &tiny("--width 8 --batch 4096 --z-dim 65536"), &parts);
-        refuses(dir.path(), "bench step --width 8 --batch 4096", &["--width 8 --batch 4096", "GB"]);
+        let parts = ["--width 8 --z-dim 65536: the nets alone need about", " GB of memory"];
+        refuses(dir.path(), &tiny("--width 8 --z-dim 65536"), &parts);
+        let parts = ["--width 4 --batch 4096 --z-dim 8 need about", " GB of memory", " is free"];
+        refuses(dir.path(), &tiny("--width 4 --batch 4096"), &parts);
+        refuses(dir.path(), "bench step --width 4 --batch 4096", &["--width 4 --batch 4096", "GB"]);
     }
 }
 

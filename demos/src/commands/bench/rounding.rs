@@ -19,8 +19,8 @@ use crate::commands::say;
 use crate::commands::train::open_data;
 use crate::config::{Config, DataName, Method, Net};
 use crate::data::Dataset;
-use crate::models;
 use crate::theory::table;
+use crate::train::check_memory;
 use measure::Measurement;
 use ways::{Errors, Way};
 
@@ -101,7 +101,7 @@ impl Rounding {
         ensure!(Level::current() > Level::Scalar, "WENGERT_CPU is scalar, where all convolutions are exact");
         let config = self.config()?;
         let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
-        models::check_memory(&config, data.shape(), &Device::host())?;
+        check_memory(&config, data.shape(), data.classes(), &Device::host())?;
         let ways = Way::all(self.lower);
         let n = ways.len() as u64;
         let bar = counting("step", steps + states * n + runs * follow * n);

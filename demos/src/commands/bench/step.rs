@@ -11,8 +11,7 @@ use crate::commands::devices::{Place, describe};
 use crate::commands::say;
 use crate::config::{Config, Method};
 use crate::data::ImageShape;
-use crate::models;
-use crate::train::Trainer;
+use crate::train::{Trainer, check_memory};
 use crate::usage::{Usage, human_bytes, peak_memory};
 
 /// How to measure the step.
@@ -58,7 +57,7 @@ impl Step {
         let recipe = Config { n_dis: 1, warm_up: false, ..Config::recipe(self.method) };
         let config = Config { width: self.width, batch: self.batch, ..recipe };
         config.check()?;
-        models::check_memory(&config, IMAGE, device)?;
+        check_memory(&config, IMAGE, 0, device)?;
         let mut trainer = Trainer::new(&config, IMAGE);
         trainer.to(device)?;
         let found = self.measure(&mut Subject::new(trainer, &config))?;

@@ -23,7 +23,7 @@ use crate::report;
 use crate::run_dir::{RunDir, TrainingTime};
 use crate::tensorboard::EventFile;
 use crate::train::Trainer;
-use crate::usage::human_seconds;
+use crate::usage::{human_bytes, human_seconds, peak_memory};
 
 /// A run in progress.
 pub(super) struct Run {
@@ -273,7 +273,8 @@ impl Run {
         if stopped {
             say(format_args!("stopped after step {step} of {}; to go on: gan resume {path}", self.config.steps));
         } else {
-            say(format_args!("done in {}", human_seconds(time.as_secs_f64())));
+            let (time, memory) = (human_seconds(time.as_secs_f64()), human_bytes(peak_memory()));
+            say(format_args!("done in {time}, with {memory} of memory at most"));
         }
         if let Some((_, last)) = self.dir.samples()?.last() {
             say(format_args!("images   {}", last.display()));
