@@ -141,9 +141,9 @@ fn checkpoints_of_other_versions() {
     let bytes = std::fs::read(&run.checkpoints()[0]).unwrap();
     // Texts of the header, which is JSON: blanks in the place of one leave all else where it is.
     let part = |key: &str| {
-        let text = String::from_utf8_lossy(&bytes);
-        let start = text.find(&format!("\"{key}\":\"")).unwrap();
-        start..start + text[start..].find(',').unwrap() + 1
+        let name = format!("\"{key}\":\"");
+        let start = bytes.windows(name.len()).position(|window| window == name.as_bytes()).unwrap();
+        start..start + bytes[start..].iter().position(|&byte| byte == b',').unwrap() + 1
     };
     let load = |changes: &[(&str, &str)]| {
         let mut changed = bytes.clone();

@@ -58,8 +58,7 @@ impl Run {
     /// Computes the steps since the last checkpoint again, and says in which step and in which operation of which net the
     /// first number arose that is not finite; or, if there is none, the first that is too large.
     fn origin(&self, data: &Arc<dyn Dataset>) -> Result<Option<String>> {
-        let steps = self.trainer.step() - self.saved;
-        warn(format_args!("looking for where it began: computing {steps} steps again"));
+        warn(format_args!("looking for where it began: computing again from step {}", self.saved));
         match self.replay(data, f64::from(f32::MAX))? {
             None => self.replay(data, LARGEST_LOSS),
             found => Ok(found),
