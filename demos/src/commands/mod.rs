@@ -96,6 +96,6 @@ impl Cli {
             Command::Devices(command) => command.run(),
             Command::Bench(command) => command.run(),
         };
-        pool.install(|| devices::catch_device_error(run))
+        pool.install(|| wengert::DeviceError::catch(run))?
     }
 }
