@@ -102,8 +102,8 @@ static int tap_of(digits d, seen v, seen h, int across) {
 
 // c[part, z] = the product over a part of k, then the bias and the leaky ReLU.
 //
-// Groups lie along one axis, columns first, then so many `row_groups`, then parts, products and phases: GPUs have few of
-// them along the others.
+// Groups lie along one axis, columns first, then so many `row_groups`, then parts, products and phases: GPUs have few
+// of them along the others.
 //
 // steps of a: image, pixel, channel; of b: tap, channel, column (with ROWS_ARE_TAPS, its rows are the pixels: none,
 // row, column); of c: image, line, pixel, column, matrix, part (row of the product for pixel with ROWS_ARE_TAPS).
