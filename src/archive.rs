@@ -7,7 +7,7 @@ use std::ops::Bound;
 use std::path::Path;
 
 use crate::kernels::element::cast;
-use crate::{Element, Shape, Tensor};
+use crate::{DeviceError, Element, Shape, Tensor};
 
 #[cfg(feature = "safetensors")]
 mod file;
@@ -247,6 +247,8 @@ pub enum StateError {
         /// What was asked for.
         expected: String,
     },
+    /// The device on which what is read is to live has no memory left, or failed.
+    Device(DeviceError),
     /// A text is missing.
     NoText {
         /// The file.
@@ -272,10 +274,17 @@ impl fmt::Display for StateError {
             StateError::Mismatch { file, name, found, expected } => {
                 write!(f, "{file}: {name}: found {found}, expected {expected}")
             }
+            StateError::Device(error) => error.fmt(f),
             StateError::NoText { file, key } => {
                 write!(f, "{file}: expected a text `{key}` in the metadata, found none")
             }
         }
+    }
+}
+
+impl From<DeviceError> for StateError {
+    fn from(error: DeviceError) -> StateError {
+        StateError::Device(error)
     }
 }
 

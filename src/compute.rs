@@ -18,6 +18,7 @@ use crate::kernels::{Buffer, Element, Function, Storage};
 use crate::shape::{Axes, Shape, Strides};
 use crate::tensor::Tensor;
 
+pub use crate::kernels::function::source;
 pub use crate::kernels::kernel::{Inputs, Kernel, Outputs};
 pub use crate::shape::Layout;
 

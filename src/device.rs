@@ -12,7 +12,8 @@ pub use crate::kernels::device::{Counts, DeviceError, DeviceInfo, KernelTime};
 ///
 /// An operation runs where its operands live: on the device of the first that lives on one, to which the others are
 /// copied then. [`Tensor::to`](crate::Tensor::to) moves a tensor, [`Params::to`](crate::nn::Params::to) a network. The
-/// host waits for a device only where it reads values: in `data`, `view`, `item`, `to_vec` and their kin.
+/// host waits for a device where it reads values, in `data`, `view`, `item`, `to_vec` and their kin; besides only where
+/// hundreds of megabytes are on their way to it, or its memory has run out.
 ///
 /// ```
 /// use wengert::{Device, Tensor};

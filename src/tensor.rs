@@ -143,7 +143,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The memory from the first element to the last; what lies where between them, the strides say. Values that a
-    /// device has alone are waited for and copied, once.
+    /// device has alone are waited for and copied, once: all of those that the tensor is a view of.
     ///
     /// # Panics
     /// With a [`DeviceError`] if the device fails.
@@ -174,7 +174,7 @@ impl<T: Element> Tensor<T> {
 
     /// The values in the memory of a device, and where there.
     pub(crate) fn on_device(&self, queue: &Queue) -> Result<(Memory, Range<usize>), DeviceError> {
-        Ok((self.storage.memory(queue)?, self.span()))
+        self.storage.placed(queue, self.span())
     }
 
     /// The device that the tensor lives on, where operations on it run. One that was made from values of the host lives
@@ -192,15 +192,24 @@ impl<T: Element> Tensor<T> {
             return Ok(self.clone());
         }
         device.check::<T>()?;
-        let dense = self.like(self);
-        let layout = dense.layout();
+        // Gaps go on the host, where that cannot fail.
+        let here = match self.home() {
+            None => self.like(self),
+            Some(_) => self.on_host()?.like(self),
+        };
         match device.queue() {
-            None => Ok(Tensor::written(layout, |values| values.copy_from_slice(dense.elements()))),
+            None => Ok(here),
             Some(queue) => {
-                let storage = Storage::device(queue.upload(dense.elements())?, self.size());
-                Ok(Tensor::from_storage(storage, layout))
+                let storage = Storage::device(queue.upload(here.elements())?, self.size());
+                Ok(Tensor::from_storage(storage, here.layout()))
             }
         }
+    }
+
+    /// The same values on the host, as they lie, in memory of their own.
+    fn on_host(&self) -> Result<Tensor<T>, DeviceError> {
+        let layout = Layout { shape: self.shape, strides: self.strides };
+        Ok(Tensor::from_buffer(self.storage.copy_of(self.span())?, layout))
     }
 
     /// The layout of a result that lies as this tensor does, but without its gaps and repetitions.
@@ -227,23 +236,31 @@ impl<T: Element> Tensor<T> {
     /// The elements in row-major order.
     ///
     /// # Panics
-    /// If there is no memory for so many; a view may repeat a few numbers very often.
+    /// If there is no memory for so many; a view may repeat a few numbers very often. With a [`DeviceError`] if a
+    /// device that has them fails.
     #[track_caller]
     pub fn to_vec(&self) -> Vec<T> {
         let (mut values, size) = (Vec::new(), self.size());
         assert!(values.try_reserve_exact(size).is_ok(), "to_vec: no memory for shape {} in {}", self.shape, T::NAME);
-        values.extend_from_slice(self.contiguous().elements());
+        let dense = self.contiguous();
+        match dense.home() {
+            None => values.extend_from_slice(dense.elements()),
+            Some(_) => values.extend_from_slice(dense.on_host().unwrap_or_else(|error| error.raise()).elements()),
+        }
         values
     }
 
     /// The value of a tensor with one element.
     ///
     /// # Panics
-    /// If it has more or none.
+    /// If it has more or none; with a [`DeviceError`] if a device that has it fails.
     #[track_caller]
     pub fn item(&self) -> T {
         assert!(self.size() == 1, "item: expected one element, found shape {}", self.shape);
-        self.storage.values()[self.offset]
+        match self.home() {
+            None => self.storage.values()[self.offset],
+            Some(_) => self.on_host().unwrap_or_else(|error| error.raise()).elements()[0],
+        }
     }
 
     /// Whether the elements lie in memory in row-major order without gaps.
@@ -411,6 +428,10 @@ impl<T: Element> Tensor<T> {
 
     /// As [`make_mut`](Tensor::make_mut), on a device; [`changed_on`](Tensor::changed_on) must follow.
     pub(crate) fn make_mut_on(&mut self, queue: &Queue) -> Result<(Memory, Range<usize>), DeviceError> {
+        if self.storage.len() > self.size() {
+            // Its own memory, without what else lies there.
+            *self = self.copied(self.dense_strides());
+        }
         let (start, size) = (self.own(), self.size());
         Ok((self.own_storage().memory_mut(queue)?, start..start + size))
     }

@@ -5,46 +5,46 @@
 #define CHANNEL                                                                \
     const int own_channel = get_group_id(0) * TILE + SUM_IN_GROUP;             \
     const int c = min(own_channel, channels - 1);                              \
-    const bool writes = LANE == 0 && own_channel < channels
+    const bool writes = WORKER == 0 && own_channel < channels
 
 // The rows of a part: from its first to where it ends.
-#define ROWS                                                                   \
+#define PART                                                                   \
     const int part = get_group_id(1), first_row = part * length;               \
     const int end = first_row + min(length, rows - first_row)
 
 // Where the chain of rows that begins at `row` ends.
 static int end_of_chain(int row, int end) {
-    return row + min(CHAIN * LANES, end - row);
+    return row + min(CHAIN * WORKERS, end - row);
 }
 
 // The sums of the columns of x, by parts.
 kernel void column_sums(IN(x), WIDE_OUT(sums), const int rows, const int channels, const int length) {
-    local wide shared[TILE * LANES];
+    local wide shared[TILE * WORKERS];
     CHANNEL;
-    ROWS;
+    PART;
     wide sum = 0;
-    for (int row = first_row + LANE; row < end; row += CHAIN * LANES) {
+    for (int row = first_row + WORKER; row < end; row += CHAIN * WORKERS) {
         wide few = 0;
-        for (int i = row; i < end_of_chain(row, end); i += LANES) few += AT(x, i * channels + c);
+        for (int i = row; i < end_of_chain(row, end); i += WORKERS) few += AT(x, i * channels + c);
         sum += few;
     }
-    sum = over_lanes(sum, shared);
+    sum = over_workers(sum, shared);
     if (writes) AT(sums, part * channels + c) = sum;
 }
 
 // The sum of a column of partial sums (parts, columns), for each work-item of the group.
 static wide sum_of_parts(global const wide *sums, int parts, int columns, int column, local wide *shared) {
     wide sum = 0;
-    for (int part = LANE; part < parts; part += CHAIN * LANES) {
+    for (int part = WORKER; part < parts; part += CHAIN * WORKERS) {
         wide few = 0;
-        for (int i = part; i < end_of_chain(part, parts); i += LANES) few += sums[i * columns + column];
+        for (int i = part; i < end_of_chain(part, parts); i += WORKERS) few += sums[i * columns + column];
         sum += few;
     }
-    return over_lanes(sum, shared);
+    return over_workers(sum, shared);
 }
 
 kernel void store_sums(WIDE_IN(sums), OUT(y), const int parts, const int channels) {
-    local wide shared[TILE * LANES];
+    local wide shared[TILE * WORKERS];
     CHANNEL;
     wide sum = sum_of_parts(&AT(sums, 0), parts, channels, c, shared);
     if (writes) AT(y, c) = sum;
@@ -61,15 +61,15 @@ static moments join(moments a, moments b) {
     return all;
 }
 
-// The moments of what the lanes have, together.
-static moments join_lanes(moments own, local moments *shared) {
-#if LANES > 1
-    shared[LANE * TILE + SUM_IN_GROUP] = own;
-    for (int apart = LANES / 2; apart > 0; apart /= 2) {
+// The moments of what the workers have, together.
+static moments join_workers(moments own, local moments *shared) {
+#if WORKERS > 1
+    shared[WORKER * TILE + SUM_IN_GROUP] = own;
+    for (int apart = WORKERS / 2; apart > 0; apart /= 2) {
         barrier(CLK_LOCAL_MEM_FENCE);
-        if (LANE < apart) {
-            own = join(own, shared[(LANE + apart) * TILE + SUM_IN_GROUP]);
-            shared[LANE * TILE + SUM_IN_GROUP] = own;
+        if (WORKER < apart) {
+            own = join(own, shared[(WORKER + apart) * TILE + SUM_IN_GROUP]);
+            shared[WORKER * TILE + SUM_IN_GROUP] = own;
         }
     }
 #endif
@@ -80,15 +80,15 @@ static moments join_lanes(moments own, local moments *shared) {
 // chain of rows adds up d = x − x₀ and d² with x₀ its first value, so that little cancels wherever the values lie.
 // Means are kept less the column's first value, which leaves them more places.
 kernel void moments_of_parts(IN(x), WIDE_OUT(sums), const int rows, const int channels, const int length) {
-    local moments shared[TILE * LANES];
+    local moments shared[TILE * WORKERS];
     CHANNEL;
-    ROWS;
+    PART;
     const wide origin = AT(x, c);
     moments all = {0, 0, 0};
-    for (int row = first_row + LANE; row < end; row += CHAIN * LANES) {
+    for (int row = first_row + WORKER; row < end; row += CHAIN * WORKERS) {
         const wide first = AT(x, row * channels + c);
         wide n = 1, sum = 0, squares = 0;
-        for (int i = row + LANES; i < end_of_chain(row, end); i += LANES) {
+        for (int i = row + WORKERS; i < end_of_chain(row, end); i += WORKERS) {
             wide d = AT(x, i * channels + c) - first;
             n += 1;
             sum += d;
@@ -97,7 +97,7 @@ kernel void moments_of_parts(IN(x), WIDE_OUT(sums), const int rows, const int ch
         moments chain = {n, (first - origin) + sum / n, squares - sum * (sum / n)};
         all = join(all, chain);
     }
-    all = join_lanes(all, shared);
+    all = join_workers(all, shared);
     if (writes) {
         AT(sums, part * channels + c) = all.mean;
         AT(sums, (get_num_groups(1) + part) * channels + c) = all.squares;
@@ -107,15 +107,15 @@ kernel void moments_of_parts(IN(x), WIDE_OUT(sums), const int rows, const int ch
 // The mean in two parts, of which the second is what rounding takes off the first; the variance; 1/√(variance + eps).
 kernel void store_moments(WIDE_IN(sums), IN(x), OUT(mean), OUT(rest), OUT(variance), OUT(inverse), const int parts,
                           const int rows, const int channels, const int length, const real eps) {
-    local moments shared[TILE * LANES];
+    local moments shared[TILE * WORKERS];
     CHANNEL;
     moments all = {0, 0, 0};
-    for (int part = LANE; part < parts; part += LANES) {
+    for (int part = WORKER; part < parts; part += WORKERS) {
         wide n = min(length, rows - part * length);
         moments one = {n, AT(sums, part * channels + c), AT(sums, (parts + part) * channels + c)};
         all = join(all, one);
     }
-    all = join_lanes(all, shared);
+    all = join_workers(all, shared);
     if (writes) {
         const wide origin = AT(x, c);
         const real rounded = origin + all.mean;
@@ -163,14 +163,14 @@ kernel void normalise(IN(x), IN(mean), IN(rest), IN(inverse), IN(gamma), IN(beta
 // Σ g and Σ g·(x − mean) of the columns by parts, (parts, 2, channels).
 kernel void gradient_sums(IN(x), IN(g), IN(mean), IN(rest), IN(inverse), IN(gamma), IN(beta), WIDE_OUT(sums),
                           const int rows, const int channels, const int length) {
-    local wide shared[TILE * LANES];
+    local wide shared[TILE * WORKERS];
     CHANNEL;
-    ROWS;
+    PART;
     AFFINE;
     wide sum = 0, dot = 0;
-    for (int row = first_row + LANE; row < end; row += CHAIN * LANES) {
+    for (int row = first_row + WORKER; row < end; row += CHAIN * WORKERS) {
         real few = 0, few_dot = 0;
-        for (int i = row; i < end_of_chain(row, end); i += LANES) {
+        for (int i = row; i < end_of_chain(row, end); i += WORKERS) {
             real centred = AT(x, i * channels + c) - centre;
             real reached = gated(AT(g, i * channels + c), centred * scale + shift);
             few += reached;
@@ -179,8 +179,8 @@ kernel void gradient_sums(IN(x), IN(g), IN(mean), IN(rest), IN(inverse), IN(gamm
         sum += few;
         dot += few_dot;
     }
-    sum = over_lanes(sum, shared);
-    dot = over_lanes(dot, shared);
+    sum = over_workers(sum, shared);
+    dot = over_workers(dot, shared);
     if (writes) {
         AT(sums, 2 * part * channels + c) = sum;
         AT(sums, (2 * part + 1) * channels + c) = dot;
@@ -190,7 +190,7 @@ kernel void gradient_sums(IN(x), IN(g), IN(mean), IN(rest), IN(inverse), IN(gamm
 // γ̄ and β̄, and (3, channels) numbers a, b, c of x̄ = a·(g + b·(x − mean) + c).
 kernel void store_gradients(WIDE_IN(sums), IN(rest), IN(inverse), IN(gamma), OUT(dgamma), OUT(dbeta), OUT(abc),
                             const int parts, const int rows, const int channels) {
-    local wide shared[TILE * LANES];
+    local wide shared[TILE * WORKERS];
     CHANNEL;
     wide sum = sum_of_parts(&AT(sums, 0), parts, 2 * channels, c, shared);
     wide dot = sum_of_parts(&AT(sums, 0), parts, 2 * channels, channels + c, shared);

@@ -201,7 +201,7 @@ impl<'a> OnDevice<'a> {
         // Enough groups for a large GPU; a processor's cores want few and long ones.
         let (groups, chains) = if queue.info().is_cpu { (64, 4) } else { (1024, 1) };
         let tiles = channels.div_ceil(group.tile).max(1);
-        let parts = Parts::new(rows, chains * 32 * group.lanes, groups / tiles);
+        let parts = Parts::new(rows, chains * 32 * group.workers, groups / tiles);
         OnDevice { queue, rows, channels, relu, group, parts }
     }
 
@@ -215,8 +215,8 @@ impl<'a> OnDevice<'a> {
     }
 
     fn launch<T: Element>(&self, kernel: &'static str) -> Launch<'a, T> {
-        let defines = [self.group.tile, self.group.lanes, 0, self.relu as usize];
-        Launch::new(self.queue, BATCH_NORM, kernel).define(&["TILE", "LANES", "LANES_FIRST", "RELU"], defines)
+        let defines = [self.group.tile, self.group.workers, 0, self.relu as usize];
+        Launch::new(self.queue, BATCH_NORM, kernel).define(&["TILE", "WORKERS", "WORKERS_FIRST", "RELU"], defines)
     }
 
     /// Sums over the rows of every part.

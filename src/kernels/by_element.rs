@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::device::{Operands, Unsupported};
 use super::function::Function;
 #[cfg(feature = "opencl")]
-use super::function::Printed;
+use super::function::{Printed, source};
 use super::kernel::{Inputs, Kernel, Outputs};
 use super::nest::Nest;
 #[cfg(feature = "opencl")]
@@ -25,7 +25,7 @@ pub trait Formula<T, const N: usize>: Copy + Sync {
         None
     }
 
-    /// Its source in OpenCL C, see [`Function::source`].
+    /// Its source in OpenCL C, see [`source`].
     #[cfg(feature = "opencl")]
     fn text(&self) -> String {
         String::new()
@@ -46,7 +46,7 @@ impl<T: Element, F: Function<N>, const N: usize> Formula<T, N> for F {
 
     #[cfg(feature = "opencl")]
     fn text(&self) -> String {
-        self.source()
+        source(self)
     }
 }
 
@@ -273,7 +273,7 @@ impl<T: Element, F: Function<N, M>, const N: usize, const M: usize> Kernel<T> fo
         let places = Places { updated: M, outputs: outputs.tensors, inputs: inputs.tensors };
         // N loops where N − M would do, which a type cannot say.
         let nest = Nest::<N>::flat(outputs.tensors[0].len);
-        places.run::<T, N>(queue, &nest, &Printed::new(&self.0), &|| self.0.source())
+        places.run::<T, N>(queue, &nest, &Printed::new(&self.0), &|| source(&self.0))
     }
 }
 

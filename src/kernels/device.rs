@@ -1,6 +1,8 @@
 //! What the kernels say to a device and hear from it, whether or not there is one.
 
+use std::cell::Cell;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::time::Duration;
 
 use super::opencl::Memory;
@@ -77,7 +79,8 @@ pub struct KernelTime {
 /// A device that cannot be had, or that failed: which, in what, and why.
 ///
 /// Operations cannot fail by their types. Where a device runs out of memory or is lost in the middle of one, they panic
-/// with a value of this type, which [`std::panic::catch_unwind`] gives to who wants to go on.
+/// with a value of this type, which [`catch`](DeviceError::catch) gives to who wants to go on; who does not is told the
+/// reason on the standard error, since the panic's own message cannot show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceError {
     device: String,
@@ -89,12 +92,47 @@ impl DeviceError {
         DeviceError { device: device.into(), reason: reason.to_string() }
     }
 
+    /// What `work` gives, or the error of a device that fails in the middle of it, of which nothing is printed if it
+    /// fails on this thread. Other panics go on.
+    ///
+    /// What `work` changes must not be used after an error, but for tensors: those are as they were.
+    ///
+    /// # Errors
+    /// If a device fails.
+    ///
+    /// ```
+    /// use wengert::{Device, DeviceError, Tensor};
+    /// let x = Tensor::<f32>::ones([3]).to(&Device::host())?;
+    /// let y = DeviceError::catch(|| x.map(|x| x + 1.0))?;
+    /// assert_eq!(y.to_vec(), [2.0; 3]);
+    /// # Ok::<(), DeviceError>(())
+    /// ```
+    pub fn catch<R>(work: impl FnOnce() -> R) -> Result<R, DeviceError> {
+        let around = CAUGHT.replace(true);
+        let result = catch_unwind(AssertUnwindSafe(work));
+        CAUGHT.set(around);
+        result.map_err(|panic| match panic.downcast::<DeviceError>() {
+            Ok(error) => *error,
+            Err(other) => resume_unwind(other),
+        })
+    }
+
     /// Panics with this error.
     #[cold]
     #[track_caller]
     pub(crate) fn raise(self) -> ! {
-        std::panic::panic_any(self)
+        if CAUGHT.get() {
+            // Past the panic hook, which has nothing to say of it.
+            resume_unwind(Box::new(self));
+        }
+        eprintln!("{self}");
+        panic_any(self)
     }
+}
+
+thread_local! {
+    /// Whether somebody catches errors of devices on this thread.
+    static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
 impl fmt::Display for DeviceError {

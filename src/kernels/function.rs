@@ -76,13 +76,14 @@ pub fn number<X: Number>(x: f64) -> X {
 /// options as fields. [`function!`](crate::function) makes one.
 ///
 /// ```
-/// use wengert::{Function, Tensor, compute::by_element, function};
+/// use wengert::compute::{by_element, source};
+/// use wengert::{Tensor, function};
 ///
 /// function!(Leaky { slope } |x| x.if_positive(x, slope * x));
 ///
 /// let x = Tensor::<f32>::from_vec([3], vec![-1.0, 0.0, 2.0]);
 /// assert_eq!(by_element(Leaky { slope: 0.5 }, [&x]).to_vec(), [-0.5, 0.0, 2.0]);
-/// assert!(Leaky { slope: 0.5 }.source().contains("x0 > (real)0.0 ? x0 : t0"));
+/// assert!(source(&Leaky { slope: 0.5 }).contains("x0 > (real)0.0 ? x0 : t0"));
 /// ```
 pub trait Function<const N: usize, const M: usize = 1>: Copy + Send + Sync + 'static {
     /// Whether the options are all that tells two values of the type apart, so that they share a program of a device.
@@ -96,12 +97,6 @@ pub trait Function<const N: usize, const M: usize = 1>: Copy + Send + Sync + 'st
 
     /// The formula; `#[inline(always)]`, so that loops of it become vectors.
     fn apply<X: Number>(&self, x: [X; N]) -> [X; M];
-
-    /// The formula as a function of OpenCL C over a type `real`: the inputs, then the options, then where the results
-    /// go.
-    fn source(&self) -> String {
-        print(self)
-    }
 }
 
 /// What a device knows a formula by.
@@ -121,15 +116,28 @@ impl Printed {
     /// That of a function.
     pub fn new<F: Function<N, M>, const N: usize, const M: usize>(function: &F) -> Printed {
         let options = function.options();
-        let source = if F::IS_ITS_OPTIONS { String::new() } else { function.source() };
+        let source = if F::IS_ITS_OPTIONS { String::new() } else { source(function) };
         Printed { name: name_of::<F>(), key: (TypeId::of::<F>(), source), options }
     }
 }
 
-/// Of `module::Name<Parameter>` the name.
+/// Of `module::Name<Parameter>`, or of `<Type as Trait>::method::Name` within a method, the name.
 fn name_of<F>() -> &'static str {
     let path = std::any::type_name::<F>();
-    path.split('<').next().and_then(|path| path.rsplit("::").next()).unwrap_or_default()
+    let (mut depth, mut start, mut end) = (0, 0, path.len());
+    for (i, letter) in path.char_indices() {
+        match letter {
+            '<' => {
+                end = if depth == 0 { i } else { end };
+                depth += 1;
+            }
+            // Not the arrow of a function's type.
+            '>' if !path[..i].ends_with('-') => depth -= 1,
+            ':' if depth == 0 => (start, end) = (i + 1, path.len()),
+            _ => {}
+        }
+    }
+    &path[start..end]
 }
 
 /// Defines a [`Function`]: its name, the names of its options (numbers, `f64` fields of the value), its inputs, and the
@@ -229,7 +237,7 @@ enum Expression {
 }
 
 thread_local! {
-    /// The right-hand sides of the source that [`print`] is writing.
+    /// The right-hand sides of the text that [`source`] is writing.
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -240,8 +248,9 @@ fn line(text: String) -> Expression {
     })
 }
 
-/// See [`Function::source`].
-fn print<F: Function<N, M>, const N: usize, const M: usize>(function: &F) -> String {
+/// A formula as a function of OpenCL C over a type `real`: the inputs, then the options, then where the results go. No
+/// method of the formula, which could give another text: a device compiles and runs it.
+pub fn source<F: Function<N, M>, const N: usize, const M: usize>(function: &F) -> String {
     LINES.take();
     let results = function.apply(std::array::from_fn(Expression::Input));
     let name = name_of::<F>();
@@ -348,4 +357,38 @@ impl private::Sealed for Expression {}
 pub(super) mod private {
     /// Keeps [`Number`](super::Number) to the types that the kernels and the printer know.
     pub trait Sealed {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    trait Step {
+        fn source(&self) -> String;
+    }
+
+    impl Step for Vec<f32> {
+        fn source(&self) -> String {
+            crate::function!(InMethod | x | -x);
+            source(&InMethod)
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    struct With<P>(P);
+
+    impl<P: Copy + Send + Sync + 'static> Function<1> for With<P> {
+        fn apply<X: Number>(&self, x: [X; 1]) -> [X; 1] {
+            x
+        }
+    }
+
+    /// Wherever it is defined, whatever its parameters are.
+    #[test]
+    fn a_formula_has_its_name() {
+        assert!(vec![1.0].source().starts_with("void InMethod(real x0, real *y0) {"), "{}", vec![1.0].source());
+        assert!(source(&With(Some(1u8))).starts_with("void With("));
+        let identity: fn(u8) -> u8 = |x| x;
+        assert!(source(&With(identity)).starts_with("void With("));
+    }
 }

@@ -57,7 +57,8 @@ pub trait Kernel<T: Element> {
     /// Without a form for devices, as here, the processor does it, and [`Counts::fallbacks`](crate::Counts) counts it.
     ///
     /// # Errors
-    /// If there is no form for these sizes; nothing must have been started then.
+    /// If there is no form for these sizes. What was started before that is lost: it may have written to fresh outputs,
+    /// but must not have changed an updated one, since another form computes anew.
     #[doc(hidden)]
     fn opencl(&self, _queue: &Queue, _inputs: Operands<'_>, _outputs: Operands<'_>) -> Result<(), Unsupported> {
         Err(Unsupported)

@@ -1,5 +1,5 @@
-// Pooling and resampling of maps (N, H, W, C), and their adjoints: every output element gathers what belongs to it. Sums
-// are of rows, then of the rows' sums.
+// Pooling and resampling of maps (N, H, W, C), and their adjoints: every output element gathers what belongs to it.
+// Sums are of rows, then of the rows' sums.
 
 // Maps (h, w) of c channels, pooled to (oh, ow) by windows (kh, kw), (sh, sw) apart, with (ph, pw) around the map.
 #define POOL                                                                                                     \

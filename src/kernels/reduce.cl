@@ -21,9 +21,11 @@ kernel void reduce(IN(x), OUT(y), const int outputs, const int terms, const int 
     if (second_at < terms) {
         // Two chains, half as long.
         real second = AT(x, from + place(second_at, GONE, gone_dims, gone_strides));
-        for (int r = p + 2 * parts; r < terms; r += 2 * parts) {
+        // By what is left, which does not overflow.
+        for (int left = terms - p - 2 * parts; left > 0; left -= 2 * parts) {
+            int r = terms - left;
             first = combine(first, AT(x, from + place(r, GONE, gone_dims, gone_strides)));
-            if (r + parts < terms) second = combine(second, AT(x, from + place(r + parts, GONE, gone_dims, gone_strides)));
+            if (left > parts) second = combine(second, AT(x, from + place(r + parts, GONE, gone_dims, gone_strides)));
         }
         first = combine(first, second);
     }

@@ -2,15 +2,19 @@
 //
 // WIDTH work-items share a row. If there are several they are a work-group, and neighbours read neighbours of a row
 // that lies together; if it is one, neighbours have rows that lie side by side, or it computes by vectors of LANES
-// elements, and inner is 1. Sums are of chains of 32, and of these.
+// elements, and inner is 1. Sums are of chains of 32, and of these in the widest type.
 #define CHAIN 32
 
 #if LANES > 1
 typedef JOIN(REAL, LANES) reals;
+typedef JOIN(WIDE, LANES) wides;
+#define WIDENED(values) JOIN(convert_, JOIN(WIDE, LANES))(values)
 #define LOAD(x, e) JOIN(vload, LANES)(0, &AT(x, first + (e)))
 #define STORE(y, e, values) JOIN(vstore, LANES)(values, 0, &AT(y, first + (e)))
 #else
 typedef real reals;
+typedef wide wides;
+#define WIDENED(value) ((wide)(value))
 #define LOAD(x, e) AT(x, first + (e) * inner)
 #define STORE(y, e, value) AT(y, first + (e) * inner) = value
 #endif
@@ -20,11 +24,11 @@ typedef real reals;
 #if WIDTH > 1
 #define ROW                                                                    \
     const int row = get_group_id(0), own = get_local_id(0);                    \
-    local real shared[WIDTH]
+    local wide shared[WIDTH]
 #else
 #define ROW                                                                    \
     const int row = get_global_id(0), own = 0;                                 \
-    local real *shared = 0;                                                    \
+    local wide *shared = 0;                                                    \
     if (row >= rows) return
 #endif
 #define PLACES                                                                 \
@@ -32,20 +36,20 @@ typedef real reals;
     const int whole = extent / LANES * LANES
 
 // The larger of both, or their sum. NaN is not larger than anything; it reaches the result by the sum.
-static real combined(real a, real b, bool add) {
+static wide combined(wide a, wide b, bool add) {
     return add ? a + b : b > a ? b : a;
 }
 
 // The largest or the sum of what the vectors and the tails of a row's work-items hold, as a tree.
-static real over_row(reals values, real tail, bool add, local real *shared) {
+static wide over_row(wides values, wide tail, bool add, local wide *shared) {
 #if LANES > 1
-    real lanes[LANES];
+    wide lanes[LANES];
     JOIN(vstore, LANES)(values, 0, lanes);
     for (int apart = LANES / 2; apart > 0; apart /= 2)
         for (int i = 0; i < apart; i++) lanes[i] = combined(lanes[i], lanes[i + apart], add);
-    real one = combined(lanes[0], tail, add);
+    wide one = combined(lanes[0], tail, add);
 #else
-    real one = combined(values, tail, add);
+    wide one = combined(values, tail, add);
 #endif
 #if WIDTH > 1
     const int own = get_local_id(0);
@@ -77,10 +81,10 @@ kernel void softmax(IN(x), OUT(y), const int rows, const int extent, const int i
         high = value > high ? value : high;
     }
     for (int e = whole; e < extent; e++) last_high = combined(last_high, AT(x, first + e), false);
-    const real largest = over_row(high, last_high, false, shared);
+    const real largest = over_row(WIDENED(high), last_high, false, shared);
 
-    reals sum = 0;
-    real last_sum = 0;
+    wides sum = 0;
+    wide last_sum = 0;
     for (int e = own * LANES; e < whole; e += CHAIN * WIDTH * LANES) {
         reals few = 0;
         for (int i = e; i < end_of_chain(e, whole); i += WIDTH * LANES) {
@@ -90,7 +94,7 @@ kernel void softmax(IN(x), OUT(y), const int rows, const int extent, const int i
             STORE(y, i, power);
 #endif
         }
-        sum += few;
+        sum += WIDENED(few);
     }
     for (int e = whole; e < extent; e++) {
         real power = exp(AT(x, first + e) - largest);
@@ -116,12 +120,12 @@ kernel void softmax(IN(x), OUT(y), const int rows, const int extent, const int i
 kernel void gradient(IN(y), IN(g), OUT(dx), const int rows, const int extent, const int inner) {
     ROW;
     PLACES;
-    reals sum = 0;
-    real last_sum = 0;
+    wides sum = 0;
+    wide last_sum = 0;
     for (int e = own * LANES; e < whole; e += CHAIN * WIDTH * LANES) {
         reals few = 0;
         for (int i = e; i < end_of_chain(e, whole); i += WIDTH * LANES) few += LOAD(y, i) * LOAD(g, i);
-        sum += few;
+        sum += WIDENED(few);
     }
     for (int e = whole; e < extent; e++) last_sum += AT(y, first + e) * AT(g, first + e);
     const real dot = over_row(sum, last_sum, true, shared);

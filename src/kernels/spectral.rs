@@ -138,11 +138,8 @@ impl<T: Element> Kernel<T> for SpectralGradient {
         add.int(parts.count).groups([1; 3], [group.size(), 1, 1])?;
         let together = if inner == 1 { rows } else { inner };
         let minus = launch::<T>(queue, "minus_outer", group, [false, inner == 1]);
-        minus.operands(&[grad, u, v, lambda, sigma, out]).each([together, rows, inner]).over([
-            together,
-            n / together,
-            1,
-        ])
+        let minus = minus.operands(&[grad, u, v, lambda, sigma, out]);
+        minus.each([n / together, together, rows, inner]).over_rows(together, n / together)
     }
 }
 
@@ -150,16 +147,16 @@ impl<T: Element> Kernel<T> for SpectralGradient {
 const SPECTRAL: Source =
     Source { name: "spectral", text: concat!(include_str!("opencl/sums.cl"), include_str!("spectral.cl")) };
 
-/// A kernel of `spectral.cl`, compiled for this group, and for whether its lanes come first and `inner` is 1.
+/// A kernel of `spectral.cl`, compiled for this group, and for whether its workers come first and `inner` is 1.
 #[cfg(feature = "opencl")]
 fn launch<'a, T: Element>(
     queue: &'a Queue,
     kernel: &'static str,
     group: Group,
-    [lanes_first, inner_is_one]: [bool; 2],
+    [workers_first, inner_is_one]: [bool; 2],
 ) -> Launch<'a, T> {
-    let defines = [group.tile, group.lanes, lanes_first as usize, inner_is_one as usize];
-    Launch::new(queue, SPECTRAL, kernel).define(&["TILE", "LANES", "LANES_FIRST", "INNER_IS_ONE"], defines)
+    let defines = [group.tile, group.workers, workers_first as usize, inner_is_one as usize];
+    Launch::new(queue, SPECTRAL, kernel).define(&["TILE", "WORKERS", "WORKERS_FIRST", "INNER_IS_ONE"], defines)
 }
 
 /// y = W·v, or Wᵀ·v, from w, v and y.

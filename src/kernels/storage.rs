@@ -1,11 +1,16 @@
 //! Where the values of a tensor live: in the host's memory, on a device, or both.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::Buffer;
 use super::device::{DeviceError, Operand};
 use super::element::Plain;
 use super::opencl::{Memory, Queue};
+
+/// Bytes of a storage that is copied whole in any case: a copy of so many takes hardly longer than the wait for it, and
+/// what is asked for next is there then.
+const SMALL: usize = 64 << 10;
 
 /// Values that never change while they are shared: a copy on the host and one on a device, each made when it is first
 /// asked for. Both stay valid, so that nothing has to say which is newer.
@@ -51,32 +56,62 @@ impl<T: Plain> Storage<T> {
     pub fn values(&self) -> &[T] {
         match self.host.get() {
             Some(buffer) => buffer,
-            None => self.downloaded(),
+            None => self.downloaded().unwrap_or_else(|error| error.raise()),
         }
     }
 
     #[cold]
-    #[track_caller]
-    fn downloaded(&self) -> &[T] {
-        self.host.get_or_init(|| {
-            let memory = self.device.get().expect("values live on the host or on a device");
-            let mut buffer = Buffer::stale(self.len);
-            memory.queue().download(memory, &mut buffer).unwrap_or_else(|error| error.raise());
-            buffer
-        })
+    fn downloaded(&self) -> Result<&[T], DeviceError> {
+        let buffer = match self.host.get() {
+            Some(buffer) => return Ok(buffer),
+            None => self.part(0..self.len)?,
+        };
+        Ok(self.host.get_or_init(|| buffer))
+    }
+
+    /// Some of the values, which a device has.
+    fn part(&self, range: Range<usize>) -> Result<Buffer<T>, DeviceError> {
+        let memory = self.device.get().expect("values live on the host or on a device");
+        let mut buffer = Buffer::stale(range.len());
+        memory.queue().download(memory, range.start, &mut buffer)?;
+        Ok(buffer)
+    }
+
+    /// A copy of some values on the host; it waits for a device that has them alone. Of a few of many, the others stay
+    /// there.
+    pub fn copy_of(&self, range: Range<usize>) -> Result<Buffer<T>, DeviceError> {
+        if self.host.get().is_none() && self.is_small_part(&range) {
+            return self.part(range);
+        }
+        let mut buffer = Buffer::stale(range.len());
+        buffer.copy_from_slice(&self.downloaded()?[range]);
+        Ok(buffer)
+    }
+
+    /// Whether to copy these values costs clearly less than to copy all, which are kept on both sides then.
+    fn is_small_part(&self, range: &Range<usize>) -> bool {
+        self.len * size_of::<T>() > SMALL && range.len() <= self.len / 2
+    }
+
+    /// Some of the values on a device, and where in its memory they lie; they are on their way when this returns. With
+    /// a few of many, the others stay on the host.
+    pub fn placed(&self, queue: &Queue, range: Range<usize>) -> Result<(Memory, Range<usize>), DeviceError> {
+        let is_there = self.device.get().is_some_and(|memory| memory.queue() == queue);
+        if !is_there && self.is_small_part(&range) {
+            return Ok((queue.upload(&self.copy_of(range.clone())?)?, 0..range.len()));
+        }
+        Ok((self.memory(queue)?, range))
     }
 
     /// The values on a device; they are on their way when this returns.
     pub fn memory(&self, queue: &Queue) -> Result<Memory, DeviceError> {
-        if let Some(memory) = self.device.get() {
-            if memory.queue() == queue {
-                return Ok(memory.clone());
-            }
-            // Of another device: not kept.
-            return queue.upload(self.values());
+        if let Some(memory) = self.device.get().filter(|memory| memory.queue() == queue) {
+            return Ok(memory.clone());
         }
-        let memory = queue.upload(self.values())?;
-        Ok(self.device.get_or_init(|| memory).clone())
+        let memory = queue.upload(self.downloaded()?)?;
+        // One device's is kept: that of another, which has some already or was faster, is not this one's.
+        let kept = self.device.get_or_init(|| memory.clone());
+        Ok(if kept.queue() == queue { kept.clone() } else { memory })
     }
 
     /// The values for writing on the host; what a device holds of them is dropped.
@@ -90,7 +125,7 @@ impl<T: Plain> Storage<T> {
     /// The values for writing on a device. Once they are changed, [`changed_on`](Storage::changed_on).
     pub fn memory_mut(&mut self, queue: &Queue) -> Result<Memory, DeviceError> {
         if self.device.get().is_some_and(|memory| memory.queue() != queue) {
-            self.values();
+            self.downloaded()?;
             self.device.take();
         }
         self.memory(queue)

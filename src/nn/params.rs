@@ -135,16 +135,16 @@ impl<T: Element> Params<T> {
         }
     }
 
-    /// Sets the parameter or buffer of this name. It keeps its order in memory.
+    /// Sets the parameter or buffer of this name. It keeps its order in memory, and lives where the old one did.
     ///
     /// # Panics
-    /// If there is none, or it has another shape.
+    /// If there is none, or it has another shape; with a [`DeviceError`] if its device has no memory left or fails.
     #[track_caller]
     pub fn set(&mut self, name: &str, value: Tensor<T>) {
         let Some(old) = self.get(name) else { panic!("Params::set: there is no tensor `{name}`") };
         let (expected, found) = (old.shape(), value.shape());
         assert!(expected == found, "Params::set: `{name}` has shape {expected}, found {found}");
-        let value = value.like(&old);
+        let value = in_place_of(&old, value).unwrap_or_else(|error| error.raise());
         match &mut self.entries[self.by_name[name]].slot {
             Slot::Parameter(place) => *place = value,
             Slot::Buffer(place) => *place.get_mut() = value,
@@ -184,14 +184,16 @@ impl<T: Element> Params<T> {
         }
     }
 
-    /// Takes everything from an archive. On an error, nothing has changed.
+    /// Takes everything from an archive; a network that was moved to a device stays there. On an error, nothing has
+    /// changed.
     ///
     /// # Errors
-    /// If names are missing or unexpected under the prefix, or shapes or element types differ.
+    /// If names are missing or unexpected under the prefix, shapes or element types differ, or a device has no memory
+    /// left or fails.
     pub fn restore(&mut self, archive: &Archive, prefix: &str) -> Result<(), StateError> {
         let names: Vec<String> = self.names().map(|name| format!("{prefix}{name}")).collect();
         archive.check_names(prefix, &names)?;
-        let read = |old: &Tensor<T>, name: &str| Ok(archive.tensor(name, old.shape())?.like(old));
+        let read = |old: &Tensor<T>, name: &str| Ok(in_place_of(old, archive.tensor(name, old.shape())?)?);
         let slots = self.entries.iter().zip(&names).map(|(entry, name)| match &entry.slot {
             Slot::Parameter(old) => read(old, name).map(Slot::Parameter),
             Slot::Buffer(old) => read(&old.borrow(), name).map(|value| Slot::Buffer(RefCell::new(value))),
@@ -303,6 +305,11 @@ impl<T: Element> Params<T> {
             }
         }
     }
+}
+
+/// A value in the memory order of the old one, living where that does.
+fn in_place_of<T: Element>(old: &Tensor<T>, value: Tensor<T>) -> Result<Tensor<T>, DeviceError> {
+    value.like(old).to(&old.device())
 }
 
 /// A part of a [`Params`] under a prefix, in which a layer makes its parameters and buffers.

@@ -38,10 +38,11 @@ impl<T: Element> Ema<T> {
         Ema { decay, average: params.clone() }
     }
 
-    /// Moves the average towards the parameters, and copies the buffers.
+    /// Moves the average towards the parameters, and copies the buffers; after that, the average lives where they do.
     ///
     /// # Panics
-    /// If these are the parameters of another network.
+    /// If these are the parameters of another network; with a [`DeviceError`](crate::DeviceError) if a device has no
+    /// memory left or fails.
     #[track_caller]
     pub fn update(&mut self, params: &Params<T>) {
         let same = params.structure() == self.average.structure() && params.len() == self.average.len();
@@ -49,6 +50,9 @@ impl<T: Element> Ema<T> {
         let averages = self.average.parameters_mut();
         let average = Average { decay: self.decay, rest: 1.0 - self.decay };
         for ((_, _, mean), (_, _, value)) in averages.zip(params.parameters()) {
+            if mean.device() != value.device() {
+                *mean = mean.to(&value.device()).unwrap_or_else(|error| error.raise());
+            }
             update_alike(average, [mean], &[value]);
         }
         self.average.copy_buffers(params);

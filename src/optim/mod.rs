@@ -67,12 +67,13 @@ pub trait Optimizer<T: Element> {
     /// `l.weight.exp_avg`. Settings are not state: they come from the program.
     fn store(&self, params: &Params<T>, archive: &mut Archive, prefix: &str);
 
-    /// Takes moments and step counts from an archive; what follows is bit for bit what would have followed. Parameters
-    /// without state in the archive begin anew, as they were when it was stored. On an error, nothing has changed.
+    /// Takes moments and step counts from an archive; what follows is bit for bit what would have followed. The moments
+    /// live where their parameters do. Parameters without state in the archive begin anew, as they were when it was
+    /// stored. On an error, nothing has changed.
     ///
     /// # Errors
-    /// If a parameter has some of its state there and not all, if there is state of unknown parameters, or shapes or
-    /// element types differ.
+    /// If a parameter has some of its state there and not all, if there is state of unknown parameters, shapes or
+    /// element types differ, or a device has no memory left or fails.
     fn restore(&mut self, params: &Params<T>, archive: &Archive, prefix: &str) -> Result<(), StateError>;
 }
 

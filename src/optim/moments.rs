@@ -84,7 +84,7 @@ impl<T: Element, const N: usize> Moments<T, N> {
         for (id, name, value) in params.parameters().filter(|(_, name, _)| present(name)) {
             let mut averages = std::array::from_fn(|_| value.clone());
             for (average, kind) in averages.iter_mut().zip(self.names) {
-                *average = archive.tensor(&key(name, kind), value.shape())?;
+                *average = archive.tensor(&key(name, kind), value.shape())?.to(&value.device())?;
             }
             slots[id.index()] = Some(Slot { step: archive.count(&key(name, "step"))?, averages });
         }

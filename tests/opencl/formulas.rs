@@ -101,6 +101,22 @@ fn formulas_of_one_type_are_told_apart() {
     }
 }
 
+trait Halved {
+    fn half(&self) -> Self;
+}
+
+impl Halved for Tensor {
+    fn half(&self) -> Tensor {
+        function!(Half | x | x * number(0.5));
+        by_element(Half, [self])
+    }
+}
+
+#[test]
+fn formulas_that_are_defined_in_methods() {
+    agree("x/2", 0.0, |x| vec![x[0].half()], &[noise::<f32>(&[40], 1)]);
+}
+
 #[test]
 fn updates_in_place() {
     fn check<T: Element>() {
@@ -167,6 +183,16 @@ fn reductions_over_any_axes() {
         check::<f64>(shape, 1e-14);
     }
     check::<f32>(&[70, 65, 66], 4e-6);
+}
+
+/// Small enough for a device that checks every access, see `.ci/`: two stages and three.
+#[test]
+fn tiny_stages() {
+    for (shape, axis) in [(&[70][..], 0), (&[3, 70], 1), (&[70, 3], 0), (&[2100], 0)] {
+        // Squares, of which nothing cancels.
+        let f = |x: &[Tensor]| vec![Var::from(&x[0]).powi(2).sum_axes([axis], false).into_value()];
+        agree(&format!("{shape:?} over {axis}"), 4e-6, f, &[noise(shape, 1)]);
+    }
 }
 
 /// A chain without end would lose 6e-3.

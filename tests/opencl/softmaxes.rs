@@ -5,7 +5,7 @@ use wengert::kernels::around::Around;
 use wengert::kernels::softmax::{Softmax, SoftmaxGradient};
 use wengert::{Element, Tensor};
 
-use crate::{agree, both, noise, orders};
+use crate::{agree, both, holds, noise, orders};
 
 fn softmax<T: Element>(x: &Tensor<T>, around: Around, log: bool) -> Tensor<T> {
     let [y] = compute(&Softmax { around, log }, &[x], [x.layout()]);
@@ -40,6 +40,20 @@ fn softmax_and_its_logarithm() {
     of::<f64>(1e-13);
 }
 
+/// Small enough for a device that checks every access, see `.ci/`: rows that the work-items of a GPU's group share.
+#[test]
+fn tiny() {
+    for (outer, extent, inner) in [(3, 17, 1), (1, 70, 2)] {
+        let around = Around { outer, extent, inner };
+        let f = |x: &[Tensor]| {
+            let y = softmax(&x[0], around, false);
+            let [dx] = compute(&SoftmaxGradient { around }, &[&y, &x[1]], [y.layout()]);
+            vec![softmax(&x[0], around, true), y, dx]
+        };
+        agree(&format!("{around:?}"), 1e-5, f, &[1, 2].map(|seed| noise(&[outer, extent, inner], seed)));
+    }
+}
+
 #[test]
 fn gradient_of_softmax() {
     fn of<T: Element>(bound: f64) {
@@ -51,6 +65,28 @@ fn gradient_of_softmax() {
     }
     of::<f32>(1e-5);
     of::<f64>(1e-13);
+}
+
+/// Equal terms round in one direction: sums of chains of 32 that were added up in f32 would be off by up to 2e-4.
+#[test]
+fn long_rows_are_exact() {
+    const N: usize = 1 << 20;
+    for inner in [1, 2] {
+        let around = Around { outer: 1, extent: N, inner };
+        let mut x = vec![-0.105; N * inner];
+        x[..inner].fill(0.0);
+        let f = |x: &[Tensor<f32>]| {
+            let y = softmax(&x[0], around, false);
+            let [dx] = compute(&SoftmaxGradient { around }, &[&y, &x[1]], [y.layout()]);
+            vec![y, dx]
+        };
+        let [_, found] = both(f, &[Tensor::from_vec([1, N, inner], x), Tensor::full([1, N, inner], 0.9)]);
+        let sum = |x: &Tensor<f32>| x.to_vec().into_iter().map(f64::from).sum::<f64>() / inner as f64;
+        let [y, dx] = [sum(&found[0]), sum(&found[1])];
+        assert!((y - 1.0).abs() < if holds::<f64>() { 1e-6 } else { 1e-3 }, "inner {inner}: they add up to {y}, not 1");
+        // ȳ ⊙ (g − Σ y ⊙ g) adds up to 0.
+        assert!(dx.abs() < if holds::<f64>() { 1e-6 } else { 1e-3 }, "inner {inner}: the gradient adds up to {dx}");
+    }
 }
 
 /// Along the innermost axis and another: what the processor makes of NaN and infinities, anywhere in a row.

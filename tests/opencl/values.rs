@@ -1,6 +1,6 @@
 //! Where values live: copies between host and device, views, updates of what others share, mixed places, errors.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 
 use wengert::compute::{Inputs, Kernel, Layout, Outputs, compute, update_alike};
 use wengert::kernels::device::{Operands, Unsupported};
@@ -13,6 +13,8 @@ function!(Momentum { lr, mu } |p, b, g| -> [p, b] {
     let b = mu * b + g;
     let p = p - lr * b;
 });
+
+function!(Clip { most } | p, g | (p + g).if_above(most, most, p + g));
 
 fn counted<R>(device: &Device, f: impl FnOnce() -> R) -> (R, Counts) {
     let before = device.counts();
@@ -229,10 +231,56 @@ fn several_threads_at_once() {
     });
 }
 
-/// What a panic was raised with.
+/// A few rows of a large tensor move alone, to the device and back, and nothing is kept of them on the other side.
+#[test]
+fn a_small_part_of_a_tensor_moves_alone() {
+    with_device(|device| {
+        let set = noise::<f32>(&[1000, 30], 1);
+        let there = noise::<f32>(&[4, 30], 2).to(device).unwrap();
+        for round in 0..2 {
+            let (y, counts) = counted(device, || Var::from(&there) + Var::from(set.slice(0, 8..12)));
+            assert_eq!(counts.up, 4 * 4 * 30, "round {round}");
+            assert_eq!(*y.value(), there.zip(&set.slice(0, 8..12), |a, b| a + b));
+        }
+        let mut part = set.slice(0, 8..12);
+        let (_, counts) = counted(device, || update_alike(Clip { most: 1.0 }, [&mut part], &[&there]));
+        assert_eq!(counts.up, 4 * 4 * 30, "an update of a part");
+        let whole = set.to(device).unwrap();
+        let row = whole.slice(0, 999..1000);
+        for (read, bytes) in [
+            (counted(device, || row.slice(1, 29..30).item() == set.to_vec()[29_999]), 4),
+            (counted(device, || row.to_vec() == set.to_vec()[29_970..]), 120),
+            (counted(device, || row.to(&Device::host()).unwrap() == set.slice(0, 999..1000)), 120),
+            (counted(device, || whole.to_vec() == set.to_vec()), 120_000),
+            (counted(device, || row.to_vec() == set.to_vec()[29_970..]), 0),
+        ] {
+            assert_eq!(read.1.down, bytes);
+            assert!(read.0, "other values, of {bytes} bytes");
+        }
+    });
+}
+
+/// What a device failed with.
 fn raised<R>(f: impl FnOnce() -> R) -> DeviceError {
-    let panic = catch_unwind(AssertUnwindSafe(f)).err().expect("it must fail");
-    *panic.downcast::<DeviceError>().expect("a DeviceError")
+    DeviceError::catch(f).err().expect("it must fail")
+}
+
+#[test]
+fn other_panics_are_not_caught() {
+    let panic = catch_unwind(|| DeviceError::catch(|| panic!("another"))).unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"another"));
+}
+
+/// [`Tensor::to`] promises an error where operations panic, so that it must not need any on the device.
+#[test]
+fn views_leave_a_device_without_an_operation() {
+    with_device(|device| {
+        let x = noise::<f32>(&[6, 5, 4], 1);
+        let there = x.to(device).unwrap();
+        let view = |x: &Tensor| x.slice(1, 1..3).permute([2, 0, 1]).slice(0, 0..1).broadcast_to([7, 6, 2]);
+        let (found, counts) = counted(device, || view(&there).to(&Device::host()).unwrap());
+        assert_eq!((found, counts.kernels), (view(&x), 0));
+    });
 }
 
 #[test]

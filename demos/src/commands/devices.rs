@@ -1,6 +1,4 @@
-//! Where commands compute: `--device`, `gan devices`, and what becomes of a device that fails.
-
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+//! Where commands compute: `--device`, `gan devices`.
 
 use anyhow::Result;
 use clap::Args;
@@ -87,19 +85,4 @@ pub(super) fn describe(device: &Device) -> String {
 fn processor() -> String {
     let (threads, level) = (rayon::current_num_threads(), Level::current().name());
     format!("{threads} threads, {level} kernels, {} convolutions", Precision::current().name())
-}
-
-/// What `work` gives, or the error of a device that failed in the middle of it.
-///
-/// Operations panic with that error. The panic hook of `main` keeps silent about it: people see what this function's
-/// caller makes of the error.
-pub(super) fn catch_device_error<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
-    // What `work` had in its hands is not used again, but for what is as it was before the operation that failed.
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result,
-        Err(payload) => match payload.downcast::<DeviceError>() {
-            Ok(error) => Err((*error).into()),
-            Err(other) => resume_unwind(other),
-        },
-    }
 }

@@ -108,7 +108,7 @@ impl Cli {
             Command::Bench(command) => command.run(),
         };
         interrupt::listen()?;
-        pool.install(|| devices::catch_device_error(run))?;
+        pool.install(|| wengert::DeviceError::catch(run))??;
         match LOST.get() {
             Some(error) => bail!("cannot write to standard output: {error}; what was printed is incomplete"),
             None => Ok(()),

@@ -101,7 +101,7 @@ mod with_opencl {
         devices.env("WENGERT_OPENCL_AS", "gpu,tpu");
         let failed = output(devices);
         assert_ne!(failed.code, Some(0));
-        assert!(failed.stderr.contains("WENGERT_OPENCL_AS has \"tpu\"; expected cpu, gpu or f32"), "{}", failed.stderr);
+        assert!(failed.stderr.contains("WENGERT_OPENCL_AS=gpu,tpu: expected words of cpu, gpu"), "{}", failed.stderr);
     }
 
     #[test]

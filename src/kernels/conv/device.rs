@@ -66,8 +66,10 @@ pub fn convolve<T: Element>(
     if out.len == 0 {
         return Ok(());
     }
-    if let Some(winograd) = Winograd::of::<T>(queue, shape) {
-        return winograd.convolve::<T>(gather, [map, w, out], (bias, slope));
+    // Where its sizes are too large for the device, the direct form goes by parts, and still before the processor.
+    let winograd = Winograd::of::<T>(queue, shape);
+    if winograd.is_some_and(|winograd| winograd.convolve::<T>(gather, [map, w, out], (bias, slope)).is_ok()) {
+        return Ok(());
     }
     let (weights, axes, groups) = (weights(shape, gather, w), axes(shape, gather), shape.groups);
     let (depth, [terms, columns]) = (weights.depth, weights.size);
@@ -120,8 +122,8 @@ pub fn weigh<T: Element>(
     if dw.len == 0 {
         return Ok(());
     }
-    if let Some(winograd) = Winograd::of::<T>(queue, shape) {
-        return winograd.weigh::<T>([x, dy], dw);
+    if Winograd::of::<T>(queue, shape).is_some_and(|winograd| winograd.weigh::<T>([x, dy], dw).is_ok()) {
+        return Ok(());
     }
     match Body::of(queue) {
         Body::Vector => weigh_in_vectors::<T>(queue, shape, [x, dy], dw),

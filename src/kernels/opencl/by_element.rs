@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Launch, MOST_GROUPS, Queue, Source};
+use super::{Launch, Queue, Source};
 use crate::kernels::Element;
 use crate::kernels::device::{Operand, Unsupported};
 use crate::kernels::function::Printed;
@@ -45,7 +45,7 @@ impl Places<'_> {
         let size: usize = dims.iter().product();
         let steps: Vec<Step> = (0..self.inputs.len()).map(|k| Step::of(nest.steps()[k])).collect();
         // Long runs lie along the first axis of work-items, so that the other loops are the same for all of a group.
-        let split = last > 0 && dims[last] >= SHORT && size / dims[last] <= MOST_GROUPS;
+        let split = last > 0 && dims[last] >= SHORT && size / dims[last] <= queue.most_groups();
         let code = steps.iter().fold(0, |code, &step| 3 * code + step as usize);
         let print = || self.source(dims.len(), split, &steps, printed, &text());
         let mut launch = Launch::<T>::new(queue, BY_ELEMENT, "by_element")

@@ -1,4 +1,5 @@
-//! The calls of OpenCL, made safe: every `unsafe` of the device path is in this file.
+//! The calls of OpenCL, made safe but for two: [`Commands::write`], whose bytes must stay, as `memory.rs` sees to, and
+//! [`Commands::start`], whose kernel must stay within its operands, for which `launch.rs` answers.
 //!
 //! Objects of OpenCL are released when dropped. Nothing here knows a tensor or a kernel of ours.
 
@@ -9,7 +10,10 @@ use std::time::Duration;
 
 use cl3::command_queue::{self, CL_QUEUE_PROFILING_ENABLE};
 use cl3::device::{self as cl_device, CL_DEVICE_TYPE_ALL, CL_DEVICE_TYPE_CPU};
-use cl3::error_codes::{CL_DEVICE_NOT_FOUND, DLOPEN_FUNCTION_NOT_AVAILABLE, DLOPEN_RUNTIME_LOAD_FAILED, error_text};
+use cl3::error_codes::{
+    CL_DEVICE_NOT_FOUND, CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_OUT_OF_RESOURCES, DLOPEN_FUNCTION_NOT_AVAILABLE,
+    DLOPEN_RUNTIME_LOAD_FAILED, error_text,
+};
 use cl3::memory::CL_MEM_READ_WRITE;
 use cl3::types::{
     CL_BLOCKING, CL_NON_BLOCKING, cl_command_queue, cl_context, cl_device_id, cl_event, cl_int, cl_kernel,
@@ -24,6 +28,13 @@ use crate::kernels::element::Plain;
 pub struct Failure {
     call: &'static str,
     code: cl_int,
+}
+
+impl Failure {
+    /// Whether memory is short: drivers give it when it is first used, and any command may say so.
+    pub fn is_for_memory(&self) -> bool {
+        [CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_OUT_OF_RESOURCES].contains(&self.code)
+    }
 }
 
 /// The loader found no driver at all: an extension's code, which the list of codes lacks.
@@ -54,16 +65,18 @@ unsafe impl Send for Id {}
 // SAFETY: as above.
 unsafe impl Sync for Id {}
 
-/// The devices of all platforms, in the order in which the loader gives them.
+/// The devices of all platforms, in the order in which the loader gives them. A platform that fails has none, unless no
+/// other has one either: a driver that is half installed must not hide those that work.
 pub fn devices() -> Result<Vec<Id>, Failure> {
-    let mut devices = Vec::new();
+    let (mut devices, mut failed) = (Vec::new(), None);
     for platform in of("clGetPlatformIDs", platform::get_platform_ids())? {
         match cl_device::get_device_ids(platform, CL_DEVICE_TYPE_ALL) {
             Err(CL_DEVICE_NOT_FOUND) => {}
-            found => devices.extend(of("clGetDeviceIDs", found)?.into_iter().map(Id)),
+            Err(code) => failed = Some(Failure { call: "clGetDeviceIDs", code }),
+            Ok(found) => devices.extend(found.into_iter().map(Id)),
         }
     }
-    Ok(devices)
+    failed.filter(|_| devices.is_empty()).map_or(Ok(devices), Err)
 }
 
 impl Id {
@@ -135,8 +148,8 @@ pub struct Commands {
     queue: cl_command_queue,
 }
 
-// SAFETY: OpenCL's objects may be used from any thread, all calls but those on one kernel object are safe to make at once
-// (OpenCL 1.2, section A.2); a `Kernel` is only used through `&mut`.
+// SAFETY: OpenCL's objects may be used from any thread, all calls but those on one kernel object are safe to make at
+// once (OpenCL 1.2, section A.2); a `Kernel` is only used through `&mut`.
 unsafe impl Send for Commands {}
 // SAFETY: as above.
 unsafe impl Sync for Commands {}
@@ -176,13 +189,14 @@ impl Commands {
         Ok(())
     }
 
-    /// Waits for all that was started, and reads the beginning of a piece.
-    pub fn read(&self, piece: &Piece, bytes: &mut [u8]) -> Result<(), Failure> {
-        assert!(bytes.len() <= piece.bytes, "{} bytes of a piece of {}", bytes.len(), piece.bytes);
+    /// Waits for all that was started, and reads a piece from byte `start` on.
+    pub fn read(&self, piece: &Piece, start: usize, bytes: &mut [u8]) -> Result<(), Failure> {
+        let (end, all) = (start + bytes.len(), piece.bytes);
+        assert!(end <= all, "bytes {start} to {end} of a piece of {all}");
         // SAFETY: inside the piece, by the assertion; the call returns when the bytes are there.
         let event = unsafe {
             let (queue, memory, to) = (self.queue, piece.memory, bytes.as_mut_ptr().cast());
-            command_queue::enqueue_read_buffer(queue, memory, CL_BLOCKING, 0, bytes.len(), to, 0, null())
+            command_queue::enqueue_read_buffer(queue, memory, CL_BLOCKING, start, bytes.len(), to, 0, null())
         };
         drop(Event(of("clEnqueueReadBuffer", event)?));
         Ok(())
@@ -239,8 +253,8 @@ impl Commands {
     /// Starts a kernel whose arguments have been set.
     ///
     /// # Safety
-    /// The kernel must read and write within the pieces that it was given, for these arguments and this many work-items,
-    /// and the pieces must be of this context.
+    /// The kernel must read and write within the pieces that it was given, for these arguments and this many
+    /// work-items, and the pieces must be of this context.
     pub unsafe fn start(&self, kernel: &mut Kernel, global: [usize; 3], local: [usize; 3]) -> Result<Event, Failure> {
         let (queue, none) = (self.queue, null());
         // SAFETY: three dimensions are given, offsets are none; the rest is the caller's promise.

@@ -100,7 +100,7 @@ impl Matrices<'_> {
         let packed = queue.scratch::<T>(len, "a factor in panels");
         let ([k, n], panels) = (self.size, self.size[1].div_ceil(width));
         Launch::<T>::new(queue, PANELS, "pack")
-            .define(&["WIDTH", "ROWS"], [width, PACKED_ROWS])
+            .define(&["WIDTH", "PACKED_ROWS"], [width, PACKED_ROWS])
             .operand(self.operand)
             .operand(Operand::new(&packed, 0, len))
             .each([k, n, panels, self.depth, self.outer, self.inner, self.column, zeros, self.batch.rank])
@@ -218,9 +218,9 @@ impl Gathered<'_> {
                 .ints(&self.batch[0].dims)
                 .ints(&self.batch[0].steps)
                 .ints(&self.batch[1].steps)
-                .each([k_part, parts, self.bias.is_some() as usize])
+                .each([k_part, parts, groups[1], self.bias.is_some() as usize])
                 .real(self.slope)
-                .groups([groups[0], groups[1], count * phases * parts], [across, 256 / across, 1])
+                .groups([all * parts, 1, 1], [across, 256 / across, 1])
         })
     }
 }

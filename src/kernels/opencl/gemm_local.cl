@@ -102,16 +102,23 @@ static int tap_of(digits d, seen v, seen h, int across) {
 
 // c[part, z] = the product over a part of k, then the bias and the leaky ReLU.
 //
+// Groups lie along one axis, columns first, then so many `row_groups`, then parts, products and phases: GPUs have few
+// of them along the others.
+//
 // steps of a: image, pixel, channel; of b: tap, channel, column (with ROWS_ARE_TAPS, its rows are the pixels: none,
 // row, column); of c: image, line, pixel, column, matrix, part (row of the product for pixel with ROWS_ARE_TAPS).
 kernel __attribute__((reqd_work_group_size(ACROSS, DOWN, 1)))
 void multiply(IN(a), IN(b), IN(bias), OUT(c), const int images, const int depth, const int columns,
               const ints vertical, const ints horizontal, const int adjoint, const ints a_steps, const ints b_steps,
               const ints c_steps, const int count, const int rank, const ints dims, const ints a_batch,
-              const ints b_batch, const int k_part, const int parts, const int has_bias, const real slope) {
+              const ints b_batch, const int k_part, const int parts, const int row_groups, const int has_bias,
+              const real slope) {
     local four a_tile[DEEP][A_PITCH], b_tile[DEEP][B_PITCH];
     int across = get_local_id(0), down = get_local_id(1), id = down * ACROSS + across;
-    int part = get_group_id(2) % parts, z = get_group_id(2) / parts % count, phase = get_group_id(2) / parts / count;
+    int column_groups = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS, group = get_group_id(0);
+    int first_column = group % column_groups * TILE_COLUMNS;
+    int first_row = group / column_groups % row_groups * TILE_ROWS, product = group / column_groups / row_groups;
+    int part = product % parts, z = product / parts % count, phase = product / parts / count;
     int phases = adjoint ? horizontal.at[STRIDE] : 1;
     seen v = seen_along(vertical, adjoint, phase / phases), h = seen_along(horizontal, adjoint, phase % phases);
     int height = vertical.at[MAP], width = horizontal.at[MAP];
@@ -123,7 +130,6 @@ void multiply(IN(a), IN(b), IN(bias), OUT(c), const int images, const int depth,
     int rows = pixels, row_middles = v.size, row_inners = h.size;
     int all_k = terms, k_middles = h.taps, k_inners = depth;
 #endif
-    int first_column = get_group_id(0) * TILE_COLUMNS, first_row = get_group_id(1) * TILE_ROWS;
     if (first_row >= rows) return;
 
     // What this work-item fetches: one k of each tile.

@@ -30,9 +30,8 @@ const MOST_DEFINES: usize = 8;
 /// Commands that are started before the device is told to begin with them, if nobody waits first.
 const FLUSH: usize = 16;
 
-/// The most work-groups of a GPU along the second and the third axis: CUDA's grids, on which NVIDIA's OpenCL stands, have
-/// no more.
-pub const MOST_GROUPS: usize = 65535;
+/// How far beyond the last element the loops of kernels count at most, in 32 bits: by the chains of a group.
+const BEYOND: usize = 1 << 14;
 
 /// What a program is known by.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -124,7 +123,7 @@ impl<'a, T: Element> Launch<'a, T> {
 
     /// An operand.
     pub fn operand(mut self, operand: Operand<'a>) -> Self {
-        self.fits(operand.start + operand.len);
+        self.fits(operand.start + operand.len + BEYOND);
         self.arguments.push(Argument::Operand(operand));
         self
     }
@@ -150,7 +149,11 @@ impl<'a, T: Element> Launch<'a, T> {
     }
 
     /// At most [`MAX_RANK`] whole numbers, `ints` in the kernel.
+    ///
+    /// # Panics
+    /// If there are more.
     pub fn ints(mut self, numbers: &[usize]) -> Self {
+        assert!(numbers.len() <= MAX_RANK, "{}: {numbers:?} are more than `ints` has", self.kernel);
         let mut list = [0; MAX_RANK];
         for (place, &number) in list.iter_mut().zip(numbers) {
             *place = self.fits(number);
@@ -182,6 +185,19 @@ impl<'a, T: Element> Launch<'a, T> {
         self.start(sizes, |group| [most.min(group), 1, 1])
     }
 
+    /// As [`over`](Launch::over), with `size` work-items for each of some rows, of which there may be more than a
+    /// device has work-groups along an axis: a work-item has row `OWN_ROW`, or none where that is beyond the last.
+    ///
+    /// # Errors
+    /// As [`over`](Launch::over).
+    ///
+    /// # Panics
+    /// As [`over`](Launch::over).
+    pub fn over_rows(self, size: usize, rows: usize) -> Result<(), Unsupported> {
+        let most = self.queue.most_groups().min(rows);
+        self.over([size, most, rows.div_ceil(most.max(1))])
+    }
+
     /// Starts the kernel over `groups` work-groups of `local` work-items along each axis.
     ///
     /// # Errors
@@ -206,7 +222,7 @@ impl<'a, T: Element> Launch<'a, T> {
         }
         let queue = self.queue;
         let mut state = queue.state();
-        let State { programs, events, unflushed, .. } = &mut *state;
+        let State { programs, free, events, unflushed, .. } = &mut *state;
         let kernel = self.compiled(programs);
         let local = local(kernel.group());
         if local.iter().product::<usize>() > kernel.group() {
@@ -215,13 +231,14 @@ impl<'a, T: Element> Launch<'a, T> {
         let failed = |failure: driver::Failure| -> ! { queue.error(&self.name_and(sizes), failure).raise() };
         self.set(kernel).unwrap_or_else(|failure| failed(failure));
         let global: [usize; 3] = std::array::from_fn(|axis| sizes[axis].next_multiple_of(local[axis]));
-        let too_many = |axis: usize| !queue.info().is_cpu && global[axis] / local[axis] > MOST_GROUPS;
+        let too_many = |axis: usize| global[axis] / local[axis] > queue.most_groups();
         if global.iter().any(|&size| i32::try_from(size).is_err()) || too_many(1) || too_many(2) {
             return Err(Unsupported);
         }
-        // SAFETY: the kernels of this crate stay within their operands, whose lengths `Kernel::opencl` is given; every
-        // operand is of this queue, which `set` asserts.
-        let event = unsafe { queue.0.commands.start(kernel, global, local) }.unwrap_or_else(|failure| failed(failure));
+        // SAFETY: the kernels of this crate stay within their operands, whose lengths `Kernel::opencl` is given, and
+        // formulas are printed by this crate; every operand is of this queue, which `set` asserts.
+        let event = queue.with_room(free, || unsafe { queue.0.commands.start(kernel, global, local) });
+        let event = event.unwrap_or_else(|failure| failed(failure));
         queue.0.kernels.fetch_add(1, Relaxed);
         if let Some(events) = events {
             events.push((self.name(), event));
@@ -261,6 +278,7 @@ impl<'a, T: Element> Launch<'a, T> {
         };
         // Without warnings, which PoCL's compiler would print on the user's screen.
         let mut options = format!("-w -cl-std=CL1.2 -D REAL={real} -D WIDE={wide} -D IS_CPU={}", info.is_cpu as u8);
+        let _ = write!(options, " -D MAX_RANK={MAX_RANK}");
         if real == "float" {
             options += " -cl-single-precision-constant";
             if self.queue.0.rounds_division {

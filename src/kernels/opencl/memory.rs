@@ -12,6 +12,11 @@ use crate::kernels::element::Plain;
 /// Uploads on their way that are held at once: more than a training step has. Beyond it the host waits.
 const UPLOADS: usize = 256 << 20;
 
+/// The share of a device's memory that may lie idle in the pool; what is given back beyond it goes back to the device,
+/// which other programs use too. More than a quarter is idle at once only where more than that was in use, and then a
+/// step is long beside the calls that ask for it again.
+const IDLE_SHARE: u64 = 4;
+
 /// Values in a device's memory. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Memory(Arc<Held>);
@@ -39,7 +44,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         // Commands that still use the piece run before those that its next user starts.
         if let Some(piece) = self.piece.take() {
-            self.queue.state().free.give(piece);
+            self.queue.give(piece);
         }
     }
 }
@@ -50,25 +55,37 @@ pub(super) struct Free {
     classes: Vec<Vec<Piece>>,
     /// Bytes of all pieces, in use or not.
     bytes: u64,
+    /// Bytes of those that are not in use.
+    idle: u64,
 }
 
 impl Free {
     fn take(&mut self, class: usize) -> Option<Piece> {
-        self.classes.get_mut(class)?.pop()
+        let piece = self.classes.get_mut(class)?.pop()?;
+        self.idle -= piece.bytes() as u64;
+        Some(piece)
     }
 
-    fn give(&mut self, piece: Piece) {
+    /// Keeps a piece for its next user, or gives it back to the device where more than `most` bytes would be idle.
+    fn give(&mut self, piece: Piece, most: u64) {
+        let bytes = piece.bytes() as u64;
+        if self.idle + bytes > most {
+            self.bytes -= bytes;
+            return;
+        }
         let (class, _) = size_class(piece.bytes().div_ceil(LINE));
         if self.classes.len() <= class {
             self.classes.resize_with(class + 1, Vec::new);
         }
         self.classes[class].push(piece);
+        self.idle += bytes;
     }
 
-    /// Gives what is free back to the device.
+    /// Gives what is free back to the device, which takes it when the commands that use it have run.
     fn clear(&mut self) {
-        let free: usize = self.classes.drain(..).flatten().map(|piece| piece.bytes()).sum();
-        self.bytes -= free as u64;
+        self.classes.clear();
+        self.bytes -= self.idle;
+        self.idle = 0;
     }
 }
 
@@ -86,14 +103,39 @@ impl Queue {
         let recycled = self.state().free.take(class);
         let piece = match recycled {
             Some(piece) => piece,
-            None => self.fresh(lines.saturating_mul(LINE)).map_err(refused)?,
+            None => self.fresh(bytes, lines.saturating_mul(LINE)).map_err(refused)?,
         };
         if cfg!(debug_assertions) {
             // An output that a kernel forgot to write shows at once: all bits set are a NaN.
-            let filled = self.0.commands.fill(&piece, 0xff, bytes);
+            let filled = self.with_room(&mut self.state().free, || self.0.commands.fill(&piece, 0xff, bytes));
             filled.map_err(|failure| refused(failure.to_string()))?;
         }
         Ok(Memory(Arc::new(Held { piece: Some(piece), queue: self.clone() })))
+    }
+
+    /// Takes a piece back.
+    fn give(&self, piece: Piece) {
+        // Exact pieces differ within a class, so that none serves for another.
+        let most = if self.0.taken_for.exact { 0 } else { self.info().memory / IDLE_SHARE };
+        self.state().free.give(piece, most);
+    }
+
+    /// What a call answers, which if the device has no memory left for it is made once more, when all that was started
+    /// is done and the pool is empty.
+    pub(super) fn with_room<R>(
+        &self,
+        free: &mut Free,
+        mut call: impl FnMut() -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        match call() {
+            Err(failure) if failure.is_for_memory() => {
+                free.clear();
+                self.0.waits.fetch_add(1, Relaxed);
+                self.0.commands.finish()?;
+                call()
+            }
+            answer => answer,
+        }
     }
 
     /// Memory for numbers on their way from one kernel to the next.
@@ -104,36 +146,34 @@ impl Queue {
         self.allocate::<T>(len, &|| format!("{what}: {len} values")).unwrap_or_else(|error| error.raise())
     }
 
-    /// Memory that the pool does not have.
-    fn fresh(&self, bytes: usize) -> Result<Piece, String> {
-        let (info, size) = (self.info(), bytes as u64);
-        if size > info.largest_piece {
-            let (wanted, most) = (megabytes(size), megabytes(info.largest_piece));
+    /// Memory that the pool does not have: so many `bytes`, or for the sake of the pool as many as their class has.
+    fn fresh(&self, bytes: usize, class: usize) -> Result<Piece, String> {
+        let (info, wanted) = (self.info(), megabytes(bytes as u64));
+        if bytes as u64 > info.largest_piece {
+            let most = megabytes(info.largest_piece);
             return Err(format!("memory exhausted: {wanted} in one piece, where the device gives at most {most}"));
         }
+        let size = if self.0.taken_for.exact { bytes as u64 } else { (class as u64).min(info.largest_piece) };
         let mut state = self.state();
         let State { free, .. } = &mut *state;
         if free.bytes + size > info.memory {
             free.clear();
         }
         let exhausted = |free: &Free| {
-            let (wanted, used, all) = (megabytes(size), megabytes(free.bytes), megabytes(info.memory));
+            let (used, all) = (megabytes(free.bytes), megabytes(info.memory));
             format!("memory exhausted: {wanted} more than the {used} in use, of {all}")
         };
         if free.bytes + size > info.memory {
             return Err(exhausted(free));
         }
-        let mut piece = self.0.commands.allocate(bytes);
-        if piece.is_err() {
-            free.clear();
-            piece = self.0.commands.allocate(bytes);
-        }
+        let piece = self.with_room(free, || self.0.commands.allocate(size as usize));
         let piece = piece.map_err(|failure| format!("{} ({failure})", exhausted(free)))?;
         free.bytes += size;
         Ok(piece)
     }
 
-    /// Values of the host, copied to the device. They are on their way when this returns.
+    /// Values of the host, copied to the device. They are on their way when this returns; it waits only where too many
+    /// bytes would be.
     pub fn upload<T: Plain>(&self, values: &[T]) -> Result<Memory, DeviceError> {
         let what = || format!("the upload of {} values", values.len());
         let failed = |failure| self.error(&what(), failure);
@@ -147,22 +187,23 @@ impl Queue {
         state.upload_bytes += len;
         let kept: *const [u8] = &**state.uploads.last().expect("pushed above");
         // SAFETY: the queue keeps the bytes, which nobody changes, until it has finished.
-        unsafe { self.0.commands.write(piece, kept) }.map_err(failed)?;
+        self.with_room(&mut state.free, || unsafe { self.0.commands.write(piece, kept) }).map_err(failed)?;
         if state.upload_bytes > UPLOADS {
             self.finish(&mut state).map_err(failed)?;
         }
         Ok(memory)
     }
 
-    /// Waits for all that was started, and copies values to the host.
-    pub fn download<T: Plain>(&self, memory: &Memory, values: &mut [T]) -> Result<(), DeviceError> {
+    /// Waits for all that was started, and copies values to the host, from number `start` on.
+    pub fn download<T: Plain>(&self, memory: &Memory, start: usize, values: &mut [T]) -> Result<(), DeviceError> {
         let Some(piece) = memory.piece() else { return Ok(()) };
         let len = values.len();
         let bytes = bytes_of_mut(values);
         self.0.waits.fetch_add(1, Relaxed);
         self.0.down.fetch_add(bytes.len() as u64, Relaxed);
         let mut state = self.state();
-        let read = self.0.commands.read(piece, bytes);
+        let start = start * size_of::<T>();
+        let read = self.with_room(&mut state.free, || self.0.commands.read(piece, start, bytes));
         read.map_err(|failure| self.error(&format!("the download of {len} values"), failure))?;
         state.forget_uploads();
         Ok(())

@@ -10,7 +10,8 @@
 //! - [`launch`]: programs, compiled once, and their kernels with arguments.
 //!
 //! Commands run in the order in which they were started, so that memory which one has finished with may serve the next
-//! without anybody waiting. The host waits only where it reads values.
+//! without anybody waiting. The host waits where it reads values, where [`memory`] has too many bytes on their way to
+//! the device, and where memory has run out.
 
 pub mod by_element;
 mod driver;
@@ -28,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::driver::{Commands, Event, Failure, Id};
-pub use self::launch::{Launch, MOST_GROUPS, Source};
+pub use self::launch::{Launch, Source};
 pub use self::memory::Memory;
 use super::device::{Counts, DeviceError, DeviceInfo, KernelTime};
 
@@ -39,6 +40,9 @@ pub struct Queue(Arc<Shared>);
 struct Shared {
     commands: Commands,
     info: DeviceInfo,
+    taken_for: TakenFor,
+    /// The most work-groups along the second and the third axis.
+    most_groups: usize,
     /// Whether it rounds divisions and roots correctly when asked to.
     rounds_division: bool,
     state: Mutex<State>,
@@ -63,20 +67,57 @@ struct State {
     events: Option<Vec<(String, Event)>>,
 }
 
-/// What this machine's OpenCL offers, in the order of the indices.
-pub fn devices() -> Result<Vec<DeviceInfo>, DeviceError> {
-    let ids = driver::devices().map_err(|failure| DeviceError::new("OpenCL", failure))?;
-    ids.into_iter().enumerate().map(|(index, id)| about(index, id)).collect()
+/// What `WENGERT_OPENCL_AS` has devices taken for, by words with commas between them: for tests, of what the device at
+/// hand would not do.
+#[derive(Clone, Copy, Debug, Default)]
+struct TakenFor {
+    /// The kernels for processors, or those for GPUs, whatever the device is.
+    is_cpu: Option<bool>,
+    /// No double precision.
+    f32: bool,
+    /// Memory to the byte, and none used twice, so that what reads or writes beyond an operand is outside of it.
+    exact: bool,
+    /// Few work-groups along the second and the third axis, so that the sizes of tests have too many.
+    few: bool,
 }
 
-fn about(index: usize, id: Id) -> Result<DeviceInfo, DeviceError> {
-    let name = format!("opencl:{index}");
-    // For tests: the kernels meant for a GPU, or for a device without double precision, on one that is neither.
-    let taken_for = std::env::var("WENGERT_OPENCL_AS").unwrap_or_default();
-    let is_taken_for = |kind: &str| taken_for.split(',').any(|word| word == kind);
-    if let Some(unknown) = taken_for.split(',').find(|word| !["", "cpu", "gpu", "f32"].contains(word)) {
-        return Err(DeviceError::new(name, format!("WENGERT_OPENCL_AS has {unknown:?}; expected cpu, gpu or f32")));
+impl TakenFor {
+    fn read() -> Result<TakenFor, DeviceError> {
+        let (mut taken, words) = (TakenFor::default(), std::env::var("WENGERT_OPENCL_AS").unwrap_or_default());
+        let refused = |reason: &str| Err(DeviceError::new("OpenCL", format!("WENGERT_OPENCL_AS={words}: {reason}")));
+        for word in words.split(',').filter(|word| !word.is_empty()) {
+            match word {
+                "cpu" | "gpu" if taken.is_cpu == Some(word != "cpu") => return refused("a device is cpu or gpu"),
+                "cpu" | "gpu" => taken.is_cpu = Some(word == "cpu"),
+                "f32" => taken.f32 = true,
+                "exact" => taken.exact = true,
+                "few" => taken.few = true,
+                _ => return refused("expected words of cpu, gpu, f32, exact and few"),
+            }
+        }
+        Ok(taken)
     }
+}
+
+/// The most work-groups of a GPU along the second and the third axis: CUDA's grids, on which NVIDIA's OpenCL stands,
+/// have no more.
+const MOST_GROUPS: usize = 65535;
+
+/// What this machine's OpenCL offers, in the order of the indices. A device that does not say what it is, is not there,
+/// unless all are so.
+pub fn devices() -> Result<Vec<DeviceInfo>, DeviceError> {
+    let ids = driver::devices().map_err(|failure| DeviceError::new("OpenCL", failure))?;
+    let (mut devices, mut failed, taken_for) = (Vec::new(), None, TakenFor::read()?);
+    for (index, id) in ids.into_iter().enumerate() {
+        match about(index, id, taken_for) {
+            Ok(info) => devices.push(info),
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.filter(|_| devices.is_empty()).map_or(Ok(devices), Err)
+}
+
+fn about(index: usize, id: Id, taken_for: TakenFor) -> Result<DeviceInfo, DeviceError> {
     let read = || -> Result<DeviceInfo, Failure> {
         Ok(DeviceInfo {
             index,
@@ -87,11 +128,11 @@ fn about(index: usize, id: Id) -> Result<DeviceInfo, DeviceError> {
             largest_piece: id.largest_piece()?,
             units: id.units()?,
             group_size: id.group_size()?,
-            has_f64: id.has_f64()? && !is_taken_for("f32"),
-            is_cpu: id.is_cpu()? && !is_taken_for("gpu"),
+            has_f64: id.has_f64()? && !taken_for.f32,
+            is_cpu: taken_for.is_cpu.map_or_else(|| id.is_cpu(), Ok)?,
         })
     };
-    read().map_err(|failure| DeviceError::new(name, failure))
+    read().map_err(|failure| DeviceError::new(format!("opencl:{index}"), failure))
 }
 
 /// The devices that are open: whoever opens one again gets the same, so that all values of a device live together.
@@ -115,9 +156,16 @@ impl Queue {
             };
             return Err(DeviceError::new(&name, format!("no such device; {there}")));
         };
+        let taken_for = TakenFor::read()?;
         let shared = Shared {
             commands: Commands::open(id).map_err(failed)?,
-            info: about(index, id)?,
+            info: about(index, id, taken_for)?,
+            taken_for,
+            most_groups: match id.is_cpu().map_err(failed)? {
+                _ if taken_for.few => 100,
+                true => usize::MAX,
+                false => MOST_GROUPS,
+            },
             rounds_division: id.rounds_division().map_err(failed)?,
             state: Mutex::default(),
             kernels: AtomicU64::new(0),
@@ -159,12 +207,22 @@ impl Queue {
         self.finish(&mut self.state()).map_err(|failure| self.error("the wait for its work", failure))
     }
 
+    /// The most work-groups along the second and the third axis.
+    pub(super) fn most_groups(&self) -> usize {
+        self.0.most_groups
+    }
+
     /// Waits, and gives the times that were measured, longest first; then nothing is measured any more.
     pub fn times(&self) -> Result<Vec<KernelTime>, DeviceError> {
         let failed = |failure: Failure| self.error("the times of kernels", failure);
-        self.wait()?;
+        // Under one lock: kernels that another thread starts after the wait have no times yet.
+        let events = {
+            let mut state = self.state();
+            self.finish(&mut state).map_err(failed)?;
+            state.events.take().unwrap_or_default()
+        };
         let mut sums: HashMap<String, (Duration, u64)> = HashMap::new();
-        for (name, event) in self.state().events.take().unwrap_or_default() {
+        for (name, event) in events {
             let sum = sums.entry(name).or_default();
             *sum = (sum.0 + event.time().map_err(failed)?, sum.1 + 1);
         }

@@ -6,14 +6,14 @@
 kernel void pack(IN(b), OUT(packed), const int k, const int n, const int panels, const int depth, const int outer,
                  const int inner, const int column, const int zeros, const int rank, const ints dims,
                  const ints steps) {
-    int panel = get_global_id(0), from = get_global_id(1) * ROWS, z = get_global_id(2);
+    int panel = get_global_id(0), from = get_global_id(1) * PACKED_ROWS, z = get_global_id(2);
     if (panel >= panels) return;
     if (panel == 0 && z == 0) {
         int start = get_global_size(2) * panels * k * WIDTH;
         for (int i = get_global_id(1); i < zeros; i += get_global_size(1)) AT(packed, start + i) = 0;
     }
     int start = place(z, rank, dims, steps) + panel * WIDTH * column, filled = n - panel * WIDTH;
-    int end = min(from + ROWS, k), at = ((z * panels + panel) * k + from) * WIDTH;
+    int end = min(from + PACKED_ROWS, k), at = ((z * panels + panel) * k + from) * WIDTH;
     for (int i = from; i < end; ++i, at += WIDTH) {
         int row = start + i / depth * outer + i % depth * inner;
         if (filled >= WIDTH && column == 1) {

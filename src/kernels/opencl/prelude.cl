@@ -1,5 +1,5 @@
-// What every program begins with. The host defines REAL, WIDE, IS_CPU and, where the device has double precision,
-// HAS_F64.
+// What every program begins with. The host defines REAL, WIDE, IS_CPU, MAX_RANK and, where the device has double
+// precision, HAS_F64.
 
 #ifdef HAS_F64
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
@@ -12,7 +12,11 @@ typedef REAL real;
 typedef WIDE wide;
 
 // A few whole numbers, such as the extents of axes.
-typedef struct { int at[6]; } ints;
+typedef struct { int at[MAX_RANK]; } ints;
+
+// The row of a work-item, where there may be more rows than a device has work-groups along an axis; the last ones may
+// not be there.
+#define OWN_ROW ((int)(get_global_id(1) + get_global_id(2) * get_global_size(1)))
 
 // The name that two names make together, such as that of a type of vectors: JOIN(REAL, 4).
 #define JOINED(a, b) a##b

@@ -72,8 +72,8 @@ impl Stages<'_> {
         }
     }
 
-    /// A kernel of the family behind the function `combine`, compiled for the numbers of loops that are kept and that go,
-    /// and for whether the innermost goes.
+    /// A kernel of the family behind the function `combine`, compiled for the numbers of loops that are kept and that
+    /// go, and for whether the innermost goes.
     fn launch<'a, T: Element>(
         &'a self,
         queue: &'a Queue,

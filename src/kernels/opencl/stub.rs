@@ -66,7 +66,7 @@ impl Queue {
         match self.0 {}
     }
 
-    pub fn download<T: Plain>(&self, _memory: &Memory, _values: &mut [T]) -> Result<(), DeviceError> {
+    pub fn download<T: Plain>(&self, _memory: &Memory, _start: usize, _values: &mut [T]) -> Result<(), DeviceError> {
         match self.0 {}
     }
 }

@@ -9,14 +9,14 @@ const SIDE_BY_SIDE: [usize; 2] = [32, 64];
 /// The work-items of a GPU's group.
 const GROUP: usize = 256;
 
-/// A work-group of `tile` sums, each by `lanes` work-items. On a processor, where a group's work-items are the lanes of
-/// vectors and a barrier is dear, every work-item has sums of its own.
+/// A work-group of `tile` sums, each by `workers` work-items. On a processor, where a group's work-items are the lanes
+/// of vectors and a barrier is dear, every work-item has sums of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
     /// Sums side by side.
     pub tile: usize,
     /// Work-items of a sum, a power of two.
-    pub lanes: usize,
+    pub workers: usize,
 }
 
 impl Group {
@@ -24,20 +24,20 @@ impl Group {
     pub fn side_by_side(queue: &Queue) -> Group {
         let [gpu, cpu] = SIDE_BY_SIDE.map(|tile| tile.min(largest(queue)));
         if queue.info().is_cpu {
-            Group { tile: cpu, lanes: 1 }
+            Group { tile: cpu, workers: 1 }
         } else {
-            Group { tile: gpu, lanes: largest(queue) / gpu }
+            Group { tile: gpu, workers: largest(queue) / gpu }
         }
     }
 
     /// A group for one sum.
     pub fn one(queue: &Queue) -> Group {
-        Group { tile: 1, lanes: if queue.info().is_cpu { 1 } else { largest(queue) } }
+        Group { tile: 1, workers: if queue.info().is_cpu { 1 } else { largest(queue) } }
     }
 
     /// The work-items.
     pub fn size(self) -> usize {
-        self.tile * self.lanes
+        self.tile * self.workers
     }
 }
 

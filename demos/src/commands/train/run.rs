@@ -8,7 +8,6 @@ use anyhow::{Result, anyhow};
 use wengert::DeviceError;
 
 use super::batches::Batches;
-use crate::commands::devices::catch_device_error;
 use crate::commands::evaluate::{CACHE, open_evaluator, open_set};
 use crate::commands::progress::Progress;
 use crate::commands::say;
@@ -88,7 +87,7 @@ impl Run {
 
     /// Does some work. The error of a device that fails in it says what is left, and how to go on.
     pub(super) fn work(mut self, work: impl FnOnce(&mut Run) -> Result<()>) -> Result<()> {
-        let done = catch_device_error(|| work(&mut self));
+        let done = DeviceError::catch(|| work(&mut self)).unwrap_or_else(|error| Err(error.into()));
         done.map_err(|error| match error.is::<DeviceError>() {
             false => error,
             true => {

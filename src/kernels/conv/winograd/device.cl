@@ -34,12 +34,12 @@ static corner corner_of(int tile, int phase, int first_image, int down, int acro
 }
 
 // v[phase, f, tile, channel], where a phase begins `phase_step` after the last, and a row of channels is so long.
-kernel void analyse(IN(x), OUT(v), const int first_image, const int down, const int across,
+kernel void analyse(IN(x), OUT(v), const int tiles, const int first_image, const int down, const int across,
                     const int height, const int width, const int channels, const int phases, const int step,
                     const ints starts, const int phase_step, const int row, const int plane) {
     int vectors = channels / LANES, phase = get_global_id(0) / vectors, c = get_global_id(0) % vectors * LANES;
-    int tile = get_global_id(1);
-    if (phase >= phases * phases) return;
+    int tile = OWN_ROW;
+    if (phase >= phases * phases || tile >= tiles) return;
     corner at = corner_of(tile, phase, first_image, down, across, phases, step, starts);
     lanes once[SIDE][POINTS];
     EACH(i, SIDE) {
@@ -70,12 +70,12 @@ kernel void analyse(IN(x), OUT(v), const int first_image, const int down, const 
 }
 
 // The pixels of y from m[phase, f, tile, channel], then the bias and the leaky ReLU.
-kernel void synthesise(IN(m), IN(bias), OUT(y), const int first_image, const int down, const int across,
-                       const int height, const int width, const int channels, const int phases, const int step,
-                       const ints starts, const int plane, const int has_bias, const real slope) {
+kernel void synthesise(IN(m), IN(bias), OUT(y), const int tiles, const int first_image, const int down,
+                       const int across, const int height, const int width, const int channels, const int phases,
+                       const int step, const ints starts, const int plane, const int has_bias, const real slope) {
     int vectors = channels / LANES, phase = get_global_id(0) / vectors, c = get_global_id(0) % vectors * LANES;
-    int tile = get_global_id(1);
-    if (phase >= phases * phases) return;
+    int tile = OWN_ROW;
+    if (phase >= phases * phases || tile >= tiles) return;
     int from = phase * POINTS * POINTS * plane + tile * channels + c;
     lanes once[POINTS][TILE];
     EACH(e, POINTS) {
@@ -112,10 +112,10 @@ kernel void synthesise(IN(m), IN(bias), OUT(y), const int first_image, const int
 // U ← the weights (phases · R)² (C, K): matrices for each f, of rows (phase, c) and columns k; or with `adjoint` for
 // each phase and f, of rows k and columns c, with the taps in reverse order. In panels of so many columns, filled up
 // with 0.
-kernel void weights(IN(w), OUT(u), const int in_channels, const int out_channels, const int phases, const int adjoint,
-                    const int width, const int padded, const int plane) {
-    int column = get_global_id(0) * LANES, row = get_global_id(1);
-    if (column >= padded) return;
+kernel void weights(IN(w), OUT(u), const int all_rows, const int in_channels, const int out_channels, const int phases,
+                    const int adjoint, const int width, const int padded, const int plane) {
+    int column = get_global_id(0) * LANES, row = OWN_ROW;
+    if (column >= padded || row >= all_rows) return;
     int columns = adjoint ? in_channels : out_channels, depth = adjoint ? out_channels : in_channels;
     int phase = row / depth, c = adjoint ? column : row % depth, k = adjoint ? row % depth : column;
     // Rows of a matrix, and this one's place in it.
@@ -150,9 +150,10 @@ kernel void weights(IN(w), OUT(u), const int in_channels, const int out_channels
 }
 
 // dw (phases · R)² (C, K) ← the matrices (phase, c, k) of all f.
-kernel void weights_back(IN(u), OUT(w), const int in_channels, const int out_channels, const int phases) {
-    int k = get_global_id(0) * LANES, row = get_global_id(1), phase = row / in_channels, c = row % in_channels;
-    if (k >= out_channels) return;
+kernel void weights_back(IN(u), OUT(w), const int rows, const int in_channels, const int out_channels,
+                         const int phases) {
+    int k = get_global_id(0) * LANES, row = OWN_ROW, phase = row / in_channels, c = row % in_channels;
+    if (k >= out_channels || row >= rows) return;
     int plane = phases * phases * in_channels * out_channels;
     lanes once[POINTS][TAPS];
     EACH(e, POINTS) {

@@ -145,10 +145,10 @@ impl<'a> Winograd<'a> {
         self.launch::<T>("analyse", lanes, of_result)
             .operand(map)
             .operand(v.operand())
-            .each([first, tiles[0], tiles[1], seen.size[0], seen.size[1], seen.channels, seen.phases, seen.step])
+            .each([all, first, tiles[0], tiles[1], seen.size[0], seen.size[1], seen.channels, seen.phases, seen.step])
             .ints(&seen.starts())
             .each([phase_step, row, v.step])
-            .over([seen.all_phases() * seen.channels / lanes, all, 1])?;
+            .over_rows(seen.all_phases() * seen.channels / lanes, all)?;
         Ok(v)
     }
 
@@ -185,11 +185,11 @@ impl<'a> Winograd<'a> {
                 .operand(m.operand())
                 .operand(bias.unwrap_or(w))
                 .operand(out)
-                .each([first, tiles[0], tiles[1], to.size[0], to.size[1], columns, to.phases, to.step])
+                .each([all, first, tiles[0], tiles[1], to.size[0], to.size[1], columns, to.phases, to.step])
                 .ints(&to.starts())
                 .each([m.step, bias.is_some() as usize])
                 .real(slope)
-                .over([to.all_phases() * columns / lanes, all, 1])?;
+                .over_rows(to.all_phases() * columns / lanes, all)?;
         }
         Ok(())
     }
@@ -215,8 +215,8 @@ impl<'a> Winograd<'a> {
         self.launch::<T>("weights", lanes, false)
             .operand(w)
             .operand(u.operand())
-            .each([shape.in_channels, shape.out_channels, phases, !forward as usize, width, padded, u.step])
-            .over([padded / lanes, rows, 1])?;
+            .each([rows, shape.in_channels, shape.out_channels, phases, !forward as usize, width, padded, u.step])
+            .over_rows(padded / lanes, rows)?;
         Ok(u)
     }
 
@@ -273,8 +273,8 @@ impl<'a> Winograd<'a> {
         self.launch::<T>("weights_back", lanes, false)
             .operand(u)
             .operand(dw)
-            .each([shape.in_channels, shape.out_channels, x_seen.phases])
-            .over([columns / lanes, depth, 1])
+            .each([depth, shape.in_channels, shape.out_channels, x_seen.phases])
+            .over_rows(columns / lanes, depth)
     }
 }
 
