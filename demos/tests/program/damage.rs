@@ -39,10 +39,13 @@ fn delete(file: &Path) {
     std::fs::remove_file(file).unwrap();
 }
 
-/// What can happen to a checkpoint, and what is said of it.
-fn damages(length: u64) -> Vec<(&'static str, Box<dyn Fn(&Path)>)> {
+/// What is said of damage to a file, and what does it.
+type Damage = (&'static str, Box<dyn Fn(&Path)>);
+
+/// What can happen to a checkpoint.
+fn damages(length: u64) -> Vec<Damage> {
     let whole = "expected a whole safetensors file";
-    let mut damages: Vec<(_, Box<dyn Fn(&Path)>)> = Vec::new();
+    let mut damages: Vec<Damage> = Vec::new();
     for kept in [0, 5, 8, 1000, length - 1] {
         damages.push((whole, Box::new(move |path| cut(path, kept))));
     }
