@@ -4,13 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::files::{read_text, write_whole};
+use crate::files::{read_text, shown, write_whole};
 
 /// The most bytes of such a file: some ten million steps.
 const MOST_BYTES: u64 = 1 << 30;
-
-/// The longest line that a message repeats.
-const MOST_SHOWN: usize = 80;
 
 /// Named columns of numbers, with a row for every step.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,7 +52,7 @@ impl Columns {
         let mut columns = Columns { names, rows: Vec::new() };
         for (line, number) in lines.zip(2..) {
             let row = columns.parse(line).with_context(|| {
-                let (found, expected) = (shown(line), columns.names.len() + 1);
+                let (found, expected, header) = (shown(line), columns.names.len() + 1, shown(header));
                 format!("{}, line {number}: found {found}, expected {expected} numbers: {header}", path.display())
             })?;
             columns.rows.push(row);
@@ -81,13 +78,6 @@ impl Columns {
         ensure!(complete, "{path}: found {found} steps up to that of the checkpoint, expected steps 1 to {last}");
         Ok(self)
     }
-}
-
-/// A line of a file in a message: not all of a long one, and nothing that a terminal would obey.
-fn shown(line: &str) -> String {
-    let cut: String = line.chars().take(MOST_SHOWN).collect();
-    let more = if cut.len() < line.len() { "…" } else { "" };
-    format!("{cut:?}{more}")
 }
 
 #[cfg(test)]
@@ -117,14 +107,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.csv");
         let long = format!("step,a\n1,{}\x1b[2J\n", "9".repeat(300_000) + "x");
+        let header = format!("step,\x1b[2J{}\n1,x\n", "a".repeat(300_000));
         for (text, part) in [
             ("", "line 1: found \"\""),
             ("1,2\n", "line 1: found \"1,2\""),
-            ("step,a\n1,2\n2,x\n", "line 3: found \"2,x\", expected 2 numbers: step,a"),
+            ("step,a\n1,2\n2,x\n", "line 3: found \"2,x\", expected 2 numbers: \"step,a\""),
             ("step,a\n1,2,3\n", "line 2: found \"1,2,3\""),
             ("step,a\n1\n", "line 2: found \"1\""),
             ("step,a\n1\x1b,2\n", "line 2: found \"1\\u{1b},2\""),
             (&long, "line 2: found \"1,99"),
+            (&header, "line 2: found \"1,x\", expected 2 numbers: \"step,\\u{1b}[2Jaa"),
         ] {
             std::fs::write(&path, text).unwrap();
             let message = format!("{:#}", Columns::read(&path).unwrap_err());

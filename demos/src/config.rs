@@ -108,7 +108,7 @@ pub enum DataName {
     #[serde(rename = "stl-10-unlabelled")]
     #[value(name = "stl-10-unlabelled")]
     Stl10Unlabelled,
-    /// Any folder of PNG and JPEG files, --data-dir; sub-folders are classes
+    /// Any folder of PNG and JPEG files, --data-dir; sub-folders are classes; see --flatten
     Folder,
 }
 
@@ -129,6 +129,9 @@ pub struct Config {
     /// Whether to leave corrupt files of a folder out.
     #[serde(default, skip_serializing_if = "is_false")]
     pub skip_corrupt: bool,
+    /// Whether to take images of a folder at any depth.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub flatten: bool,
     /// The layers of both nets.
     pub net: Net,
     /// What holds the discriminator's layers.

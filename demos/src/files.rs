@@ -1,10 +1,12 @@
-//! Files that are read within bounds, written whole, and held by one program at a time.
+//! Files that are read within bounds, shown in messages within bounds, written whole, and held by one program at a
+//! time.
 
+use std::fmt::Display;
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,12 +40,66 @@ pub fn read_text(path: &Path, most: u64) -> Result<Option<String>> {
     Ok(Some(text.with_context(|| format!("{}: damaged: found bytes that are no UTF-8", path.display()))?))
 }
 
-/// The CRC-32 (of ISO-HDLC, as in PNG and gzip) of these parts, one after the other, in hexadecimal digits.
-pub fn crc32(parts: &[&[u8]]) -> String {
+/// The most characters of a piece of a file that a message repeats.
+const MOST_SHOWN: usize = 80;
+
+/// The most characters in a line of a message.
+const LONGEST_LINE: usize = 2000;
+
+/// A piece of a file in a message: quoted, not all of a long one, and nothing that a terminal would obey.
+pub fn shown(text: &str) -> String {
+    let cut: String = text.chars().take(MOST_SHOWN).collect();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    format!("{cut:?}{more}")
+}
+
+/// A name from outside, such as that of a file, as a part of one line: with escapes for the characters that a terminal
+/// would obey, which are control characters and those that turn the direction of writing. All else stays as it is.
+pub fn escaped(name: impl Display) -> String {
+    let obeyed = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut line = String::new();
+    for c in name.to_string().chars() {
+        if obeyed(c) { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
+}
+
+/// A whole message for people, who may have met a file that was made to harm them: each line [`escaped`], and cut where
+/// it is far too long to be read.
+pub fn printable(message: impl Display) -> String {
+    let line = |line: &str| {
+        let cut: String = line.chars().take(LONGEST_LINE).collect();
+        escaped(&cut) + if cut.len() < line.len() { "…" } else { "" }
+    };
+    message.to_string().lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A value from text in TOML.
+///
+/// # Errors
+/// The number of the line, what is wrong with it, and the line.
+pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let number = before.matches('\n').count();
+        let line = text.lines().nth(number).unwrap_or_default();
+        anyhow!("TOML parse error at line {}: found {}: {}", number + 1, shown(line), error.message())
+    })
+}
+
+/// The CRC-32 (of ISO-HDLC, as in PNG and gzip) of these parts, one after the other.
+pub fn crc32_number(parts: &[&[u8]]) -> u32 {
     static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
     let mut digest = CRC.digest();
     parts.iter().for_each(|part| digest.update(part));
-    format!("{:08x}", digest.finalize())
+    digest.finalize()
+}
+
+/// [`crc32_number`] in hexadecimal digits.
+pub fn crc32(parts: &[&[u8]]) -> String {
+    format!("{:08x}", crc32_number(parts))
 }
 
 /// A value as JSON that can be read again: where a number is not finite, JSON has nothing but `null`.
@@ -226,6 +282,40 @@ mod tests {
         assert!(message(read(dir.path(), 4)).contains("this is no file"));
         fs::write(&path, [0xff]).unwrap();
         assert!(message(read_text(&path, 4)).contains("no UTF-8"));
+    }
+
+    #[test]
+    fn what_comes_from_files_is_shown_escaped_and_cut() {
+        assert_eq!(shown("a\x1b[2J"), "\"a\\u{1b}[2J\"");
+        assert_eq!(shown(&"é".repeat(81)), format!("\"{}\"…", "é".repeat(80)));
+        // Neither quotes nor letters of any writing are touched.
+        assert_eq!(escaped("it's \"né\"\\ ß漢"), "it's \"né\"\\ ß漢");
+        assert_eq!(escaped("a\n\x1b[31m\u{202e}gpj.\u{9b}"), "a\\n\\u{1b}[31m\\u{202e}gpj.\\u{9b}");
+        let long = format!("error: \x07\n{}", "x".repeat(300_000));
+        let message = printable(&long);
+        assert_eq!(message, format!("error: \\u{{7}}\n{}…", "x".repeat(LONGEST_LINE)));
+    }
+
+    #[test]
+    fn what_is_wrong_with_toml_is_said_briefly() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct One {
+            #[allow(dead_code, reason = "read, and never looked at")]
+            width: f64,
+        }
+        let fault = |text: &str| printable(message(from_toml::<One>(text)));
+        assert!(from_toml::<One>("width = 1.5").is_ok());
+        let unknown = fault("\nwidth = 1\ncolour = 2\n");
+        assert!(unknown.contains("line 3: found \"colour = 2\": unknown field `colour`"), "{unknown}");
+        assert!(fault("width = \"wide\"").contains("line 1: found \"width = \\\"wide\\\"\": invalid type"));
+        for name in ["x".repeat(300_000), "\"\\u001b[2J\"".into()] {
+            let unknown = fault(&format!("{name} = 1"));
+            assert!(
+                unknown.len() < 3000 && unknown.contains("unknown field") && !unknown.contains('\x1b'),
+                "{unknown}"
+            );
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use wengert::nn::Params;
 use wengert::{Element, Tensor};
 
 use crate::columns::Columns;
+use crate::files::shown;
 use crate::pictures::{Curves, Series, write_curves};
 
 /// The gains in these nets, by the name of the net and the parameter: every parameter `gamma` of one element.
@@ -60,8 +61,9 @@ impl GammaHistory {
         }
         let columns = Columns::read(path)?;
         let columns = columns.with_context(|| format!("{}: cannot read: there is no such file", path.display()))?;
-        let same = columns.names.iter().eq(gains.keys());
-        ensure!(same, "{}, line 1: found {:?}, expected {:?}", path.display(), columns.names, gains.keys());
+        let (found, expected) = (&columns.names, gains.keys().cloned().collect::<Vec<_>>());
+        let [names, all] = [found, &expected].map(|names| shown(&names.join(",")));
+        ensure!(*found == expected, "{}, line 1: found {names}, expected {all}", path.display());
         Ok(GammaHistory(columns.up_to(last, path)?))
     }
 
@@ -142,8 +144,8 @@ mod tests {
             fs::write(&path, text).unwrap();
             format!("{:#}", GammaHistory::read(&path, 1, &gains(names)).unwrap_err())
         };
-        assert!(message("step,a\n1,0\n", &[("a", 0.0), ("b", 0.0)]).contains("found [\"a\"], expected [\"a\", \"b\"]"));
-        assert!(message("step,b\n1,0\n", &[("a", 0.0)]).contains("found [\"b\"], expected [\"a\"]"));
+        assert!(message("step,a\n1,0\n", &[("a", 0.0), ("b", 0.0)]).contains("found \"a\", expected \"a,b\""));
+        assert!(message("step,b\n1,0\n", &[("a", 0.0)]).contains("found \"b\", expected \"a\""));
         assert!(message("step,a\n", &[("a", 0.0)]).contains("expected steps 1 to 1"));
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::columns::Columns;
 use crate::config::{Config, Loss};
+use crate::files::shown;
 use crate::pictures::{Curves, Series, median_filtered, write_curves};
 
 /// The losses of one generator update.
@@ -55,7 +56,8 @@ pub fn read(path: &Path, last: u64) -> Result<Vec<Losses>> {
         Columns::read(path)?.with_context(|| format!("{}: cannot read: there is no such file", path.display()))?;
     let names: Vec<&str> = columns.names.iter().map(String::as_str).collect();
     let known = names == NAMES || names == NAMES[..2];
-    ensure!(known, "{}, line 1: found {names:?} after \"step\", expected {:?}", path.display(), &NAMES[..2]);
+    let found = shown(&names.join(","));
+    ensure!(known, "{}, line 1: found {found} after \"step\", expected {:?}", path.display(), &NAMES[..2]);
     let losses = |(step, numbers): &(u64, Vec<f64>)| {
         let estimate = numbers.get(2).copied();
         Losses { step: *step, discriminator: numbers[0], generator: numbers[1], estimate }

@@ -1,6 +1,7 @@
 //! `gan`: trains GANs with `wengert`.
 
 use clap::Parser;
+use wengert_demos::files::printable;
 use wengert_demos::interrupt::Interrupted;
 
 fn main() -> std::process::ExitCode {
@@ -10,7 +11,7 @@ fn main() -> std::process::ExitCode {
         Err(error) => match error.downcast_ref::<Interrupted>() {
             Some(interrupted) => std::process::ExitCode::from(interrupted.exit_code()),
             None => {
-                eprintln!("error: {error:#}");
+                eprintln!("{}", printable(format_args!("error: {error:#}")));
                 std::process::ExitCode::FAILURE
             }
         },

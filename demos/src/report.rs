@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
 use crate::columns::Columns;
-use crate::files::{self, write_whole};
+use crate::files::{self, from_toml, write_whole};
 use crate::inspect::{Inspection, NetFigures};
 use crate::metrics::{Evaluation, History};
 use crate::pictures::{read_png, write_animation};
@@ -54,7 +54,7 @@ fn evenly<T>(entries: &[T], n: usize) -> impl Iterator<Item = &T> {
 pub fn write(dir: &RunDir) -> Result<()> {
     let config = read(&dir.path().join("config.toml"))?.unwrap_or_default();
     // Not a table of the TOML crate, whose numbers end at 2⁶³: a seed may be larger.
-    let config: Map<String, Value> = toml::from_str(&String::from_utf8_lossy(&config))
+    let config: Map<String, Value> = from_toml(&String::from_utf8_lossy(&config))
         .with_context(|| format!("{}: damaged", dir.path().join("config.toml").display()))?;
     let word = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or("?").to_string();
     let losses = LastLosses::read(&dir.losses()[0])?;

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use wengert::Archive;
 
 use crate::config::Config;
-use crate::files::{Lock, keep_as, new_directory, read, read_text, sweep, write_whole};
+use crate::files::{Lock, from_toml, keep_as, new_directory, read, read_text, sweep, write_whole};
 
 /// A directory that belongs to one run.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl RunDir {
         let file = path.join("config.toml");
         let text = read_text(&file, MOST_BYTES)?;
         let text = text.with_context(|| format!("{}: cannot read; is this the directory of a run?", file.display()))?;
-        let config: Config = toml::from_str(&text).with_context(|| format!("{}: damaged", file.display()))?;
+        let config: Config = from_toml(&text).with_context(|| format!("{}: damaged", file.display()))?;
         config.check().with_context(|| format!("{}: damaged", file.display()))?;
         Ok((RunDir { path: path.to_path_buf(), lock: None }, config))
     }

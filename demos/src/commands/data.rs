@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::say;
 use crate::config::DataName;
 use crate::data::fetch::{Fetched, fetch, source};
-use crate::data::{Dataset, Opened, Order, Split, open};
+use crate::data::{Dataset, FolderOptions, Opened, Order, Split, open};
 use crate::pictures::{Grid, write_grid};
 
 /// What to do with a set.
@@ -48,9 +48,13 @@ pub struct Show {
     /// Height and width of the images [default: 32, or 48 for STL-10]
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
-    /// Leave out files of a folder that are corrupt
+    /// Leave files out that are no whole pictures, and go on where a class has none (folder)
     #[arg(long)]
     skip_corrupt: bool,
+    /// Take images at any depth: all that lie below a class's folder are of that class; if images lie beside the
+    /// classes' folders, all are of one class (folder)
+    #[arg(long)]
+    flatten: bool,
     /// Images of each class
     #[arg(long, default_value_t = 12)]
     n: usize,
@@ -112,7 +116,8 @@ impl Show {
         let is_png = self.out.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
         ensure!(is_png, "--out is {}; expected the name of a file that ends in .png", self.out.display());
         let dir = self.data_dir.as_deref();
-        let Opened { set, notes } = open(self.name, dir, self.size, self.skip_corrupt, self.seed, self.split)?;
+        let folder = FolderOptions { skip_corrupt: self.skip_corrupt, flatten: self.flatten };
+        let Opened { set, notes } = open(self.name, dir, self.size, folder, self.seed, self.split)?;
         notes.iter().for_each(say);
         let size = set.size().map_or_else(|| "drawn as one likes".into(), |n| format!("{n} images"));
         say(format_args!("{}: {size}, {}, {} classes", set.name(), set.shape(), set.classes()));

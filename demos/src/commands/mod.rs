@@ -18,6 +18,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{Parser, Subcommand};
 
+use crate::files::printable;
 use crate::interrupt;
 
 /// Trains generative adversarial networks on a CPU or an OpenCL device with the autodiff engine wengert.
@@ -79,7 +80,7 @@ fn say(line: impl std::fmt::Display) {
 
 /// Prints a line that is no result: to standard error, so that `--json` stays one line of JSON.
 fn warn(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }
 
 impl Cli {

@@ -13,8 +13,8 @@ use clap::Args;
 
 use super::devices::{Place, describe};
 use super::{say, warn};
-use crate::config::{Config, Settings, recipes};
-use crate::data::{Dataset, Opened, Split, open};
+use crate::config::{Config, DataName, Settings, recipes};
+use crate::data::{Dataset, FolderOptions, Opened, Part, Split, open};
 use crate::gammas::{GammaHistory, gammas};
 use crate::losses;
 use crate::run_dir::RunDir;
@@ -60,7 +60,8 @@ impl Train {
     pub(super) fn run(self) -> Result<()> {
         let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
         let config = self.settings.over(&file)?;
-        let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
+        let data = open_new_data(&config)?;
+        warn_of_few(&config, &data);
         let need = check_memory(&config, data.shape(), data.classes(), &self.place.device)?;
         let mut trainer = Trainer::with_classes(&config, data.shape(), data.classes());
         trainer.data = Some(data.fingerprint());
@@ -91,6 +92,7 @@ impl Resume {
         let Loaded { mut trainer, damage } = Trainer::open(&dir, &config)?;
         check_data(&trainer, &*data)?;
         self.check_images(&mut trainer, &*data)?;
+        warn_of_few(&config, &data);
         let step = trainer.step();
         // All that may be refused, before anything is written.
         let losses = losses::read(&dir.losses()[0], step)?;
@@ -136,8 +138,9 @@ impl Resume {
 /// # Errors
 /// They cannot be read, or are of no size that the nets can take.
 pub(super) fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
-    let Config { data, data_dir, size, skip_corrupt, seed, .. } = config;
-    let Opened { set, notes } = open(*data, data_dir.as_deref(), *size, *skip_corrupt, *seed, Split::Train)?;
+    let Config { data, data_dir, size, seed, .. } = config;
+    let folder = FolderOptions { skip_corrupt: config.skip_corrupt, flatten: config.flatten };
+    let Opened { set, notes } = open(*data, data_dir.as_deref(), *size, folder, *seed, Split::Train)?;
     notes.iter().for_each(warn);
     let shape = set.shape();
     let fits = shape.height == shape.width && shape.height.is_multiple_of(8);
@@ -147,6 +150,29 @@ pub(super) fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
         set.name()
     );
     Ok(set)
+}
+
+/// The images that a new run of this configuration learns from.
+///
+/// # Errors
+/// As [`open_data`]; and if the nets are to know the images' classes, and there are none to tell apart.
+fn open_new_data(config: &Config) -> Result<Arc<dyn Dataset>> {
+    // Known without reading what may be gigabytes.
+    let labelled = config.data != DataName::Stl10Unlabelled;
+    ensure!(!config.conditional || labelled, "--conditional needs labels; --data {} has none", config.data.flag());
+    let data: Arc<dyn Dataset> = Arc::from(open_data(config)?);
+    let (name, classes) = (data.name(), data.classes());
+    ensure!(!config.conditional || classes > 1, "--conditional needs at least two classes; {name} has one");
+    Ok(data)
+}
+
+/// A note if there are fewer images to learn from than a batch takes.
+fn warn_of_few(config: &Config, data: &Arc<dyn Dataset>) {
+    let (few, batch) = (Part::Training.of(data.clone()).len(), config.batch);
+    if few < batch as u64 {
+        let images = if few == 1 { "one image" } else { &format!("{few} images") };
+        warn(format_args!("{}: {images} to learn from, so a batch of {batch} has some more than once", data.name()));
+    }
 }
 
 /// Whether these are images such as the nets of a run have learnt from.

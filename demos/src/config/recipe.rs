@@ -45,6 +45,7 @@ impl Config {
         data_dir: None,
         size: None,
         skip_corrupt: false,
+        flatten: false,
         net: Net::Standard,
         norm: Norm::Spectral,
         width: 0.25,

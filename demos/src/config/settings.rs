@@ -7,6 +7,10 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::{Config, DataName, Loss, Method, Net, Norm, OptimizerName, Setting};
+use crate::files::from_toml;
+
+/// The most bytes of a file of settings.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// A part of a configuration: what a file of settings, or the command line, says. A run's `config.toml` is such a file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Args)]
@@ -25,9 +29,13 @@ pub struct Settings {
     /// 48]
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<usize>,
-    /// Leave files out that are no whole pictures (folder)
+    /// Leave files out that are no whole pictures, and go on where a class has none (folder)
     #[arg(long, num_args = 0, default_missing_value = "true")]
     pub skip_corrupt: Option<bool>,
+    /// Take images at any depth: all that lie below a class's folder are of that class; if images lie beside the
+    /// classes' folders, all are of one class (folder)
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    pub flatten: Option<bool>,
     /// The layers of both nets
     #[arg(long, value_enum)]
     pub net: Option<Net>,
@@ -115,14 +123,17 @@ impl Settings {
     /// Reads a TOML file of settings.
     ///
     /// # Errors
-    /// Names the file: it cannot be read, is no TOML, or has a field that does not exist or another kind of value.
+    /// Names the file: it cannot be read, is too large, is no TOML, or has a field that does not exist or
+    /// another kind of value.
     pub fn read(path: &Path) -> Result<Settings> {
         let metadata = std::fs::metadata(path).with_context(|| format!("--config {}: cannot read", path.display()))?;
         // Reading from a pipe or a device could last for ever.
         ensure!(metadata.is_file(), "--config {}: this is not a file; expected a TOML file", path.display());
+        let found = metadata.len();
+        ensure!(found <= MOST_BYTES, "--config {}: found {found} bytes; expected at most {MOST_BYTES}", path.display());
         let text =
             std::fs::read_to_string(path).with_context(|| format!("--config {}: cannot read", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("--config {}", path.display()))
+        from_toml(&text).with_context(|| format!("--config {}", path.display()))
     }
 
     /// The configuration of a run: the method's recipe, over which go the settings of the `file`, over which go `self`.
@@ -173,6 +184,7 @@ impl Settings {
         set_some(&mut config.data_dir, &self.data_dir.as_deref().map(absolute));
         set_some(&mut config.size, &self.size);
         set(&mut config.skip_corrupt, &self.skip_corrupt);
+        set(&mut config.flatten, &self.flatten);
         set(&mut config.net, &self.net);
         set(&mut config.norm, &self.norm);
         set(&mut config.width, &self.width);

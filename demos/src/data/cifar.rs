@@ -3,11 +3,11 @@
 //! A file is a row of records of 3073 bytes: a label, then the red, the green and the blue plane of a 32×32 picture, each
 //! row by row.
 
-use super::files::{directory_name, open_file, require_directory};
+use super::files::{directory_name, inventory, open_file, require_directory};
 use super::{ImageShape, Images, Split};
 use anyhow::{Context, Result, bail, ensure};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 /// Pixels of a plane.
@@ -49,19 +49,6 @@ pub fn read_cifar(dir: &Path, split: Split) -> Result<(Images, Option<String>)> 
         format!("{}: found {found} of the {all} files, {n} images in all; there is no {names}", place.display())
     });
     Ok((Images::new(directory_name(dir), SHAPE, pixels, labels).with_class_names(NAMES), note))
-}
-
-/// What is in a directory, for an error.
-fn inventory(dir: &Path) -> String {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut names: Vec<PathBuf> = entries.map(|entry| entry.file_name().into()).collect();
-    names.sort();
-    let shown: Vec<String> = names.iter().take(8).map(|name| name.display().to_string()).collect();
-    match names.len() {
-        0 => "it is empty".into(),
-        n if n > shown.len() => format!("it has {} and {} more", shown.join(", "), n - shown.len()),
-        _ => format!("it has {}", shown.join(", ")),
-    }
 }
 
 fn read_batch(path: &Path, pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<()> {

@@ -1,14 +1,21 @@
 //! What reading any set has in common.
 
-use std::fs::File;
+use std::fs::{File, read_dir};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::files::escaped;
+
 /// The most bytes of pixels of one set that are kept in memory: 4 GiB.
 pub(super) const MAX_BYTES: u64 = 4 << 30;
+
+/// The most bytes that a byte of a compressed file is believed to hold.
+const MOST_RATIO: u64 = 100;
+/// What any compressed file may hold: 64 MiB.
+const SMALL: u64 = 64 << 20;
 
 /// An error unless `dir` is a directory.
 pub(super) fn require_directory(dir: &Path) -> Result<()> {
@@ -18,9 +25,35 @@ pub(super) fn require_directory(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The last component of a directory's path, or "data" if it has none (as "." has).
+/// The last component of a directory's path, for people, or "data" if it has none (as "." has).
 pub(super) fn directory_name(dir: &Path) -> String {
-    dir.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
+    dir.file_name().map_or_else(|| "data".into(), |name| escaped(name.display()))
+}
+
+/// What is in a directory, for an error: the first few names, and how many more there are.
+pub(super) fn inventory(dir: &Path) -> String {
+    let entries = read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+    names.sort();
+    let shown: Vec<String> = names.iter().take(8).map(|name| escaped(name.display())).collect();
+    match names.len() - shown.len() {
+        _ if names.is_empty() => "it is empty".into(),
+        0 => format!("it has {}", shown.join(", ")),
+        more => format!("it has {} and {more} more", shown.join(", ")),
+    }
+}
+
+/// An error if a compressed file of this many bytes claims to hold more than such a file ever does.
+///
+/// Photographs and drawings come to a half, or at the best a thirtieth, of their size; a file that is nothing but a
+/// claim of gigabytes, which zlib packs a thousandfold, is seen before there is memory for them.
+pub(super) fn check_claim(claimed: u64, length: u64) -> Result<()> {
+    let most = SMALL.saturating_add(length.saturating_mul(MOST_RATIO));
+    ensure!(
+        claimed <= most,
+        "the header claims {claimed} bytes, expected at most {most} from a file of {length} bytes"
+    );
+    Ok(())
 }
 
 /// Opens a file for reading; the error names it.
@@ -42,4 +75,37 @@ pub(super) fn progress_bar(total: u64, unit: &str, what: String) -> ProgressBar 
     let bar = ProgressBar::new(total).with_style(style).with_message(what);
     bar.enable_steady_tick(Duration::from_millis(500));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inventory_is_short_and_harmless() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(inventory(dir.path()), "it is empty");
+        let write = |name: &str| std::fs::write(dir.path().join(name), "").unwrap();
+        ["c", "a", "b"].iter().for_each(|name| write(name));
+        assert_eq!(inventory(dir.path()), "it has a, b, c");
+        (0..8).for_each(|i| write(&format!("x{i}")));
+        assert_eq!(inventory(dir.path()), "it has a, b, c, x0, x1, x2, x3, x4 and 3 more");
+        if cfg!(unix) {
+            write("\x1b[2J");
+            assert!(inventory(dir.path()).starts_with("it has \\u{1b}[2J, a, "));
+        }
+        assert_eq!(inventory(&dir.path().join("no")), "it is empty");
+    }
+
+    #[test]
+    fn a_claim_must_be_like_the_file() {
+        check_claim(64 << 20, 0).unwrap();
+        check_claim((64 << 20) + 100, 1).unwrap();
+        let message = check_claim(3_000_000_000, 3_000_000).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "the header claims 3000000000 bytes, expected at most 367108864 from a file of 3000000 bytes"
+        );
+        check_claim(u64::MAX, u64::MAX).unwrap();
+    }
 }

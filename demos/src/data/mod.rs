@@ -22,7 +22,7 @@ use crate::files::crc32;
 
 pub use cifar::read_cifar;
 pub use digits::Digits;
-pub use folder::read_folder;
+pub use folder::{FolderOptions, read_folder};
 pub use idx::read_idx;
 pub use loader::{Batch, Loader};
 pub use open::{Opened, open};

@@ -1,6 +1,6 @@
 //! From the name of a set to its images.
 
-use super::{Dataset, Digits, ImageShape, Shapes, Split, StlPart};
+use super::{Dataset, Digits, FolderOptions, ImageShape, Shapes, Split, StlPart};
 use super::{centre_square, read_cifar, read_folder, read_idx, read_stl, read_svhn, resize};
 use crate::config::DataName;
 use anyhow::{Context, Result, bail, ensure};
@@ -28,7 +28,7 @@ impl Opened {
 ///
 /// `dir` is the directory of its files, for a set that has any. `size` is the height and width of the images, 8 to 256; by
 /// default 32, or for STL-10 48. (The default of the idx sets is what their files say, 28×28 being padded to 32×32.)
-/// `skip_corrupt` leaves corrupt files of a folder out. `seed` determines the images of a drawn set, whose two halves have
+/// `folder` is for a folder of images, and has the default for all other sets. `seed` determines the images of a drawn set, whose two halves have
 /// no image in common.
 ///
 /// # Errors
@@ -37,7 +37,7 @@ pub fn open(
     name: DataName,
     dir: Option<&Path>,
     size: Option<usize>,
-    skip_corrupt: bool,
+    folder: FolderOptions,
     seed: u64,
     split: Split,
 ) -> Result<Opened> {
@@ -47,10 +47,9 @@ pub fn open(
         "--size is {}; expected 8 to 256",
         size.unwrap_or_default()
     );
-    ensure!(
-        !skip_corrupt || name == DataName::Folder,
-        "--skip-corrupt does not go with --data {flag}, only with folder"
-    );
+    for (option, on) in [("skip-corrupt", folder.skip_corrupt), ("flatten", folder.flatten)] {
+        ensure!(!on || name == DataName::Folder, "--{option} does not go with --data {flag}, only with folder");
+    }
     // An arbitrary number, so that the halves are those of different seeds.
     let seed = if split == Split::Test { seed ^ 0x7E57_0000_0000_0000 } else { seed };
     ensure!(dir.is_none() || name.needs_files(), "--data-dir does not go with --data {flag}, which needs no files");
@@ -59,8 +58,11 @@ pub fn open(
     match name {
         DataName::Digits => Ok(resized(Digits::new(seed), size)),
         DataName::Shapes => Ok(Opened::new(Shapes::new(seed, size.unwrap_or(32)))),
-        DataName::Mnist => Ok(resized(read_idx(files()?, split)?, size)),
-        DataName::FashionMnist => Ok(resized(read_idx(files()?, split)?.with_class_names(CLOTHES), size)),
+        DataName::Mnist => Ok(resized(read_idx(files()?, "MNIST", split)?, size)),
+        DataName::FashionMnist => {
+            let images = read_idx(files()?, "FashionMNIST", split)?;
+            Ok(resized(images.with_class_names(CLOTHES), size))
+        }
         DataName::Svhn => Ok(resized(read_svhn(files()?, split)?, size)),
         DataName::Cifar10 => {
             let (images, note) = read_cifar(files()?, split)?;
@@ -73,7 +75,7 @@ pub fn open(
         }
         DataName::Stl10Unlabelled => stl(StlPart::Unlabelled),
         DataName::Folder => {
-            let (images, notes) = read_folder(files()?, split, size.unwrap_or(32), skip_corrupt)?;
+            let (images, notes) = read_folder(files()?, split, size.unwrap_or(32), folder)?;
             Ok(Opened { set: Box::new(images), notes })
         }
     }
@@ -136,9 +138,18 @@ mod tests {
     use super::*;
     use clap::ValueEnum;
 
+    const PLAIN: FolderOptions = FolderOptions { skip_corrupt: false, flatten: false };
+
     #[track_caller]
-    fn refuses(name: DataName, dir: Option<&str>, size: Option<usize>, skip: bool, split: Split, says: &str) {
-        let outcome = open(name, dir.map(Path::new), size, skip, 0, split);
+    fn refuses(
+        name: DataName,
+        dir: Option<&str>,
+        size: Option<usize>,
+        folder: FolderOptions,
+        split: Split,
+        says: &str,
+    ) {
+        let outcome = open(name, dir.map(Path::new), size, folder, 0, split);
         let message = format!("{:#}", outcome.err().expect("an error"));
         assert!(message.contains(says), "{name:?}: {message}");
     }
@@ -148,28 +159,31 @@ mod tests {
         use DataName::{Digits, Folder, Shapes, Stl10Unlabelled};
         for name in DataName::value_variants() {
             for size in [0, 7, 257, usize::MAX] {
-                refuses(*name, None, Some(size), false, Split::Train, "expected 8 to 256");
+                refuses(*name, None, Some(size), PLAIN, Split::Train, "expected 8 to 256");
             }
             if name.needs_files() {
                 let needs = format!("--data {} needs --data-dir DIR", name.flag());
-                refuses(*name, None, None, false, Split::Train, &needs);
+                refuses(*name, None, None, PLAIN, Split::Train, &needs);
                 refuses(
                     *name,
                     Some("no/such"),
                     Some(16),
-                    false,
+                    PLAIN,
                     Split::Train,
                     "no/such: cannot open the data directory",
                 );
             }
             if *name != Folder {
-                refuses(*name, None, None, true, Split::Train, "--skip-corrupt does not go with");
+                let skip = FolderOptions { skip_corrupt: true, ..PLAIN };
+                refuses(*name, None, None, skip, Split::Train, "--skip-corrupt does not go with");
+                let flatten = FolderOptions { flatten: true, ..PLAIN };
+                refuses(*name, None, None, flatten, Split::Train, "--flatten does not go with");
             }
         }
         for name in [Digits, Shapes] {
-            refuses(name, Some("."), None, false, Split::Train, "--data-dir does not go with");
+            refuses(name, Some("."), None, PLAIN, Split::Train, "--data-dir does not go with");
         }
-        refuses(Stl10Unlabelled, Some("."), None, false, Split::Test, "has no test half");
+        refuses(Stl10Unlabelled, Some("."), None, PLAIN, Split::Test, "has no test half");
     }
 
     #[test]
@@ -182,7 +196,7 @@ mod tests {
     #[test]
     fn drawn_sets_come_in_any_size_and_two_halves() {
         for (name, channels) in [(DataName::Digits, 1), (DataName::Shapes, 3)] {
-            let opened = |size, seed, split| open(name, None, size, false, seed, split).unwrap().set;
+            let opened = |size, seed, split| open(name, None, size, PLAIN, seed, split).unwrap().set;
             for (size, side) in [(None, 32), (Some(32), 32), (Some(48), 48), (Some(8), 8)] {
                 assert_eq!(opened(size, 0, Split::Train).shape(), ImageShape { channels, height: side, width: side });
             }
@@ -199,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_resized_set_is_the_set_resized() {
-        let large = open(DataName::Digits, None, Some(64), false, 0, Split::Train).unwrap().set;
+        let large = open(DataName::Digits, None, Some(64), PLAIN, 0, Split::Train).unwrap().set;
         let (mut pixels, mut original) = (vec![0; 64 * 64], vec![0; 32 * 32]);
         let digits = Digits::new(0);
         for index in 0..5 {

@@ -21,42 +21,82 @@ pub fn centre_square(pixels: &[u8], shape: ImageShape) -> (Vec<u8>, usize) {
 
 /// The image, (height, width, channels), resampled to `height` × `width`.
 ///
-/// The two axes are treated one after the other. An axis that shrinks is averaged over areas: a new pixel is the mean of
-/// what it covers of the old ones. An axis that grows is interpolated linearly between the centres of the old pixels.
+/// The two axes are treated one after the other. An axis that shrinks is averaged over areas: a new pixel is the mean
+/// of what it covers of the old ones. An axis that grows is interpolated linearly between the centres of the old pixels.
 ///
 /// # Panics
 /// If `pixels` is not of the length `shape.numel()`, or a size, old or new, is 0.
 pub fn resize(pixels: &[u8], shape: ImageShape, height: usize, width: usize) -> Vec<u8> {
     assert_eq!(pixels.len(), shape.numel(), "resize: pixels of an image of {shape}");
-    assert!(shape.numel() > 0 && height > 0 && width > 0, "resize: {shape} to {height}×{width}");
-    if (height, width) == (shape.height, shape.width) {
-        return pixels.to_vec();
+    let mut resizer = Resizer::new(shape, height, width);
+    for row in pixels.chunks_exact(shape.width * shape.channels) {
+        resizer.push(row);
     }
-    let channels = shape.channels;
-    let (across, down) = (taps(shape.width, width), taps(shape.height, height));
-    let mut rows = vec![0f32; shape.height * width * channels];
-    for (row, new) in pixels.chunks_exact(shape.width * channels).zip(rows.chunks_exact_mut(width * channels)) {
-        for (pixel, tap) in new.chunks_exact_mut(channels).zip(&across) {
+    resizer.finish()
+}
+
+/// [`resize`] of an image that comes row by row, and is never in memory as a whole.
+pub(super) struct Resizer {
+    shape: ImageShape,
+    across: Vec<Tap>,
+    down: Vec<Tap>,
+    /// How many rows have come.
+    rows: usize,
+    /// The last of them, of the new width.
+    row: Vec<f32>,
+    /// The new image, as far as the rows that have come make it.
+    sums: Vec<f32>,
+}
+
+impl Resizer {
+    /// For an image of this shape, to be `height` × `width`.
+    ///
+    /// # Panics
+    /// If a size, old or new, is 0.
+    pub(super) fn new(shape: ImageShape, height: usize, width: usize) -> Self {
+        assert!(shape.numel() > 0 && height > 0 && width > 0, "resize: {shape} to {height}×{width}");
+        let row = vec![0.0; width * shape.channels];
+        let sums = vec![0.0; height * row.len()];
+        Resizer { shape, across: taps(shape.width, width), down: taps(shape.height, height), rows: 0, row, sums }
+    }
+
+    /// Takes the next row.
+    ///
+    /// # Panics
+    /// If it is of another length, or there are more rows than the image has.
+    pub(super) fn push(&mut self, row: &[u8]) {
+        let (shape, y) = (self.shape, self.rows);
+        assert!(y < shape.height && row.len() == shape.width * shape.channels, "resize: row {y} of {shape}");
+        let channels = shape.channels;
+        self.row.fill(0.0);
+        for (pixel, tap) in self.row.chunks_exact_mut(channels).zip(&self.across) {
             for (old, &weight) in row[tap.start * channels..].chunks_exact(channels).zip(&tap.weights) {
                 for (sum, &byte) in pixel.iter_mut().zip(old) {
                     *sum += weight * f32::from(byte);
                 }
             }
         }
-    }
-    let mut sums = vec![0f32; width * channels];
-    let mut resized = Vec::with_capacity(height * width * channels);
-    for tap in &down {
-        sums.fill(0.0);
-        for (row, &weight) in rows[tap.start * width * channels..].chunks_exact(width * channels).zip(&tap.weights) {
-            sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += weight * x);
+        let first = self.down.partition_point(|tap| tap.start + tap.weights.len() <= y);
+        let new_rows = self.sums.chunks_exact_mut(self.row.len()).zip(&self.down).skip(first);
+        for (sums, tap) in new_rows.take_while(|(_, tap)| tap.start <= y) {
+            let weight = tap.weights[y - tap.start];
+            sums.iter_mut().zip(&self.row).for_each(|(sum, &x)| *sum += weight * x);
         }
-        resized.extend(sums.iter().map(|&sum| sum.round() as u8));
+        self.rows += 1;
     }
-    resized
+
+    /// The new image.
+    ///
+    /// # Panics
+    /// If rows are missing.
+    pub(super) fn finish(self) -> Vec<u8> {
+        assert_eq!(self.rows, self.shape.height, "resize: the rows of an image of {}", self.shape);
+        self.sums.iter().map(|&sum| sum.round() as u8).collect()
+    }
 }
 
-/// Which old pixels make a new one: those from `start` on, as many as there are weights, which add up to 1.
+/// Which old pixels make a new one: those from `start` on, as many as there are weights, which add up to 1. From one
+/// new pixel to the next neither the first nor the last of them goes back.
 struct Tap {
     start: usize,
     weights: Vec<f32>,
@@ -111,6 +151,14 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "resize: the rows of an image of 2×1×1")]
+    fn an_image_without_its_last_row_is_none() {
+        let mut resizer = Resizer::new(grey(2, 1), 1, 1);
+        resizer.push(&[1]);
+        resizer.finish();
+    }
+
+    #[test]
     fn the_square_is_cut_from_the_middle() {
         let pixels: Vec<u8> = (0..30).collect();
         let wide = ImageShape { channels: 2, height: 3, width: 5 };
@@ -128,7 +176,35 @@ mod tests {
         })
     }
 
+    /// How it was done before images came row by row: across into a whole image, then down. Runs go on with its bits.
+    fn resized_as_a_whole(pixels: &[u8], shape: ImageShape, height: usize, width: usize) -> Vec<u8> {
+        let channels = shape.channels;
+        let mut rows = vec![0f32; shape.height * width * channels];
+        for (row, new) in pixels.chunks_exact(shape.width * channels).zip(rows.chunks_exact_mut(width * channels)) {
+            for (k, x) in new.iter_mut().enumerate() {
+                let tap = &taps(shape.width, width)[k / channels];
+                for (i, &weight) in tap.weights.iter().enumerate() {
+                    *x += weight * f32::from(row[(tap.start + i) * channels + k % channels]);
+                }
+            }
+        }
+        let mut new = Vec::new();
+        for tap in taps(shape.height, height) {
+            for k in 0..width * channels {
+                let row = |i: usize| rows[(tap.start + i) * width * channels + k];
+                let sum = tap.weights.iter().enumerate().fold(0f32, |sum, (i, &weight)| sum + weight * row(i));
+                new.push(sum.round() as u8);
+            }
+        }
+        new
+    }
+
     proptest! {
+        #[test]
+        fn row_by_row_gives_the_same_bits((shape, pixels) in images(), height in 1..16usize, width in 1..16usize) {
+            prop_assert_eq!(resize(&pixels, shape, height, width), resized_as_a_whole(&pixels, shape, height, width));
+        }
+
         #[test]
         fn no_new_pixel_is_brighter_or_darker_than_all_old_ones(
             (shape, pixels) in images(), height in 1..16usize, width in 1..16usize

@@ -3,7 +3,7 @@
 //! A file of images is a row of 96×96 pictures: the red, the green and the blue plane, each column by column. A file of
 //! labels has a byte from 1 to 10 for each.
 
-use super::files::{MAX_BYTES, directory_name, open_file, progress_bar, require_directory};
+use super::files::{MAX_BYTES, directory_name, inventory, open_file, progress_bar, require_directory};
 use super::{ImageShape, Images, resize};
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
@@ -49,6 +49,9 @@ pub fn read_stl(dir: &Path, part: StlPart, size: usize) -> Result<Images> {
         StlPart::Test => ("test_X.bin", Some("test_y.bin")),
         StlPart::Unlabelled => ("unlabeled_X.bin", None),
     };
+    for name in [Some(images), labels].into_iter().flatten() {
+        ensure!(place.join(name).exists(), "{}: found no {name} in it; {}", place.display(), inventory(place));
+    }
     let path = place.join(images);
     // The small file first: it is soon seen if it is missing.
     let labels = labels.map(|name| read_labels(&place.join(name))).transpose()?;
@@ -181,8 +184,8 @@ mod tests {
     fn damaged_files_say_how() {
         let dir = tempfile::tempdir().unwrap();
         assert!(fault(&dir.path().join("no"), StlPart::Train).contains("no: cannot open the data directory"));
-        assert!(fault(dir.path(), StlPart::Train).contains("train_y.bin: cannot read it"));
-        assert!(fault(dir.path(), StlPart::Unlabelled).contains("unlabeled_X.bin: cannot read it"));
+        assert!(fault(dir.path(), StlPart::Train).contains("found no train_X.bin in it; it is empty"));
+        assert!(fault(dir.path(), StlPart::Unlabelled).contains("found no unlabeled_X.bin in it; it is empty"));
         write(dir.path(), "test_y.bin", &[1, 2]);
         for (bytes, says) in [
             (images(3), "test_X.bin: found 3 images, expected 2, one for each label"),

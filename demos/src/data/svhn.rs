@@ -4,7 +4,7 @@
 //! of which 10 stands for the digit 0. Of MATLAB's level 5 format ("MAT-File Format", The MathWorks) this file knows
 //! what these two arrays need: elements of a tag and data, arrays of real numbers, compression by zlib.
 
-use super::files::{MAX_BYTES, directory_name, open_file, progress_bar, require_directory};
+use super::files::{MAX_BYTES, check_claim, directory_name, inventory, open_file, progress_bar, require_directory};
 use super::{ImageShape, Images, Split};
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::ZlibDecoder;
@@ -32,20 +32,22 @@ const MI_COMPRESSED: u32 = 15;
 /// sizes or types, labels beyond 10, a truncated or damaged file.
 pub fn read_svhn(dir: &Path, split: Split) -> Result<Images> {
     require_directory(dir)?;
-    let path = dir.join(match split {
+    let name = match split {
         Split::Train => "train_32x32.mat",
         Split::Test => "test_32x32.mat",
-    });
+    };
+    let path = dir.join(name);
+    ensure!(path.exists(), "{}: found no {name} in it; {}", dir.display(), inventory(dir));
     let file = open_file(&path)?;
     let length = file.metadata().map_or(0, |metadata| metadata.len());
     let bar = progress_bar(length, "bytes", format!("reading {}", path.display()));
     let (pixels, labels) =
-        read_stream(file, &bar).with_context(|| format!("{}: not a good file of SVHN", path.display()))?;
+        read_stream(file, length, &bar).with_context(|| format!("{}: not a good file of SVHN", path.display()))?;
     Ok(Images::new(directory_name(dir), SHAPE, pixels, labels).with_class_names((0..10).map(|d| d.to_string())))
 }
 
-/// Pixels, channels last, and labels.
-fn read_stream(source: impl Read, bar: &ProgressBar) -> Result<(Vec<u8>, Vec<u8>)> {
+/// Pixels, channels last, and labels, of a source of `length` bytes.
+fn read_stream(source: impl Read, length: u64, bar: &ProgressBar) -> Result<(Vec<u8>, Vec<u8>)> {
     let mut source = BufReader::new(bar.wrap_read(source));
     read_header(&mut source)?;
     let (mut pixels, mut labels) = (None, None);
@@ -56,8 +58,8 @@ fn read_stream(source: impl Read, bar: &ProgressBar) -> Result<(Vec<u8>, Vec<u8>
         };
         let mut element = source.by_ref().take(u64::from(tag.length));
         let array = match tag.kind {
-            MI_COMPRESSED => read_compressed(&mut element)?,
-            MI_MATRIX => read_array(&mut element)?,
+            MI_COMPRESSED => read_compressed(&mut element, length)?,
+            MI_MATRIX => read_array(&mut element, length)?,
             kind => bail!("found a variable of the type {kind}, expected an array (14) or a compressed one (15)"),
         };
         // What was not asked for: the rest of an array that is not ours.
@@ -94,12 +96,12 @@ enum Array {
 }
 
 /// An array inside a zlib stream, which must hold nothing else.
-fn read_compressed(source: &mut impl Read) -> Result<Array> {
+fn read_compressed(source: &mut impl Read, length: u64) -> Result<Array> {
     let mut content = BufReader::new(ZlibDecoder::new(source));
     let tag = Tag::read(&mut content)?.context("found an empty compressed element, expected an array")?;
     ensure!(tag.kind == MI_MATRIX, "found a compressed element of the type {}, expected an array (14)", tag.kind);
     let mut element = content.by_ref().take(u64::from(tag.length));
-    let array = read_array(&mut element)?;
+    let array = read_array(&mut element, length)?;
     if matches!(array, Array::Other) {
         return Ok(array);
     }
@@ -109,8 +111,8 @@ fn read_compressed(source: &mut impl Read) -> Result<Array> {
     Ok(array)
 }
 
-/// The sub-elements of an array: flags, sizes, name, data.
-fn read_array(source: &mut impl Read) -> Result<Array> {
+/// The sub-elements of an array in a file of `length` bytes: flags, sizes, name, data.
+fn read_array(source: &mut impl Read, length: u64) -> Result<Array> {
     let flags = read_small(source, MI_UINT32, "the flags of an array")?;
     ensure!(flags.len() == 8, "found {} bytes of flags of an array, expected 8", flags.len());
     let dims = read_small(source, MI_INT32, "the sizes of an array")?;
@@ -124,13 +126,13 @@ fn read_array(source: &mut impl Read) -> Result<Array> {
     ensure!(flags[1] & 0x08 == 0, "the array {name} is complex, expected real numbers");
     let data = Tag::read(source)?.with_context(|| format!("truncated: the array {name} has no data"))?;
     if name == "X" {
-        read_images(source, &dims, &data).map(Array::Images)
+        read_images(source, length, &dims, &data).map(Array::Images)
     } else {
         read_labels(source, &dims, &data).map(Array::Labels)
     }
 }
 
-fn read_images(source: &mut impl Read, dims: &[u32], data: &Tag) -> Result<Vec<u8>> {
+fn read_images(source: &mut impl Read, length: u64, dims: &[u32], data: &Tag) -> Result<Vec<u8>> {
     let &[32, 32, 3, count] = dims else { bail!("the array X has the sizes {dims:?}, expected [32, 32, 3, n]") };
     let count = u64::from(count);
     ensure!((1..=MAX_COUNT).contains(&count), "the array X claims {count} images, expected 1 to {MAX_COUNT}");
@@ -138,8 +140,11 @@ fn read_images(source: &mut impl Read, dims: &[u32], data: &Tag) -> Result<Vec<u
     ensure!(bytes <= MAX_BYTES, "the array X claims {bytes} bytes, expected at most {MAX_BYTES}");
     let fits = data.kind == MI_UINT8 && u64::from(data.length) == bytes;
     ensure!(fits, "the array X has {data}, expected {bytes} of the type 2 (bytes)");
-    // The vector grows with the images that are really there, never by the header's word.
+    check_claim(bytes, length)?;
+    // All at once: a vector that grew would be copied, and be twice as large for a while.
     let mut pixels = Vec::new();
+    let room = usize::try_from(bytes).ok().and_then(|bytes| pixels.try_reserve_exact(bytes).ok());
+    room.with_context(|| format!("there is no memory for the {bytes} bytes of the array X"))?;
     for image in 0..count {
         let columns: [u8; 3072] =
             read_bytes(source).with_context(|| format!("in image {image} of the {count} in X"))?;

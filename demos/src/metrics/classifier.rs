@@ -22,6 +22,7 @@ use wengert::{Archive, Rng, Tape, Tensor, Var};
 
 use super::score::argmax;
 use crate::data::{Dataset, ImageShape, Order, Part, PartOf};
+use crate::files::shown;
 
 /// Channels, side of the kernel, and stride of each convolution.
 const CONVOLUTIONS: [(usize, usize, usize); 4] = [(32, 3, 1), (64, 4, 2), (128, 4, 2), (128, 3, 1)];
@@ -216,7 +217,8 @@ impl Classifier {
         self.params.restore(&archive, "classifier.")?;
         let text = archive.text("accuracy")?;
         let accuracy = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-        let damaged = || format!("{}: found an accuracy of {text:?}, expected a number from 0 to 1", path.display());
+        let damaged =
+            || format!("{}: found an accuracy of {}, expected a number from 0 to 1", path.display(), shown(text));
         self.accuracy = accuracy.with_context(damaged)?;
         Ok(())
     }

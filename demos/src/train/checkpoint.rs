@@ -9,7 +9,7 @@ use wengert::{Archive, Device, Element};
 use super::Trainer;
 use crate::config::Config;
 use crate::data::ImageShape;
-use crate::files::crc32;
+use crate::files::{crc32, from_toml, shown};
 use crate::models;
 use crate::run_dir::RunDir;
 use crate::usage::{available_memory, human_bytes};
@@ -129,7 +129,7 @@ impl<T: Element> Trainer<T> {
 fn check(archive: &mut Archive, config: &Config) -> Result<(ImageShape, usize)> {
     check_format(archive)?;
     // Before nets of the wrong size take memory.
-    let then: Config = toml::from_str(archive.text("config")?).context("found a damaged configuration")?;
+    let then: Config = from_toml(archive.text("config")?).context("found a damaged configuration")?;
     then.allows(config)?;
     let image = image_shape(archive.text("image")?)?;
     models::check_weights(config, image, &Device::host())?;
@@ -163,8 +163,12 @@ fn checksum(archive: &mut Archive) -> String {
 fn image_shape(text: &str) -> Result<ImageShape> {
     let sizes: Vec<usize> = text.split(',').map_while(|size| size.parse().ok()).collect();
     let &[channels @ (1 | 3), height @ 8..=256, width] = sizes.as_slice() else {
-        bail!("found images of {text:?}, expected 1 or 3 channels, and a height and a width up to 256");
+        bail!("found images of {}, expected 1 or 3 channels, and a height and a width up to 256", shown(text));
     };
-    ensure!(height == width && height.is_multiple_of(8), "found images of {text:?}, expected squares that 8 divides");
+    ensure!(
+        height == width && height.is_multiple_of(8),
+        "found images of {}, expected squares that 8 divides",
+        shown(text)
+    );
     Ok(ImageShape { channels, height, width })
 }

@@ -125,7 +125,12 @@ fn flags_of_the_other_commands() {
     refuses(dir.path(), "data show digits --out a.png --size 7", &["--size is 7; expected 8 to 256"]);
     refuses(dir.path(), "data show digits --out a.png --data-dir .", &["--data-dir does not go with --data digits"]);
     refuses(dir.path(), "data show digits --out a.png --skip-corrupt", &["--skip-corrupt does not go with"]);
-    refuses(dir.path(), "data show svhn --out a.png --data-dir run", &["run/train_32x32.mat: cannot read it"]);
+    refuses(dir.path(), "data show digits --out a.png --flatten", &["--flatten does not go with"]);
+    refuses(
+        dir.path(),
+        "data show svhn --out a.png --data-dir run",
+        &["run: found no train_32x32.mat in it; it has ", "config.toml"],
+    );
     refuses(dir.path(), "data show folder --out a.png --data-dir run --split test", &["no sub-folders train and test"]);
     refuses(dir.path(), "sample run --n 0", &["--n is 0; expected 1 to 10000"]);
     refuses(dir.path(), "sample run --n 10001", &["--n is 10001; expected 1 to 10000"]);

@@ -194,7 +194,7 @@ fn the_losses() {
     refuse(dir.path(), &resume, "losses.csv", &["cannot read"], delete);
     refuse(dir.path(), &resume, "losses.csv", &["line 1", "found \"\""], write(""));
     refuse(dir.path(), &resume, "losses.csv", &["line 1", "found \"1,2,3\""], write("1,2,3\n2,2,3\n"));
-    let header = "expected 3 numbers: step,discriminator,generator";
+    let header = "expected 3 numbers: \"step,discriminator,generator\"";
     let damaged = ["line 3", "found \"2,x,1\"", header];
     refuse(dir.path(), &resume, "losses.csv", &damaged, write("step,discriminator,generator\n1,2,3\n2,x,1\n"));
     let four = ["line 2", header];

@@ -13,7 +13,7 @@ use super::{edit, gan, png_size, succeed, tiny, tree, write_idx};
 fn prepare(dir: &Path) {
     write_idx(&dir.join("set"), 1800, 8);
     succeed(dir, &tiny("--data mnist --data-dir set --steps 2 --out run"));
-    let set = read_idx(&dir.join("set"), Split::Train).unwrap();
+    let set = read_idx(&dir.join("set"), "MNIST", Split::Train).unwrap();
     let cache = dir.join("cache");
     let quick = Settings { steps: 2, ..Settings::default() };
     let classifier = Classifier::open(&set, &cache, &quick, &mut |_, _| {}).unwrap();

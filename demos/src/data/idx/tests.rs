@@ -44,7 +44,7 @@ fn fault(images: &[u8], labels: &[u8]) -> String {
 }
 
 fn fault_of(dir: &Path) -> String {
-    let message = format!("{:#}", read_idx(dir, Split::Train).unwrap_err());
+    let message = format!("{:#}", read_idx(dir, "MNIST", Split::Train).unwrap_err());
     assert!(message.starts_with(dir.to_str().unwrap()), "{message}");
     message
 }
@@ -68,7 +68,7 @@ fn plain_and_compressed_files_read_the_same() {
     let gz = format!("{IMAGES}.gz");
     let mixed = directory((&gz, &gzip(&good_images())), (LABELS, &gzip(&good_labels())));
     for dir in [&plain, &mixed] {
-        let set = read_idx(dir.path(), Split::Train).unwrap();
+        let set = read_idx(dir.path(), "MNIST", Split::Train).unwrap();
         assert_eq!(set.shape(), ImageShape { channels: 1, height: 2, width: 3 });
         assert_eq!((set.size(), set.classes(), set.labels()), (Some(2), 10, &[3, 9][..]));
         assert_eq!(set.name(), dir.path().file_name().unwrap().to_str().unwrap());
@@ -81,7 +81,7 @@ fn plain_and_compressed_files_read_the_same() {
 #[test]
 fn images_of_28_by_28_are_padded() {
     let dir = directory((IMAGES, &file(&[0x803, 1, 28, 28], &[255; 784])), (LABELS, &file(&[0x801, 1], &[0])));
-    let set = read_idx(dir.path(), Split::Train).unwrap();
+    let set = read_idx(dir.path(), "MNIST", Split::Train).unwrap();
     let (mut image, mut label) = ([0.0; 1024], [9]);
     set.batch(&[0], &mut image, &mut label);
     assert_eq!((label, image[1], image[65], image[66], image[1023]), ([0], -1.0, -1.0, 1.0, -1.0));
@@ -98,8 +98,38 @@ fn missing_things_are_named() {
     assert_says(&fault_of(&dir.path().join(IMAGES)), &["found a file, expected a directory"]);
     std::fs::create_dir(dir.path().join(LABELS)).unwrap();
     assert_says(&fault_of(dir.path()), &[LABELS, "found something that is not a file"]);
-    let message = format!("{:#}", read_idx(dir.path(), Split::Test).unwrap_err());
+    let message = format!("{:#}", read_idx(dir.path(), "MNIST", Split::Test).unwrap_err());
     assert_says(&message, &["neither t10k-images-idx3-ubyte nor"]);
+}
+
+#[test]
+fn files_are_found_where_programs_put_them() {
+    let gz = gzip(&good_images());
+    for (folder, mark, end) in [
+        ("", "-", ""),
+        ("", ".", ""),
+        ("", ".", ".gz"),
+        ("MNIST/raw", "-", ""),
+        ("MNIST/raw", "-", ".gz"),
+        ("raw", ".", ""),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join(folder);
+        std::fs::create_dir_all(&place).unwrap();
+        let images = if end.is_empty() { good_images() } else { gz.clone() };
+        std::fs::write(place.join(format!("train-images{mark}idx3-ubyte{end}")), images).unwrap();
+        std::fs::write(place.join("train-labels.idx1-ubyte"), good_labels()).unwrap();
+        let set = read_idx(dir.path(), "MNIST", Split::Train).unwrap();
+        assert_eq!(set.labels(), [3, 9], "{folder}, {mark}, {end}");
+        if folder == "MNIST/raw" {
+            let message = format!("{:#}", read_idx(dir.path(), "FashionMNIST", Split::Train).unwrap_err());
+            assert_says(&message, &["neither train-images-idx3-ubyte", "nor in ", "FashionMNIST/raw", "it has MNIST"]);
+        }
+    }
+    // An archive that has a folder for each file, and beside it the file.
+    let dir = directory(("train-images.idx3-ubyte", &good_images()), (LABELS, &good_labels()));
+    std::fs::create_dir(dir.path().join(IMAGES)).unwrap();
+    assert_eq!(read_idx(dir.path(), "MNIST", Split::Train).unwrap().labels(), [3, 9]);
 }
 
 #[test]
@@ -170,7 +200,8 @@ fn impossible_sizes_are_refused_before_anything_is_read() {
         ([0x803, 1, 28, 257], "claims 257 as its columns"),
         ([0x803, 1_000_000, 256, 256], "65536000000 bytes, expected at most 1073741824"),
         // Possible, but not there: costs no memory.
-        ([0x803, 1_000_000, 32, 32], "found 0 bytes after the header, expected 1024000000"),
+        ([0x803, 1_000_000, 32, 32], "claims 1024000000 bytes, expected at most 67110464 from a file of 16 bytes"),
+        ([0x803, 10_000, 32, 32], "found 0 bytes after the header, expected 10240000"),
     ] {
         assert_says(&image_fault(&file(&header, &[])), &[says]);
     }
@@ -189,7 +220,7 @@ fn a_gzip_bomb_is_read_only_as_far_as_its_header_claims() {
 fn fashion_mnist_reads_whole() {
     let dir = std::env::var_os("WENGERT_FASHION_MNIST").expect("WENGERT_FASHION_MNIST names no directory");
     for (split, size) in [(Split::Train, 60_000), (Split::Test, 10_000)] {
-        let set = read_idx(Path::new(&dir), split).unwrap();
+        let set = read_idx(Path::new(&dir), "FashionMNIST", split).unwrap();
         assert_eq!((set.size(), set.classes()), (Some(size), 10));
         assert_eq!(set.shape(), ImageShape { channels: 1, height: 32, width: 32 });
         let count = |label| set.labels().iter().filter(|&&l| l == label).count() as u64;
@@ -203,8 +234,8 @@ proptest! {
         // Half of the cases begin as a good file does, to come further.
         let magic: &[u8] = [&[][..], &[0x1f, 0x8b, 8], &[0, 0, 8, 3], &[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2]][start as usize];
         let file = [magic, &bytes].concat();
-        let _ = read_stream::<3>(&file[..], IMAGES_MAGIC);
-        let _ = read_stream::<3>(&gzip(&file)[..], IMAGES_MAGIC);
-        let _ = read_stream::<1>(&file[..], LABELS_MAGIC);
+        let _ = read_stream::<3>(&file[..], 64, IMAGES_MAGIC);
+        let _ = read_stream::<3>(&gzip(&file)[..], 64, IMAGES_MAGIC);
+        let _ = read_stream::<1>(&file[..], 64, LABELS_MAGIC);
     }
 }
