@@ -82,6 +82,21 @@ fn warn(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// The most threads: more than the machines of today have, and few enough for the memory of any.
+const MOST_THREADS: usize = 1024;
+
+/// Refuses numbers of threads that rayon would take from the environment, or ignore in silence. A thread outside our pool
+/// that shares out work starts a pool of so many, whatever --threads says.
+fn check_environment() -> Result<()> {
+    for name in ["RAYON_NUM_THREADS", "RAYON_RS_NUM_CPUS"] {
+        let Some(found) = std::env::var_os(name) else { continue };
+        let number = found.to_str().and_then(|text| text.parse::<usize>().ok());
+        let fits = number.is_some_and(|number| number <= MOST_THREADS);
+        ensure!(fits, "{name} is {found:?}; expected 1 to {MOST_THREADS}, or 0 for a thread for each core");
+    }
+    Ok(())
+}
+
 impl Cli {
     /// Does what the command line says.
     ///
@@ -90,8 +105,10 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         wengert::Level::detect().map_err(|message| anyhow!(message))?;
         wengert::Precision::detect().map_err(|message| anyhow!(message))?;
-        let threads = self.threads.unwrap_or(0); // 0 lets rayon count the cores
-        ensure!(self.threads != Some(0) && threads <= 1024, "--threads is {threads}; expected 1 to 1024");
+        let threads = self.threads.unwrap_or(0); // 0 lets rayon look at the environment, and count the cores
+        let fits = self.threads != Some(0) && threads <= MOST_THREADS;
+        ensure!(fits, "--threads is {threads}; expected 1 to {MOST_THREADS}");
+        check_environment()?;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")?;
         // Training runs on a thread of the pool, so that handing work to the pool needs no switch between threads.
         let run = || match self.command {

@@ -211,4 +211,22 @@ fn the_environment() {
         assert_eq!(output.stderr, format!("error: {name} is \"nonsense\"; expected {expected}\n"));
         assert!(!dir.path().join("run").exists());
     }
+    let with = |name: &str, value: &str, args: &[&str]| {
+        let mut command = command(dir.path(), args);
+        command.env(name, value);
+        output(command)
+    };
+    for name in ["RAYON_NUM_THREADS", "RAYON_RS_NUM_CPUS"] {
+        for value in ["1000000", "1025", "-1", "two", ""] {
+            // Whatever --threads says: a thread outside the pool would still take the number from there.
+            for args in [&["devices"][..], &["devices", "--threads", "2"]] {
+                let output = with(name, value, args);
+                let expected = "expected 1 to 1024, or 0 for a thread for each core";
+                assert_eq!(output.stderr, format!("error: {name} is {value:?}; {expected}\n"));
+                assert_eq!(output.code, Some(1));
+            }
+        }
+        assert_eq!(with(name, "0", &["devices"]).code, Some(0), "rayon's word for a thread for each core");
+        assert!(with(name, "3", &["devices"]).stdout.contains("3 threads"));
+    }
 }
