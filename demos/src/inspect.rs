@@ -13,6 +13,9 @@ use wengert::{Element, Rng, Tape, Tensor, Var};
 use crate::linalg::singular_values;
 use crate::models::{Discriminator, LinearMap, MapKind};
 
+/// Images that [`slopes`] takes at once, so that memory does not grow with their number.
+pub const PART: usize = 64;
+
 /// All that `gan inspect` finds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
@@ -28,6 +31,37 @@ pub struct Inspection {
     pub generator: NetFigures,
     /// The gains γ of self-attention, by the name of the parameter.
     pub gammas: BTreeMap<String, f64>,
+}
+
+impl Inspection {
+    /// Refuses a figure that is not finite.
+    ///
+    /// # Errors
+    /// Names the first such: net, layer and figure.
+    pub fn check(&self) -> Result<()> {
+        let finite = |what: &str, value: f64| {
+            ensure!(value.is_finite(), "{what} is not finite: found {value}; training has diverged");
+            Ok(())
+        };
+        finite("the discriminator's steepest slope at real images", self.steepest.real)?;
+        finite("the discriminator's steepest slope at generated images", self.steepest.generated)?;
+        for (name, net) in [("discriminator", &self.discriminator), ("generator", &self.generator)] {
+            for layer in &net.layers {
+                let LayerFigures { sigma, bound, norm, singular_values, .. } = layer;
+                let figures = [("σ", *sigma), ("the bound", *bound), ("the norm", *norm)];
+                let all = figures.into_iter().chain(singular_values.iter().map(|value| ("a singular value", *value)));
+                for (figure, value) in all {
+                    finite(&format!("{name} layer {}: {figure}", layer.name), value)?;
+                }
+            }
+            let product = net.product.iter();
+            let figures = product.flat_map(|p| [("σ", p.sigma), ("the bounds", p.bound), ("the norms", p.norm)]);
+            for (figure, value) in figures {
+                finite(&format!("{name}: the product of {figure} over its layers"), value)?;
+            }
+        }
+        self.gammas.iter().try_for_each(|(name, value)| finite(name, *value))
+    }
 }
 
 /// The largest ‖∇ₓD(x)‖₂ found: lower bounds of the Lipschitz constant.
@@ -94,14 +128,14 @@ impl LayerFigures {
     /// The figures of a layer of this net.
     ///
     /// # Errors
-    /// The net has no such weight, or one that is not finite.
+    /// The net has no such weight, or one that is not finite, as W/σ is for σ = 0.
     pub fn of<T: Element>(params: &Params<T>, map: &LinearMap) -> Result<LayerFigures> {
         let out_axis = usize::from(matches!(map.kind, MapKind::ConvTranspose2d { .. }));
         let (weight, spectral_norm) = weight(params, &map.name, out_axis)?;
         let shape = weight.shape().to_vec();
         let singular_values = singular_values(&as_matrix(&weight, out_axis));
         let sigma = singular_values[0];
-        ensure!(sigma.is_finite(), "{}: the weight is not finite; training has diverged", map.name);
+        ensure!(sigma.is_finite(), "the weight that the layer uses is not finite; training has diverged");
         let bound = overlap(&map.kind, &shape).sqrt() * sigma;
         let norm = map_norm(&map.kind, &weight).unwrap_or(sigma);
         let kind = describe(&map.kind, &shape);
@@ -213,7 +247,7 @@ pub fn slopes<T: Element>(
     let n = images.shape()[0];
     let part = |start: usize| {
         let tape = Tape::new();
-        let part = start..n.min(start + 64);
+        let part = start..n.min(start + PART);
         let x = tape.var(Var::from(images.clone()).slice(0, part.clone()).into_value());
         // In evaluation no image sees another, so the gradient of the sum is each image's own.
         let pass = Pass::frozen(params, Mode::Eval);
@@ -221,7 +255,7 @@ pub fn slopes<T: Element>(
         let gradient = discriminator.forward(&pass, &x, labels).sum().backward().wrt(&x);
         Var::from(gradient).powi(2).sum_axes([1, 2, 3], false).sqrt().into_value().to_vec()
     };
-    (0..n).step_by(64).flat_map(part).map(|slope| slope.f64()).collect()
+    (0..n).step_by(PART).flat_map(part).map(|slope| slope.f64()).collect()
 }
 
 #[cfg(test)]
@@ -327,6 +361,75 @@ mod tests {
         }
         let message = LayerFigures::of(&trainer.generator_params, &LinearMap::dense("q")).unwrap_err().to_string();
         assert_eq!(message, "found no parameter q.parametrizations.weight.original");
+    }
+
+    #[test]
+    fn a_weight_that_is_not_finite_has_no_figures() {
+        let (mut trainer, image) = trained();
+        let maps = trainer.discriminator().linear_maps(image);
+        let name = "f.parametrizations.weight.original";
+        let weight = trainer.discriminator_params.get(name).unwrap();
+        // 0: then σ is 0, and W/σ no number.
+        for bad in [f64::NAN, f64::INFINITY, 0.0] {
+            trainer.discriminator_params.set(name, Tensor::full(*weight.shape(), bad));
+            let message = LayerFigures::of(&trainer.discriminator_params, &maps[7]).unwrap_err().to_string();
+            assert!(message.contains("the weight that the layer uses is not finite"), "{message}");
+        }
+    }
+
+    #[test]
+    fn every_figure_is_checked_by_name() {
+        let layer = LayerFigures {
+            name: "c.3".into(),
+            kind: "dense".into(),
+            weight: vec![2, 2],
+            spectral_norm: false,
+            sigma: 2.0,
+            bound: 2.0,
+            norm: 2.0,
+            singular_values: vec![2.0, 1.0],
+        };
+        let product = Some(Product { sigma: 2.0, bound: 2.0, norm: 2.0 });
+        let good = Inspection {
+            step: 1,
+            images: 1,
+            steepest: Steepest { real: 1.0, generated: 1.0 },
+            discriminator: NetFigures { layers: vec![layer.clone()], product },
+            generator: NetFigures { layers: vec![layer], product: None },
+            gammas: [("generator.attention.gamma".to_string(), 0.5)].into(),
+        };
+        good.check().unwrap();
+        type Spoil = fn(&mut Inspection, f64);
+        let faults: [(Spoil, &str); 11] = [
+            (|x, bad| x.steepest.real = bad, "the discriminator's steepest slope at real images"),
+            (|x, bad| x.steepest.generated = bad, "the discriminator's steepest slope at generated images"),
+            (|x, bad| x.discriminator.layers[0].sigma = bad, "discriminator layer c.3: σ"),
+            (|x, bad| x.discriminator.layers[0].bound = bad, "discriminator layer c.3: the bound"),
+            (|x, bad| x.generator.layers[0].norm = bad, "generator layer c.3: the norm"),
+            (|x, bad| x.generator.layers[0].singular_values[1] = bad, "generator layer c.3: a singular value"),
+            (|x, bad| product_of(x).sigma = bad, "discriminator: the product of σ over its layers"),
+            (|x, bad| product_of(x).bound = bad, "discriminator: the product of the bounds over its layers"),
+            (|x, bad| product_of(x).norm = bad, "discriminator: the product of the norms over its layers"),
+            (|x, bad| x.gammas.values_mut().for_each(|gain| *gain = bad), "generator.attention.gamma"),
+            // Finite factors, of a product that is not.
+            (|x, _| x.discriminator.product = Some(Product::of(&vec![large(x); 5])), "discriminator: the product of σ"),
+        ];
+        for (spoil, what) in faults {
+            for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let mut spoiled = good.clone();
+                spoil(&mut spoiled, bad);
+                let message = spoiled.check().unwrap_err().to_string();
+                assert!(message.starts_with(what) && message.contains(" is not finite: found "), "{message}");
+            }
+        }
+    }
+
+    fn product_of(found: &mut Inspection) -> &mut Product {
+        found.discriminator.product.as_mut().unwrap()
+    }
+
+    fn large(found: &Inspection) -> LayerFigures {
+        LayerFigures { sigma: 1e70, ..found.discriminator.layers[0].clone() }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use rayon::prelude::*;
 use wengert::{Tensor, Var};
 
 /// The singular values of a matrix (rows, columns), min(rows, columns) of them, from the largest to the least: the roots
-/// of the eigenvalues of WWᵀ or WᵀW, whichever is smaller. Those below about 10⁻⁸ of the largest are noise.
+/// of the eigenvalues of WWᵀ or WᵀW, whichever is smaller. Those below about 10⁻⁸ of the largest are noise. If the
+/// matrix holds a number that is not finite, or beyond about 10⁷⁵, all are NaN.
 ///
 /// # Panics
 /// If the tensor is not of rank 2.
@@ -13,17 +14,26 @@ pub fn singular_values(matrix: &Tensor<f64>) -> Vec<f64> {
     let w = Var::from(matrix.clone());
     let gram = if rows <= columns { w.matmul(&w.t()) } else { w.t().matmul(&w) };
     let eigenvalues = symmetric_eigenvalues(rows.min(columns), gram.value().to_vec());
-    eigenvalues.iter().rev().map(|value| value.max(0.0).sqrt()).collect()
+    // Not `max`, which would make 0 of NaN.
+    eigenvalues.iter().rev().map(|value| value.clamp(0.0, f64::INFINITY).sqrt()).collect()
 }
 
+/// The largest of 0 and these numbers; NaN if one of them is, which `f64::max` would pass over.
+pub fn largest(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    numbers.into_iter().fold(0.0, |most, x| if x > most || x.is_nan() { x } else { most })
+}
+
+/// Beyond this, squares of numbers and their sums might not be finite.
+const LARGEST: f64 = 1e150;
+
 /// The eigenvalues of a symmetric matrix (n, n), from the least to the largest, each to the rounding of the largest.
-/// If the matrix holds a number that is not finite, all are NaN.
+/// If the matrix holds a number that is not finite, or beyond ±10¹⁵⁰, all are NaN.
 ///
 /// # Panics
 /// If there are not n² numbers.
 pub fn symmetric_eigenvalues(n: usize, matrix: Vec<f64>) -> Vec<f64> {
     assert_eq!(matrix.len(), n * n, "symmetric_eigenvalues: numbers in a matrix ({n}, {n})");
-    if !matrix.iter().all(|x| x.is_finite()) {
+    if !matrix.iter().all(|x| x.abs() <= LARGEST) {
         return vec![f64::NAN; n];
     }
     let tridiagonal = Tridiagonal::of(n, matrix);
@@ -128,7 +138,11 @@ mod tests {
         }
         assert_eq!(symmetric_eigenvalues(2, vec![0.0; 4]), [0.0; 2]);
         assert!(symmetric_eigenvalues(0, vec![]).is_empty());
-        assert!(symmetric_eigenvalues(2, vec![1.0, 0.0, 0.0, f64::NAN]).iter().all(|x| x.is_nan()));
+        for bad in [f64::NAN, f64::INFINITY, 1e151] {
+            assert!(symmetric_eigenvalues(2, vec![1.0, 0.0, 0.0, bad]).iter().all(|x| x.is_nan()));
+        }
+        let (least, largest) = (1e150 * (1.0 - 1e-14), 1e150 * (1.0 + 1e-14));
+        assert!(symmetric_eigenvalues(2, vec![1e150, 0.0, 0.0, 1e150]).iter().all(|x| (least..largest).contains(x)));
     }
 
     /// W = U diag(σ) V with reflections U and V: the singular values are known, and the matrix is full.
@@ -143,6 +157,24 @@ mod tests {
         let entry = |k: usize| if k / columns == k % columns { sigma[k % columns] } else { 0.0 };
         let middle = Tensor::from_vec([rows, columns], (0..rows * columns).map(entry).collect());
         u.matmul(&middle.into()).matmul(&v).into_value()
+    }
+
+    #[test]
+    fn the_largest_is_nan_wherever_one_is() {
+        assert_eq!(largest([]), 0.0);
+        assert_eq!(largest([0.5, 3.0, 1.0]), 3.0);
+        assert_eq!(largest([1.0, f64::INFINITY]), f64::INFINITY);
+        assert!(
+            [[f64::NAN, 1.0, 2.0], [1.0, f64::NAN, 2.0], [1.0, 2.0, f64::NAN]].iter().all(|x| largest(*x).is_nan())
+        );
+    }
+
+    #[test]
+    fn what_is_not_finite_has_no_singular_values() {
+        for bad in [f64::NAN, f64::INFINITY, 1e80] {
+            let found = singular_values(&Tensor::from_vec([2, 3], vec![1.0, 2.0, 3.0, 4.0, bad, 6.0]));
+            assert!(found.len() == 2 && found.iter().all(|x| x.is_nan()), "{bad}: {found:?}");
+        }
     }
 
     #[test]

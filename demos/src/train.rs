@@ -384,7 +384,11 @@ impl<T: Element> Trainer<T> {
         self.samples_of(n, seed, |i| self.class_in_turn(i))
     }
 
-    fn samples_of(&self, n: usize, seed: u64, class: impl Fn(usize) -> usize) -> impl Iterator<Item = Vec<f32>> {
+    /// The images of [`sample_classes`](Trainer::sample_classes) in parts, each computed when it is asked for.
+    ///
+    /// # Panics
+    /// When a part is computed, if conditional nets do not know a class.
+    pub fn samples_of(&self, n: usize, seed: u64, class: impl Fn(usize) -> usize) -> impl Iterator<Item = Vec<f32>> {
         let mut rng = Rng::stream(seed, Stream::Samples.number());
         // In parts, so that memory does not grow with `n`.
         let parts = (0..n).step_by(64).map(move |start| {
@@ -394,19 +398,24 @@ impl<T: Element> Trainer<T> {
         parts.map(|part| self.generate(part))
     }
 
-    /// `rows` rows of `columns` images, (rows·columns, M, M, C), as [`sample`](Trainer::sample) makes them: in row i the
-    /// noise goes from that of its image 2i to that of its image 2i + 1, along [`interpolate`]; all of the row is of the
-    /// class `class(i)`, which only conditional nets look at.
+    /// `rows` rows of `columns` images, (columns, M, M, C), as [`sample`](Trainer::sample) makes them, each computed
+    /// when it is asked for: in row i the noise goes from that of its image 2i to that of its image 2i + 1, along
+    /// [`interpolate`]; all of the row is of the class `class(i)`, which only conditional nets look at.
     ///
     /// # Panics
-    /// If conditional nets do not know a class.
-    pub fn interpolate(&self, rows: usize, columns: usize, seed: u64, class: impl Fn(usize) -> usize) -> Vec<f32> {
+    /// When a row is computed, if conditional nets do not know a class.
+    pub fn interpolate(
+        &self,
+        rows: usize,
+        columns: usize,
+        seed: u64,
+        class: impl Fn(usize) -> usize,
+    ) -> impl Iterator<Item = Vec<f32>> {
         let mut rng = Rng::stream(seed, Stream::Samples.number());
-        let row = |row| {
+        (0..rows).map(move |row| {
             let z = interpolate(&rng.normal([2, self.config.z_dim]), columns);
             self.generate(self.labelled(z, std::iter::repeat_n(class(row), columns)))
-        };
-        (0..rows).flat_map(row).collect()
+        })
     }
 
     /// The first `n` images of [`sample`](Trainer::sample), and the generator's attention maps in them,

@@ -9,7 +9,7 @@ use super::say;
 use crate::config::DataName;
 use crate::data::fetch::{Fetched, fetch, source};
 use crate::data::{Dataset, FolderOptions, Opened, Order, Split, open};
-use crate::pictures::{Grid, write_grid};
+use crate::pictures::{Grid, Sheet};
 
 /// What to do with a set.
 #[derive(Debug, Subcommand)]
@@ -121,7 +121,7 @@ impl Show {
         notes.iter().for_each(say);
         let size = set.size().map_or_else(|| "drawn as one likes".into(), |n| format!("{n} images"));
         say(format_args!("{}: {size}, {}, {} classes", set.name(), set.shape(), set.classes()));
-        let (rows, counts) = sheet(&*set, self.n, self.seed);
+        let (sheet, counts) = sheet(&*set, self.n, self.seed).with_context(|| format!("--n {}", self.n))?;
         let names: Vec<String> = (0..counts.len() as u8).map(|label| set.class_name(label)).collect();
         for (label, (name, count)) in names.iter().zip(&counts).enumerate() {
             let few =
@@ -132,8 +132,7 @@ impl Show {
             say(format_args!("and {} classes more, which are not shown", set.classes() - counts.len()));
         }
         let title = format!("{}, a row for each of: {}", set.name(), names.join(", "));
-        let grid = Grid { columns: self.n, scale: 2, gap: 1 };
-        write_grid(&self.out, &rows, set.shape(), grid, &[("Title", &title)])?;
+        sheet.write(&self.out, &[("Title", &title)])?;
         say(self.out.display());
         Ok(())
     }
@@ -141,9 +140,12 @@ impl Show {
 
 /// Up to `n` images of each class, row by row, and how many of each were found. Their places are grey where there are
 /// fewer.
-fn sheet(set: &dyn Dataset, n: usize, seed: u64) -> (Vec<f32>, Vec<usize>) {
+///
+/// # Errors
+/// They are too many for a picture, or for the memory.
+fn sheet(set: &dyn Dataset, n: usize, seed: u64) -> Result<(Sheet, Vec<usize>)> {
     let (numel, classes) = (set.shape().numel(), set.classes().min(MOST_ROWS));
-    let mut rows = vec![0.0; classes * n * numel];
+    let mut sheet = Sheet::new(set.shape(), Grid { columns: n, scale: 2, gap: 1 }, classes * n)?;
     let mut counts = vec![0; classes];
     let mut order = Order::new(0..set.size().unwrap_or(u64::MAX), seed);
     let (mut image, mut label) = (vec![0.0; numel], [0]);
@@ -154,9 +156,12 @@ fn sheet(set: &dyn Dataset, n: usize, seed: u64) -> (Vec<f32>, Vec<usize>) {
         set.batch(&order.indices(look, 1), &mut image, &mut label);
         let class = usize::from(label[0]);
         if class < classes && counts[class] < n {
-            rows[(class * n + counts[class]) * numel..][..numel].copy_from_slice(&image);
+            sheet.draw(class * n + counts[class], &image);
             counts[class] += 1;
         }
     }
-    (rows, counts)
+    let grey = vec![0.0; numel];
+    let missing = counts.iter().enumerate().flat_map(|(class, &count)| class * n + count..(class + 1) * n);
+    missing.for_each(|place| sheet.draw(place, &grey));
+    Ok((sheet, counts))
 }

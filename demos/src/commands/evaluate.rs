@@ -88,7 +88,7 @@ pub(super) fn open_evaluator(
     let n = sample_size(set, n)?;
     let classifier = open_classifier(set, cache, talk)?;
     let _stages = Stages::new(1, "comparing real images");
-    Ok(Evaluator::new(set, classifier, n, seed))
+    Evaluator::new(set, classifier, n, seed)
 }
 
 fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Result<Classifier> {

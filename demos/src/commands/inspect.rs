@@ -11,10 +11,11 @@ use wengert::{Device, Tensor};
 use super::progress::counting;
 use super::train::{check_data, open_data};
 use super::{say, warn};
-use crate::data::Dataset;
+use crate::data::{Dataset, ImageShape};
 use crate::files::{to_json, write_whole};
 use crate::gammas::gammas;
-use crate::inspect::{Inspection, LayerFigures, NetFigures, Product, Steepest, slopes};
+use crate::inspect::{Inspection, LayerFigures, NetFigures, PART, Product, Steepest, slopes};
+use crate::linalg::largest;
 use crate::models::LinearMap;
 use crate::pictures::{AttentionMap, Panel, Spectrum, write_attention, write_spectra};
 use crate::report;
@@ -51,6 +52,7 @@ impl Inspect {
         trainer.to(&self.device)?;
         let data = open_data(&config)?;
         let found = self.inspect(&trainer, &*data)?;
+        found.check()?;
         let folder = dir.inspection();
         fs::create_dir_all(&folder).with_context(|| format!("{}: cannot make the directory", folder.display()))?;
         write_whole(&folder.join("inspect.json"), to_json(&found)?.as_bytes())?;
@@ -72,40 +74,64 @@ impl Inspect {
         check_data(trainer, data)?;
         let (d, g) = (trainer.discriminator().linear_maps(shape), trainer.generator().linear_maps());
         let bar = counting("layer", (d.len() + g.len()) as u64);
-        let figures = |params: &Params, maps: &[LinearMap]| -> Result<Vec<LayerFigures>> {
-            let look = |map| LayerFigures::of(params, map).inspect(|_| bar.inc(1));
+        let figures = |net: &str, params: &Params, maps: &[LinearMap]| -> Result<Vec<LayerFigures>> {
+            let look = |map: &LinearMap| {
+                let figures = LayerFigures::of(params, map).inspect(|_| bar.inc(1));
+                figures.with_context(|| format!("{net} layer {}", map.name))
+            };
             maps.iter().map(look).collect()
         };
-        let discriminator = figures(&trainer.discriminator_params, &d)?;
+        let discriminator = figures("discriminator", &trainer.discriminator_params, &d)?;
         let product = trainer.discriminator().is_chain().then(|| Product::of(&discriminator));
-        let generator = figures(&trainer.generator_params, &g)?;
+        let generator = figures("generator", &trainer.generator_params, &g)?;
         bar.finish_and_clear();
         let count = data.size().unwrap_or(u64::MAX).min(self.n as u64) as usize;
-        let mut real = vec![0.0; count * shape.numel()];
-        let mut labels = vec![0; count];
-        data.batch(&(0..count as u64).collect::<Vec<_>>(), &mut real, &mut labels);
-        let steepest = |images: &[f32], class: &dyn Fn(usize) -> usize| {
-            let images = Tensor::from_slice([count, shape.height, shape.width, shape.channels], images);
-            let images = images.permute([0, 3, 1, 2]);
-            let labels: Option<Vec<usize>> = trainer.classes().map(|_| (0..count).map(class).collect());
-            let (d, params) = (trainer.discriminator(), &trainer.discriminator_params);
-            let slopes = slopes(d, params, &images, labels.as_deref());
-            let finite = slopes.iter().all(|slope| slope.is_finite());
-            ensure!(finite, "the discriminator's gradient is not finite; training has diverged");
-            Ok(slopes.into_iter().fold(0.0, f64::max))
-        };
         Ok(Inspection {
             step: trainer.step(),
             images: count,
             steepest: Steepest {
-                real: steepest(&real, &|i| labels[i].into())?,
-                generated: steepest(&trainer.sample(count, self.seed), &|i| trainer.class_in_turn(i))?,
+                real: steepest(trainer, real_images(data, count)),
+                generated: steepest(trainer, generated_images(trainer, count, self.seed)),
             },
             discriminator: NetFigures { product, layers: discriminator },
             generator: NetFigures { product: None, layers: generator },
             gammas: gammas(&trainer.nets()),
         })
     }
+}
+
+/// Images (n, height, width, channels), and the class of each.
+type Part = (Vec<f32>, Vec<usize>);
+
+/// The first `count` images of a set, in parts.
+fn real_images(data: &dyn Dataset, count: usize) -> impl Iterator<Item = Part> {
+    (0..count as u64).step_by(PART).map(move |start| {
+        let indices: Vec<u64> = (start..(start + PART as u64).min(count as u64)).collect();
+        let (mut images, mut labels) = (vec![0.0; indices.len() * data.shape().numel()], vec![0; indices.len()]);
+        data.batch(&indices, &mut images, &mut labels);
+        (images, labels.into_iter().map(usize::from).collect())
+    })
+}
+
+/// As many images of the generator, in parts.
+fn generated_images(trainer: &Trainer<f32>, count: usize, seed: u64) -> impl Iterator<Item = Part> {
+    let mut classes = (0..count).map(|i| trainer.class_in_turn(i));
+    trainer.samples(count, seed).map(move |images| {
+        let n = images.len() / trainer.image_shape().numel();
+        (images, classes.by_ref().take(n).collect())
+    })
+}
+
+/// The largest slope of the discriminator at these images; NaN if one is.
+fn steepest(trainer: &Trainer<f32>, parts: impl Iterator<Item = Part>) -> f64 {
+    let ImageShape { channels, height, width } = trainer.image_shape();
+    let (discriminator, params) = (trainer.discriminator(), &trainer.discriminator_params);
+    let of = |(images, labels): Part| {
+        let images = Tensor::from_vec([labels.len(), height, width, channels], images).permute([0, 3, 1, 2]);
+        let labels = trainer.classes().map(|_| labels.as_slice());
+        slopes(discriminator, params, &images, labels)
+    };
+    largest(parts.flat_map(of))
 }
 
 /// The spectra of both nets, side by side.

@@ -83,6 +83,27 @@ fn warn(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }
 
+/// The most threads for each core: small steps take 1.5 times as long with 32, and 60 times with 500.
+const MOST_PER_CORE: usize = 16;
+
+/// The most threads on this machine.
+fn most_threads() -> usize {
+    MOST_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Refuses numbers of threads that rayon would take from the environment, or ignore in silence. A thread outside our pool
+/// that shares out work starts a pool of so many, whatever --threads says.
+fn check_environment() -> Result<()> {
+    let most = most_threads();
+    for name in ["RAYON_NUM_THREADS", "RAYON_RS_NUM_CPUS"] {
+        let Some(found) = std::env::var_os(name) else { continue };
+        let number = found.to_str().and_then(|text| text.parse::<usize>().ok());
+        let fits = number.is_some_and(|number| number <= most);
+        ensure!(fits, "{name} is {found:?}; expected 1 to {most}, or 0 for a thread for each core");
+    }
+    Ok(())
+}
+
 impl Cli {
     /// Does what the command line says.
     ///
@@ -91,8 +112,11 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         wengert::Level::detect().map_err(|message| anyhow!(message))?;
         wengert::Precision::detect().map_err(|message| anyhow!(message))?;
-        let threads = self.threads.unwrap_or(0); // 0 lets rayon count the cores
-        ensure!(self.threads != Some(0) && threads <= 1024, "--threads is {threads}; expected 1 to 1024");
+        let threads = self.threads.unwrap_or(0); // 0 lets rayon look at the environment, and count the cores
+        let most = most_threads();
+        let fits = self.threads != Some(0) && threads <= most;
+        ensure!(fits, "--threads is {threads}; expected 1 to {most}, {MOST_PER_CORE} for each core");
+        check_environment()?;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")?;
         // Training runs on a thread of the pool, so that handing work to the pool needs no switch between threads.
         let run = || match self.command {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::devices::Place;
 use super::{say, warn};
-use crate::pictures::{Grid, write_grid};
+use crate::pictures::{Grid, Sheet};
 use crate::run_dir::RunDir;
 use crate::train::{Loaded, Trainer};
 
@@ -58,23 +58,29 @@ impl Sample {
             ensure!(class < classes, "--class is {class}; expected 0 to {}, the classes of {run}", classes - 1);
         }
         let class = |i| self.class.unwrap_or_else(|| trainer.class_in_turn(i));
-        let (images, columns, what) = match self.interpolate {
-            Some(rows) => {
-                (trainer.interpolate(rows, COLUMNS, self.seed, class), COLUMNS, format!("{rows} interpolations"))
-            }
+        let (n, columns, what, flag) = match self.interpolate {
+            Some(rows) => (rows * COLUMNS, COLUMNS, format!("{rows} interpolations"), format!("--interpolate {rows}")),
             None => {
                 let columns = (self.n as f64).sqrt().ceil() as usize;
-                (trainer.sample_classes(self.n, self.seed, class), columns, format!("{} images", self.n))
+                (self.n, columns, format!("{} images", self.n), format!("--n {}", self.n))
             }
         };
+        // Before anything is computed: what is too large for a picture, or for the memory.
+        let shape = trainer.image_shape();
+        let mut sheet = Sheet::new(shape, Grid { columns, scale: 2, gap: 1 }, n).context(flag)?;
+        let mut places = 0..n;
+        let mut draw = |part: Vec<f32>| {
+            let finite = part.iter().all(|x| x.is_finite());
+            ensure!(finite, "{}: the generator makes images that are not finite", self.run.display());
+            part.chunks_exact(shape.numel()).zip(&mut places).for_each(|(image, place)| sheet.draw(place, image));
+            Ok(())
+        };
+        match self.interpolate {
+            Some(rows) => trainer.interpolate(rows, COLUMNS, self.seed, class).try_for_each(&mut draw)?,
+            None => trainer.samples_of(n, self.seed, class).try_for_each(&mut draw)?,
+        }
         let title = format!("{what} from {}, step {}", self.run.display(), trainer.step());
-        write_grid(
-            &self.out,
-            &images,
-            trainer.image_shape(),
-            Grid { columns, scale: 2, gap: 1 },
-            &[("Title", &title)],
-        )?;
+        sheet.write(&self.out, &[("Title", &title)])?;
         say(format_args!("{}: {title}", self.out.display()));
         Ok(())
     }

@@ -20,7 +20,7 @@ use wengert::ops::{Conv2dOptions, loss};
 use wengert::optim::{Adam, Optimizer};
 use wengert::{Archive, Rng, Tape, Tensor, Var};
 
-use super::score::argmax;
+use super::score::{argmax, check_probabilities};
 use crate::data::{Dataset, ImageShape, Order, Part, PartOf};
 use crate::files::shown;
 
@@ -82,8 +82,8 @@ impl Classifier {
     /// done; it is not called if there is nothing to train.
     ///
     /// # Errors
-    /// The set has one class only, or no image for the classifier or to test it on; a file in the cache is damaged; the
-    /// cache cannot be written.
+    /// The set has one class only, or no image for the classifier or to test it on; a file in the cache is damaged, or
+    /// holds a weight that is not finite; training diverges; the cache cannot be written.
     pub fn open(
         set: &dyn Dataset,
         cache: &Path,
@@ -102,14 +102,18 @@ impl Classifier {
         let path = cache.join(&name);
         let mut classifier = Classifier::fresh(name, set.shape(), classes, settings.seed);
         if path.exists() {
-            classifier.load(&path)?;
+            let advice = "cannot use the classifier in the cache; if its file is moved away, it is trained anew";
+            classifier.load(&path).context(advice)?;
             return Ok(classifier);
         }
         // Before the training, not after it.
         std::fs::create_dir_all(cache)
             .with_context(|| format!("--cache {}: cannot make the directory", cache.display()))?;
         classifier.train(&training, settings, progress);
-        classifier.accuracy = classifier.measure_accuracy(&test);
+        classifier
+            .check_finite()
+            .with_context(|| format!("{}: training of the classifier has diverged", set.name()))?;
+        classifier.accuracy = classifier.measure_accuracy(&test)?;
         classifier.save(&path)?;
         Ok(classifier)
     }
@@ -154,16 +158,25 @@ impl Classifier {
     }
 
     /// The share of images whose class it finds, of the first ten thousand at most.
-    fn measure_accuracy(&self, images: &PartOf<&dyn Dataset>) -> f64 {
+    fn measure_accuracy(&self, images: &PartOf<&dyn Dataset>) -> Result<f64> {
         let all: Vec<u64> = (0..images.len().min(MOST_TESTED)).collect();
         let classes = self.net.classes;
         let right = |indices: &[u64]| {
             let (x, labels) = load(images, indices);
             let (_, probabilities) = self.forward(&x);
+            check_probabilities(&format!("probabilities from {}", self.name), &probabilities, classes)?;
             let found = probabilities.chunks_exact(classes).map(argmax);
-            found.zip(labels).filter(|(found, label)| found == label).count()
+            Ok(found.zip(labels).filter(|(found, label)| found == label).count())
         };
-        all.chunks(BATCH).map(right).sum::<usize>() as f64 / all.len() as f64
+        Ok(all.chunks(BATCH).map(right).sum::<Result<usize>>()? as f64 / all.len() as f64)
+    }
+
+    /// Refuses weights and running statistics that are not finite.
+    fn check_finite(&self) -> Result<()> {
+        let values = |name: &str| self.params.get(name).map_or(Vec::new(), |value| value.to_vec());
+        let broken = self.params.names().find(|name| values(name).iter().any(|x| !x.is_finite()));
+        ensure!(broken.is_none(), "classifier.{} is not finite", broken.unwrap_or_default());
+        Ok(())
     }
 
     /// The features and the class probabilities of images, (n, height, width, channels) in [−1, 1].
@@ -220,7 +233,7 @@ impl Classifier {
         let damaged =
             || format!("{}: found an accuracy of {}, expected a number from 0 to 1", path.display(), shown(text));
         self.accuracy = accuracy.with_context(damaged)?;
-        Ok(())
+        self.check_finite().with_context(|| path.display().to_string())
     }
 }
 
@@ -408,6 +421,29 @@ mod tests {
         std::fs::write(dir.path().join(Classifier::file_name(&set, &QUICK)), "no safetensors").unwrap();
         let message = refused(&set);
         assert!(message.contains("odd-") && message.contains(dir.path().to_str().unwrap()), "{message}");
+        assert!(message.contains("if its file is moved away, it is trained anew"), "{message}");
+    }
+
+    #[test]
+    fn weights_that_are_not_finite_are_refused_and_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let set = digits(60);
+        let diverging = Settings { steps: 2, batch: 8, lr: 1e30, seed: 0 };
+        let message = format!("{:#}", open(&set, dir.path(), &diverging).0.err().unwrap());
+        assert!(message.contains("some: training of the classifier has diverged: classifier."), "{message}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+
+        let good = Settings { steps: 1, lr: 1e-3, ..diverging };
+        let path = dir.path().join(open(&set, dir.path(), &good).0.unwrap().name());
+        let archive = Archive::load(&path).unwrap();
+        for (name, shape) in [("dense.bias", 10), ("norm.1.running_var", 64)] {
+            let mut archive = archive.clone();
+            archive.set_tensor(format!("classifier.{name}"), &Tensor::<f32>::full([shape], f64::NAN));
+            archive.save(&path).unwrap();
+            let message = format!("{:#}", open(&set, dir.path(), &good).0.err().unwrap());
+            let end = format!("{}: classifier.{name} is not finite", path.display());
+            assert!(message.contains("is moved away") && message.ends_with(&end), "{message}");
+        }
     }
 
     #[test]

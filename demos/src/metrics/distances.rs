@@ -11,8 +11,9 @@ const BLOCK: usize = 512;
 /// What `f` makes, for every row i of a (n, d), of the squared distances from there to all rows of b (m, d), which it may
 /// reorder.
 ///
-/// ‖a − b‖² = ‖a‖² + ‖b‖² − 2 aᵀb takes its products from the engine's matrix product; in f64 what cancels is of no
-/// account. Blocks are cut by size, never by threads, so the bits do not depend on these.
+/// ‖a − b‖² = ‖a‖² + ‖b‖² − 2 aᵀb takes its products from the engine's matrix product. For features around 0, what
+/// cancels is of no account in f64; far from 0 it may be all there is. Blocks are cut by size, never by threads, so the
+/// bits do not depend on these.
 ///
 /// # Panics
 /// If the features differ in length.
@@ -29,7 +30,8 @@ pub(super) fn by_row<R: Send>(a: &Tensor<f64>, b: &Tensor<f64>, f: impl Fn(usize
         let rows = rows.par_chunks_exact_mut(m.max(1)).zip(start..end);
         results.par_extend(rows.map(|(row, i)| {
             for (x, square) in row.iter_mut().zip(&b_squares) {
-                *x = (a_squares[i] + square - 2.0 * *x).max(0.0);
+                // Not `max`, which would make 0, the nearest there is, of NaN.
+                *x = (a_squares[i] + square - 2.0 * *x).clamp(0.0, f64::INFINITY);
             }
             f(i, row)
         }));

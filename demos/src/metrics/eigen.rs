@@ -16,13 +16,19 @@ pub struct SymmetricEigen {
 /// More sweeps than any matrix of finite numbers needs: 6 to 10 are usual.
 const MOST_SWEEPS: usize = 40;
 
-/// The eigenvalues and eigenvectors of a symmetric matrix (n, n), of which both halves are read. Where it holds a number
-/// that is not finite, so does the result.
+/// Beyond this, what is computed of a number might overflow, and an overflow could look like a finite result.
+const LARGEST: f64 = 1e300;
+
+/// The eigenvalues and eigenvectors of a symmetric matrix (n, n), of which both halves are read. If it holds a number
+/// that is not finite, or beyond ±10³⁰⁰, the whole result is NaN.
 ///
 /// # Panics
 /// If there are not n² numbers.
 pub fn symmetric_eigen(n: usize, matrix: &[f64]) -> SymmetricEigen {
     assert_eq!(matrix.len(), n * n, "symmetric_eigen: numbers in a matrix ({n}, {n})");
+    if !matrix.iter().all(|x| x.abs() <= LARGEST) {
+        return SymmetricEigen { values: vec![f64::NAN; n], vectors: vec![f64::NAN; n * n] };
+    }
     let mut a = matrix.to_vec();
     let mut vectors: Vec<f64> = (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
     for _ in 0..MOST_SWEEPS {
@@ -30,7 +36,8 @@ pub fn symmetric_eigen(n: usize, matrix: &[f64]) -> SymmetricEigen {
         for p in 0..n {
             for q in p + 1..n {
                 // Beside √(a_pp a_qq), what is below the rounding of a number changes no eigenvalue.
-                let negligible = f64::EPSILON * (a[p * n + p] * a[q * n + q]).abs().sqrt();
+                // (The root of the product would be infinite for numbers above 10¹⁵⁴, and all would be negligible.)
+                let negligible = f64::EPSILON * a[p * n + p].abs().sqrt() * a[q * n + q].abs().sqrt();
                 if a[p * n + q].abs() > negligible.max(f64::MIN_POSITIVE) {
                     rotate(n, &mut a, &mut vectors, p, q);
                     rotated = true;
@@ -111,9 +118,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_ends() {
-        let values = symmetric_eigen(3, &[f64::NAN; 9]).values;
-        assert!(values.iter().any(|v| v.is_nan()));
+    fn numbers_that_are_not_finite_reach_every_result() {
+        // Beside the diagonal as well, where NaN is not above any bound.
+        for bad in [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e301] {
+            for matrix in [[bad, 0.0, 0.0, 1.0], [1.0, bad, bad, 1.0]] {
+                let found = symmetric_eigen(2, &matrix);
+                assert!(found.values.iter().chain(&found.vectors).all(|x| x.is_nan()), "{matrix:?}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn large_and_small_numbers_lose_nothing() {
+        for scale in [1e-300, 1e160, 1e299] {
+            // [[2, 1], [1, 2]] has the eigenvalues 1 and 3.
+            let mut values = symmetric_eigen(2, &[2.0, 1.0, 1.0, 2.0].map(|x| x * scale)).values;
+            values.sort_by(f64::total_cmp);
+            let error = (values[0] / scale - 1.0).abs().max((values[1] / scale - 3.0).abs());
+            assert!(error < 1e-14, "{scale:e}: {values:?}");
+        }
+    }
+
+    #[test]
+    fn empty_and_zero_matrices() {
         assert!(symmetric_eigen(0, &[]).values.is_empty());
         assert_eq!(symmetric_eigen(2, &[0.0; 4]).values, [0.0; 2]);
     }

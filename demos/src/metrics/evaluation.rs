@@ -4,9 +4,10 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use wengert::Tensor;
 
+use super::score::check_probabilities;
 use super::{
-    Classifier, Gaussian, KernelDistance, LevelDistance, Manifold, Prdc, class_shares, classifier_score,
-    frechet_distance, kernel_distance, prdc, sliced_wasserstein,
+    Classifier, Gaussian, KernelDistance, LevelDistance, Manifold, Outputs, Prdc, check_features, class_shares,
+    classifier_score, extents, frechet_distance, kernel_distance, prdc, sliced_wasserstein,
 };
 use crate::data::{Dataset, ImageShape, Part};
 
@@ -111,14 +112,17 @@ pub struct Evaluator {
 impl Evaluator {
     /// Prepares the comparison with `n` images of `set`, a number that [`sample_size`] has found good.
     ///
+    /// # Errors
+    /// The classifier makes of these images what is not finite.
+    ///
     /// # Panics
     /// If the set has fewer reference images.
-    pub fn new(set: &dyn Dataset, classifier: Classifier, n: usize, seed: u64) -> Evaluator {
+    pub fn new(set: &dyn Dataset, classifier: Classifier, n: usize, seed: u64) -> Result<Evaluator> {
         let image = set.shape();
-        let measure = |part: Part| Measured::of(&classifier, first_images(set, part, n));
-        let (reference, real) = (measure(Part::Reference), measure(Part::Training));
-        let real = reference.compare(&real, image, seed);
-        Evaluator { classifier, image, n, seed, reference, real }
+        let measure = |part: Part, what: &str| Measured::of(&classifier, first_images(set, part, n), what);
+        let reference = measure(Part::Reference, "the reference images")?;
+        let real = reference.compare(&measure(Part::Training, "the real images")?, image, seed)?;
+        Ok(Evaluator { classifier, image, n, seed, reference, real })
     }
 
     /// How many images [`evaluate`](Self::evaluate) takes.
@@ -135,7 +139,7 @@ impl Evaluator {
     /// numbers, in [−1, 1], are rounded to the 256 levels of the real images first, as in a file.
     ///
     /// # Errors
-    /// There are numbers that are not finite.
+    /// There are numbers that are not finite: in the images, or in what the classifier makes of them.
     ///
     /// # Panics
     /// If there are not `n` images of the set's size.
@@ -145,14 +149,14 @@ impl Evaluator {
         let finite = images.iter().all(|x| x.is_finite());
         ensure!(finite, "step {step}: the generator makes images that are not finite; training has diverged");
         let levels = images.iter().map(|x| ((x + 1.0) * 127.5).round().clamp(0.0, 255.0) / 127.5 - 1.0);
-        let generated = Measured::of(classifier, levels.collect());
+        let generated = Measured::of(classifier, levels.collect(), "the generated images")?;
         Ok(Evaluation {
             step,
             n: *n,
             seed: *seed,
             classifier: classifier.name().to_string(),
             classifier_accuracy: classifier.accuracy(),
-            generated: self.reference.compare(&generated, *image, *seed),
+            generated: self.reference.compare(&generated, *image, *seed)?,
             real: self.real.clone(),
         })
     }
@@ -193,22 +197,26 @@ struct Measured {
 }
 
 impl Measured {
-    fn of(classifier: &Classifier, images: Vec<f32>) -> Measured {
-        let super::Outputs { features, probabilities } = classifier.outputs(&images);
-        let (gaussian, manifold) = (Gaussian::of(&features), Manifold::of(&features));
-        Measured { images, features, probabilities, gaussian, manifold }
+    /// `what`: these images, in words.
+    fn of(classifier: &Classifier, images: Vec<f32>, what: &str) -> Result<Measured> {
+        let Outputs { features, probabilities } = classifier.outputs(&images);
+        let of = |part: &str| format!("{part} of {what} from the classifier {}", classifier.name());
+        check_features(&of("features"), &features)?;
+        check_probabilities(&of("probabilities"), &probabilities.to_vec(), extents(&probabilities).1)?;
+        let (gaussian, manifold) = (Gaussian::of(&features)?, Manifold::of(&features)?);
+        Ok(Measured { images, features, probabilities, gaussian, manifold })
     }
 
     /// The figures of `other`, with this as the reference.
-    fn compare(&self, other: &Measured, image: ImageShape, seed: u64) -> Figures {
-        Figures {
+    fn compare(&self, other: &Measured, image: ImageShape, seed: u64) -> Result<Figures> {
+        Ok(Figures {
             frechet: frechet_distance(&self.gaussian, &other.gaussian),
-            kernel: kernel_distance(&self.features, &other.features),
-            classifier_score: classifier_score(&other.probabilities),
+            kernel: kernel_distance(&self.features, &other.features)?,
+            classifier_score: classifier_score(&other.probabilities)?,
             prdc: prdc(&self.manifold, &other.manifold),
-            sliced_wasserstein: sliced_wasserstein(&self.images, &other.images, image, seed),
-            class_shares: class_shares(&other.probabilities),
-        }
+            sliced_wasserstein: sliced_wasserstein(&self.images, &other.images, image, seed)?,
+            class_shares: class_shares(&other.probabilities)?,
+        })
     }
 }
 
@@ -217,16 +225,42 @@ mod tests {
     use super::*;
     use crate::data::{Digits, Images};
     use crate::metrics::Settings;
+    use wengert::Archive;
+
+    fn digits(count: usize) -> Images {
+        let set = Digits::new(0);
+        let mut pixels = vec![0; count * 1024];
+        let labels = pixels.chunks_exact_mut(1024).zip(0..).map(|(image, i)| set.image(i, image)).collect();
+        Images::new("some", set.shape(), pixels, labels)
+    }
 
     fn evaluator() -> Evaluator {
         let cache = tempfile::tempdir().unwrap();
         let settings = Settings { steps: 40, batch: 32, ..Settings::default() };
-        let set = Digits::new(0);
-        let mut pixels = vec![0; 2400 * 1024];
-        let labels = pixels.chunks_exact_mut(1024).zip(0..).map(|(image, i)| set.image(i, image)).collect();
-        let set = Images::new("some", set.shape(), pixels, labels);
+        let set = digits(2400);
         let classifier = Classifier::open(&set, cache.path(), &settings, &mut |_, _| {}).unwrap();
-        Evaluator::new(&set, classifier, 400, 3)
+        Evaluator::new(&set, classifier, 400, 3).unwrap()
+    }
+
+    #[test]
+    fn a_classifier_whose_outputs_are_not_finite_gives_no_figure() {
+        let cache = tempfile::tempdir().unwrap();
+        let settings = Settings { steps: 1, batch: 8, ..Settings::default() };
+        let set = digits(60);
+        let open = || Classifier::open(&set, cache.path(), &settings, &mut |_, _| {}).unwrap();
+        let path = cache.path().join(open().name());
+        let good = Archive::load(&path).unwrap();
+        // Weights that are finite, with sums that are not.
+        for (weight, shape, part) in
+            [("norm.3.weight", &[128][..], "features"), ("dense.weight", &[10, 128], "probabilities")]
+        {
+            let mut archive = good.clone();
+            archive.set_tensor(format!("classifier.{weight}"), &Tensor::<f32>::full(shape, f32::MAX.into()));
+            archive.save(&path).unwrap();
+            let message = Evaluator::new(&set, open(), 8, 0).err().unwrap().to_string();
+            let start = format!("{part} of the reference images from the classifier some-");
+            assert!(message.starts_with(&start) && message.contains("in row 1, column "), "{message}");
+        }
     }
 
     #[test]

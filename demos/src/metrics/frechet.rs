@@ -8,10 +8,11 @@
 //! come out complex from rounding. The estimate has a bias that falls as 1/n: only figures of equal n compare, and n must
 //! be well above the number of features, or the covariances have no full rank.
 
+use anyhow::Result;
 use wengert::{Tensor, Var};
 
 use super::eigen::symmetric_eigen;
-use super::{extents, times_transposed};
+use super::{check_features, extents, times_transposed};
 
 /// The mean and the covariance of a set of features.
 #[derive(Clone, Debug)]
@@ -25,18 +26,22 @@ pub struct Gaussian {
 impl Gaussian {
     /// Of features (n, d).
     ///
+    /// # Errors
+    /// One is not finite, or beyond the range of `f32`.
+    ///
     /// # Panics
     /// If they are fewer than two.
     #[track_caller]
-    pub fn of(features: &Tensor<f64>) -> Gaussian {
+    pub fn of(features: &Tensor<f64>) -> Result<Gaussian> {
         let (n, d) = extents(features);
         assert!(n > 1, "Gaussian: found {n} features, expected at least two");
+        check_features("features", features)?;
         let features = Var::from(features);
         let mean = features.mean_axes([0], true);
         let centred = (features - &mean).t().into_value();
         let covariance = (Var::from(times_transposed(&centred, &centred)) * (1.0 / (n - 1) as f64)).into_value();
         assert_eq!(covariance.shape(), &[d, d].into());
-        Gaussian { mean: mean.into_value(), covariance }
+        Ok(Gaussian { mean: mean.into_value(), covariance })
     }
 }
 
@@ -50,13 +55,14 @@ pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> f64 {
     assert!(d == other, "frechet_distance: found features of {d} and of {other} numbers, expected as many");
     let means: f64 = a.mean.to_vec().iter().zip(b.mean.to_vec()).map(|(x, y)| (x - y).powi(2)).sum();
     let trace = |g: &Gaussian| g.covariance.to_vec().iter().step_by(d + 1).sum::<f64>();
-    (means + trace(a) + trace(b) - 2.0 * trace_of_root(d, a, b)).max(0.0)
+    // Not `max`, which would make 0, the best there is, of NaN.
+    (means + trace(a) + trace(b) - 2.0 * trace_of_root(d, a, b)).clamp(0.0, f64::INFINITY)
 }
 
 /// tr (√Σ₁ Σ₂ √Σ₁)^½. With Σ₁ = VᵀΛV, √Σ₁ Σ₂ √Σ₁ has the eigenvalues of √Λ V Σ₂ Vᵀ √Λ, since V is orthogonal.
 fn trace_of_root(d: usize, a: &Gaussian, b: &Gaussian) -> f64 {
     // Rounding may leave an eigenvalue of 0 a little below.
-    let root = |value: &f64| value.max(0.0).sqrt();
+    let root = |value: &f64| value.clamp(0.0, f64::INFINITY).sqrt();
     let mut first = symmetric_eigen(d, &a.covariance.to_vec());
     for (row, value) in first.vectors.chunks_exact_mut(d).zip(&first.values) {
         row.iter_mut().for_each(|x| *x *= root(value));
@@ -109,14 +115,44 @@ mod tests {
         let x: Tensor<f64> = rng.normal([n, d]);
         let y = (Var::from(rng.normal::<f64>([n, d])) * 3.0 + 1.0).into_value();
         // Of each of the four: 1² for the means and (3 − 1)² for the deviations.
-        let found = frechet_distance(&Gaussian::of(&x), &Gaussian::of(&y));
+        let found = frechet_distance(&Gaussian::of(&x).unwrap(), &Gaussian::of(&y).unwrap());
         assert!((found - 20.0).abs() < 0.3, "{found}");
     }
 
     #[test]
     fn mean_and_covariance_of_a_small_set() {
-        let g = Gaussian::of(&Tensor::from_vec([3, 2], vec![1.0, 0.0, 3.0, 0.0, 5.0, 6.0]));
+        let g = Gaussian::of(&Tensor::from_vec([3, 2], vec![1.0, 0.0, 3.0, 0.0, 5.0, 6.0])).unwrap();
         assert_eq!(g.mean.to_vec(), [3.0, 2.0]);
         assert_eq!(g.covariance.to_vec(), [4.0, 6.0, 6.0, 12.0]);
+    }
+
+    #[test]
+    fn an_offset_of_both_sets_changes_nothing() {
+        let mut rng = Rng::seed(5);
+        let (x, y): (Tensor<f64>, Tensor<f64>) = (rng.normal([300, 6]), rng.uniform([300, 6], 0.0, 2.0));
+        let of = |offset: f64| {
+            let gaussian = |x: &Tensor<f64>| Gaussian::of(&(Var::from(x) + offset).into_value()).unwrap();
+            frechet_distance(&gaussian(&x), &gaussian(&y))
+        };
+        let (here, there) = (of(0.0), of(1e6));
+        assert!((here / there - 1.0).abs() < 1e-8, "{here} {there}");
+    }
+
+    #[test]
+    fn features_that_are_not_finite_are_named_and_large_ones_have_a_distance() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 4e38] {
+            let features = Tensor::from_vec([2, 3], vec![1.0, 2.0, 3.0, 4.0, bad, f64::NAN]);
+            let message = Gaussian::of(&features).unwrap_err().to_string();
+            let expected = "in row 2, column 2; expected finite numbers in the range of f32";
+            assert!(message.starts_with(&format!("features: found {bad}")) && message.ends_with(expected), "{message}");
+        }
+        // The largest features: σ = M and 2M give M², and none of it overflows on the way.
+        let most = f64::from(f32::MAX) / 2.0;
+        let of = |x: [f64; 4]| Gaussian::of(&Tensor::from_vec([4, 1], x.map(|x| x * most).to_vec())).unwrap();
+        let found = frechet_distance(&of([1.0, -1.0, 1.0, -1.0]), &of([2.0, -2.0, 2.0, -2.0]));
+        assert!((found / (most * most * 4.0 / 3.0) - 1.0).abs() < 1e-12, "{found:e}");
+        // Figures that are not finite all the same do not become 0.
+        assert!(frechet_distance(&diagonal(&[f64::NAN], &[1.0]), &diagonal(&[0.0], &[1.0])).is_nan());
+        assert!(frechet_distance(&diagonal(&[0.0], &[f64::NAN]), &diagonal(&[0.0], &[1.0])).is_nan());
     }
 }

@@ -125,6 +125,23 @@ mod tests {
     }
 
     #[test]
+    fn a_figure_that_is_not_finite_is_not_recorded() {
+        let run = tempfile::tempdir().unwrap();
+        History::record(run.path(), evaluation(1, 500, 1.0)).unwrap();
+        let path = run.path().join("evaluation.json");
+        let before = std::fs::read(&path).unwrap();
+        for bad in [f64::NAN, f64::INFINITY] {
+            let mut in_error = evaluation(2, 500, 1.0);
+            in_error.real.kernel.standard_error = Some(bad);
+            for evaluation in [evaluation(2, 500, bad), in_error] {
+                let error = History::record(run.path(), evaluation).unwrap_err();
+                assert!(error.to_string().contains("a number is not finite"), "{error:#}");
+                assert_eq!(std::fs::read(&path).unwrap(), before);
+            }
+        }
+    }
+
+    #[test]
     fn a_damaged_file_is_named_and_kept() {
         let run = tempfile::tempdir().unwrap();
         let path = run.path().join("evaluation.json");

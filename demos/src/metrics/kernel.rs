@@ -10,10 +10,11 @@
 
 use std::ops::Range;
 
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use wengert::{Tensor, Var};
 
-use super::{extents, times_transposed};
+use super::{check_features, extents, times_transposed};
 
 /// Images in a block, as in the paper; all of them if there are fewer.
 const BLOCK: usize = 1000;
@@ -29,12 +30,17 @@ pub struct KernelDistance {
 
 /// The kernel distance of features x (n, d) and y (n, d). What goes beyond a whole number of blocks of 1000 is left out.
 ///
+/// # Errors
+/// A feature is not finite, or so large that the distance, or its error, is not.
+///
 /// # Panics
 /// If the sets differ in shape, or hold fewer than two images.
 #[track_caller]
-pub fn kernel_distance(x: &Tensor<f64>, y: &Tensor<f64>) -> KernelDistance {
+pub fn kernel_distance(x: &Tensor<f64>, y: &Tensor<f64>) -> Result<KernelDistance> {
     let (n, _) = extents(x);
     assert!(n > 1 && x.shape() == y.shape(), "kernel_distance: shapes {} and {}", x.shape(), y.shape());
+    check_features("features x", x)?;
+    check_features("features y", y)?;
     let block = BLOCK.min(n);
     let count = n / block;
     let rows = |of: &Tensor<f64>, rows: Range<usize>| Var::from(of).slice(0, rows).into_value();
@@ -43,7 +49,9 @@ pub fn kernel_distance(x: &Tensor<f64>, y: &Tensor<f64>) -> KernelDistance {
     let mean = distances.iter().sum::<f64>() / count as f64;
     let spread = distances.iter().map(|d| (d - mean).powi(2)).sum::<f64>();
     let standard_error = (count > 1).then(|| (spread / (count * (count - 1)) as f64).sqrt());
-    KernelDistance { mean, standard_error }
+    let finite = mean.is_finite() && standard_error.is_none_or(f64::is_finite);
+    ensure!(finite, "kernel distance: found {mean:e} ± {standard_error:?}; expected features of smaller numbers");
+    Ok(KernelDistance { mean, standard_error })
 }
 
 /// The unbiased estimate of MMD² from as many x as y.
@@ -86,7 +94,7 @@ mod tests {
             let mut rng = Rng::seed(m as u64);
             let (x, y): (Tensor<f64>, Tensor<f64>) = (rng.normal([m, d]), rng.uniform([m, d], 0.0, 2.0));
             let rows = |t: &Tensor<f64>| t.to_vec().chunks(d).map(<[f64]>::to_vec).collect::<Vec<_>>();
-            let (found, expected) = (kernel_distance(&x, &y), brute_force(&rows(&x), &rows(&y)));
+            let (found, expected) = (kernel_distance(&x, &y).unwrap(), brute_force(&rows(&x), &rows(&y)));
             assert!((found.mean - expected).abs() < 1e-12 * expected.abs().max(1.0), "{found:?} {expected}");
             assert_eq!(found.standard_error, None);
         }
@@ -95,7 +103,7 @@ mod tests {
     #[test]
     fn points_with_a_known_distance() {
         // All x = 0, all y = 2, d = 1: k(x, x) = 1, k(y, y) = 125, k(x, y) = 1.
-        let found = kernel_distance(&Tensor::zeros([4, 1]), &Tensor::full([4, 1], 2.0));
+        let found = kernel_distance(&Tensor::zeros([4, 1]), &Tensor::full([4, 1], 2.0)).unwrap();
         assert_eq!(found.mean, 1.0 + 125.0 - 2.0);
     }
 
@@ -103,11 +111,24 @@ mod tests {
     fn sets_of_one_distribution_are_at_zero_within_the_error() {
         let mut rng = Rng::seed(9);
         let mut draw = || rng.normal::<f64>([8_500, 6]);
-        let same = kernel_distance(&draw(), &draw());
+        let same = kernel_distance(&draw(), &draw()).unwrap();
         let error = same.standard_error.unwrap();
         assert!(same.mean.abs() < 4.0 * error && error < 0.02, "{same:?}");
         let shifted = (Var::from(draw()) + 0.5).into_value();
-        let other = kernel_distance(&draw(), &shifted);
+        let other = kernel_distance(&draw(), &shifted).unwrap();
         assert!(other.mean > 10.0 * other.standard_error.unwrap(), "{other:?}");
+    }
+
+    #[test]
+    fn what_has_no_finite_distance_is_refused() {
+        let good = Rng::seed(1).normal::<f64>([3, 2]);
+        let bad = Tensor::from_vec([3, 2], vec![0.0, 0.0, 0.0, f64::NAN, 0.0, 0.0]);
+        let message = |x: &Tensor<f64>, y: &Tensor<f64>| kernel_distance(x, y).unwrap_err().to_string();
+        assert!(message(&good, &bad).starts_with("features y: found NaN in row 2, column 2"));
+        assert!(message(&bad, &good).starts_with("features x: found NaN in row 2, column 2"));
+        // Distances of about 1e180, whose squares are infinite: the error would be.
+        let large = Var::from(Rng::seed(1).normal::<f64>([2000, 1])) * 1e30;
+        let message = message(&large.into_value(), &Tensor::zeros([2000, 1]));
+        assert!(message.contains("± Some(inf)"), "{message}");
     }
 }

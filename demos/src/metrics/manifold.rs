@@ -13,11 +13,12 @@
 //!
 //! k is 3 for precision and recall, 5 for density and coverage, as the authors advise.
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use wengert::Tensor;
+use wengert::{Tensor, Var};
 
 use super::distances::by_row;
-use super::extents;
+use super::{check_features, extents};
 
 /// k of precision and recall.
 const PRECISION_K: usize = 3;
@@ -29,6 +30,8 @@ const DENSITY_K: usize = 5;
 #[derive(Clone, Debug)]
 pub struct Manifold {
     features: Tensor<f64>,
+    /// The mean of the features, (1, d), rounded as these are: to `f32`, so that differences from it are exact.
+    mean: Tensor<f64>,
     /// For each feature, the squared distances to its third and its fifth neighbour.
     radii: Vec<[f64; 2]>,
 }
@@ -49,13 +52,19 @@ pub struct Prdc {
 impl Manifold {
     /// Of features (n, d).
     ///
+    /// # Errors
+    /// One is not finite, or beyond the range of `f32`.
+    ///
     /// # Panics
     /// If they are fewer than six: each needs five neighbours.
     #[track_caller]
-    pub fn of(features: &Tensor<f64>) -> Manifold {
+    pub fn of(features: &Tensor<f64>) -> Result<Manifold> {
         let (n, _) = extents(features);
         assert!(n > DENSITY_K, "Manifold: found {n} features, expected more than {DENSITY_K}");
-        let radii = by_row(features, features, |i, row| {
+        check_features("features", features)?;
+        let mean = Var::from(features).mean_axes([0], true).into_value().cast::<f32>().cast();
+        let centred = minus(features, &mean);
+        let radii = by_row(&centred, &centred, |i, row| {
             // Itself is at distance 0, but for rounding: out of the way, to the first place.
             row.swap(0, i);
             let others = &mut row[1..];
@@ -63,12 +72,17 @@ impl Manifold {
             let fifth = *fifth;
             [*nearer.select_nth_unstable_by(PRECISION_K - 1, f64::total_cmp).1, fifth]
         });
-        Manifold { features: features.clone(), radii }
+        Ok(Manifold { features: features.clone(), mean, radii })
     }
 
     fn len(&self) -> usize {
         self.radii.len()
     }
+}
+
+/// Features (n, d) as seen from this point, (1, d).
+fn minus(features: &Tensor<f64>, centre: &Tensor<f64>) -> Tensor<f64> {
+    (Var::from(features) - Var::from(centre)).into_value()
 }
 
 /// Precision, recall, density and coverage of generated features, (M, d), with respect to real ones, (N, d).
@@ -77,12 +91,16 @@ impl Manifold {
 /// If the features differ in length.
 #[track_caller]
 pub fn prdc(real: &Manifold, generated: &Manifold) -> Prdc {
+    let (d, other) = (real.mean.size(), generated.mean.size());
+    assert!(d == other, "prdc: found features of {d} and of {other} numbers, expected as many");
+    // Around the same point as the radii of the real ones, so that a distance equal to a radius remains so.
+    let [x, y] = [real, generated].map(|set| minus(&set.features, &real.mean));
     // In how many balls of real images each generated one is.
-    let inside = by_row(&generated.features, &real.features, |_, row| {
+    let inside = by_row(&y, &x, |_, row| {
         let balls = |k: usize| row.iter().zip(&real.radii).filter(|(distance, radii)| **distance <= radii[k]).count();
         [balls(0), balls(1)]
     });
-    let seen = by_row(&real.features, &generated.features, |i, row| {
+    let seen = by_row(&x, &y, |i, row| {
         let recalled = row.iter().zip(&generated.radii).any(|(distance, radii)| *distance <= radii[0]);
         let covered = row.iter().any(|distance| *distance <= real.radii[i][1]);
         [recalled, covered]
@@ -103,7 +121,7 @@ mod tests {
     use wengert::Rng;
 
     fn line(points: &[f64]) -> Manifold {
-        Manifold::of(&Tensor::from_slice([points.len(), 1], points))
+        Manifold::of(&Tensor::from_slice([points.len(), 1], points)).unwrap()
     }
 
     #[test]
@@ -144,7 +162,7 @@ mod tests {
     #[test]
     fn two_sets_of_one_distribution() {
         let mut rng = Rng::seed(2);
-        let mut draw = || Manifold::of(&rng.normal::<f64>([2000, 8]));
+        let mut draw = || Manifold::of(&rng.normal::<f64>([2000, 8])).unwrap();
         let (real, other) = (draw(), draw());
         let same = prdc(&real, &real);
         assert_eq!((same.precision, same.recall, same.coverage), (1.0, 1.0, 1.0));
@@ -153,5 +171,36 @@ mod tests {
         assert!((found.density - 1.0).abs() < 0.05, "{found:?}");
         // Its expectation is 1 − Πᵢ (N − i)/(M + N − i) over i = 1..k (Naeem et al.): for large N = M, 1 − 2⁻ᵏ.
         assert!((found.coverage - (1.0 - 1.0 / 32.0)).abs() < 0.02, "{found:?}");
+    }
+
+    #[test]
+    fn an_offset_of_both_sets_changes_nothing() {
+        // Steps of 2⁻²⁰, which an offset leaves as they are.
+        let mut rng = Rng::seed(6);
+        let mut draw =
+            |sigma: f64| rng.normal::<f64>([400, 8]).map(move |x| (x * sigma * 1_048_576.0).round() / 1_048_576.0);
+        let (real, generated) = (draw(1.0), draw(0.7));
+        let of = |offset: f64| {
+            let set = |x: &Tensor<f64>| Manifold::of(&(Var::from(x) + offset).into_value()).unwrap();
+            prdc(&set(&real), &set(&generated))
+        };
+        let found = of(0.0);
+        assert!(found.recall < 0.9 && found.precision > 0.5, "{found:?}: figures that could change");
+        for offset in [1e6, -1e8] {
+            assert_eq!(of(offset), found, "{offset}");
+        }
+    }
+
+    #[test]
+    fn features_that_are_not_finite_are_named_and_large_ones_are_at_a_distance() {
+        let of = |bad: f64| Manifold::of(&Tensor::from_vec([6, 1], vec![0.0, 1.0, bad, 3.0, bad, 5.0]));
+        for bad in [f64::NAN, f64::INFINITY, 4e38] {
+            let message = of(bad).unwrap_err().to_string();
+            assert!(message.starts_with("features: found ") && message.contains("in row 3, column 1;"), "{message}");
+        }
+        let most = f64::from(f32::MAX);
+        let real = line(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        let far = line(&[1.0, 0.9, 0.8, 0.7, 0.6, 0.5].map(|x| x * most));
+        assert_eq!(prdc(&real, &far), Prdc { precision: 0.0, recall: 0.0, density: 0.0, coverage: 0.0 });
     }
 }

@@ -5,7 +5,8 @@
 //! set itself, so the figures say which of two runs is better and cannot be compared with published ones. A figure
 //! means little by itself: beside each stands what real images get that no classifier and no reference has met.
 //!
-//! Features are an (n, d) tensor in f64, a row to each image.
+//! Features are an (n, d) tensor in f64, a row to each image. Where a number is not finite there is no figure, but an
+//! error that names the number: a comparison with NaN is false, and to most metrics a NaN then looks like perfection.
 
 mod classifier;
 mod distances;
@@ -32,11 +33,32 @@ pub use modes::{Modes, modes};
 pub use score::{class_shares, classifier_score};
 pub use sliced::{LevelDistance, sliced_wasserstein};
 
+use anyhow::{Result, bail};
 use wengert::{Element, Tensor, Var};
 
 /// A Bᵀ of two matrices with rows of equal length.
 fn times_transposed<T: Element>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     Var::from(a).matmul(&Var::from(b).t()).into_value().contiguous()
+}
+
+/// Refuses features with a number that is not finite, or beyond the range of `f32`: within it, squares and products of
+/// squares are finite in `f64`.
+fn check_features(what: &str, features: &Tensor<f64>) -> Result<()> {
+    let fits = |x: f64| x.abs() <= f64::from(f32::MAX);
+    check(what, &features.to_vec(), extents(features).1, fits, "finite numbers in the range of f32")
+}
+
+/// Refuses rows of `columns` numbers of which one does not fit, and names the first such.
+fn check<T: Element>(
+    what: &str,
+    numbers: &[T],
+    columns: usize,
+    fits: impl Fn(f64) -> bool,
+    expected: &str,
+) -> Result<()> {
+    let Some(place) = numbers.iter().position(|x| !fits(x.f64())) else { return Ok(()) };
+    let (row, column) = (place / columns + 1, place % columns + 1);
+    bail!("{what}: found {} in row {row}, column {column}; expected {expected}", numbers[place].f64())
 }
 
 /// Rows and columns of a matrix.

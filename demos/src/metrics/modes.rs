@@ -28,10 +28,13 @@ impl Modes {
 /// direction. A sample that is not a number is not good.
 ///
 /// # Panics
-/// If there is no sample or no centre, or `sigma` is not above 0.
+/// If there is no sample or no centre, one centre is not finite, or `sigma` is not a finite number above 0.
 pub fn modes(samples: &[[f64; 2]], centres: &[[f64; 2]], sigma: f64) -> Modes {
     assert!(!samples.is_empty() && !centres.is_empty(), "modes: {} samples, {} centres", samples.len(), centres.len());
-    assert!(sigma > 0.0, "modes: found a standard deviation of {sigma}, expected more than 0");
+    let finite = centres.as_flattened().iter().all(|x| x.is_finite());
+    assert!(finite, "modes: found centres {centres:?}, expected finite numbers");
+    let good_sigma = sigma > 0.0 && sigma.is_finite();
+    assert!(good_sigma, "modes: found a standard deviation of {sigma}, expected a finite number above 0");
     let mut good = vec![0; centres.len()];
     for &[x, y] in samples {
         let distances = centres.iter().map(|&[cx, cy]| (x - cx).hypot(y - cy));
@@ -50,7 +53,15 @@ mod tests {
     #[test]
     fn good_samples_are_counted_at_their_nearest_centre() {
         let centres = [[0.0, 0.0], [1.0, 0.0], [5.0, 5.0]];
-        let samples = [[0.25, 0.0], [0.0, -0.31], [0.45, 0.0], [0.76, 0.1], [1.2, 0.2], [f64::NAN, 0.0], [9.0, 9.0]];
+        let samples = [
+            [0.25, 0.0],
+            [0.0, -0.31],
+            [0.45, 0.0],
+            [0.76, 0.1],
+            [1.2, 0.2],
+            [f64::NAN, 0.0],
+            [-f64::NAN, f64::INFINITY],
+        ];
         let found = modes(&samples, &centres, 0.1);
         assert_eq!(found, Modes { good: vec![1, 2, 0], samples: 7 });
         assert_eq!(found.found(), 2);

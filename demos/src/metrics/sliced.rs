@@ -9,11 +9,12 @@
 //!
 //! Here 16 patches to an image and 256 directions are taken; the paper takes 128 of more images, and 512.
 
+use anyhow::{Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use wengert::{Rng, Tensor, Var};
 
-use super::times_transposed;
+use super::{check, times_transposed};
 use crate::data::ImageShape;
 
 /// The side of a patch.
@@ -43,12 +44,19 @@ pub struct LevelDistance {
 /// The distance of two sets of equally many images, (n, height, width, channels), at each level, the largest first.
 /// `seed` determines places and directions, which are the same for both sets: the distance of a set to itself is 0.
 ///
+/// # Errors
+/// An image has a number that is not finite, or so large that a sum of some is not.
+///
 /// # Panics
 /// If the sets are empty, hold different numbers of images or parts of one, or the images are smaller than 8×8.
-pub fn sliced_wasserstein(a: &[f32], b: &[f32], shape: ImageShape, seed: u64) -> Vec<LevelDistance> {
+pub fn sliced_wasserstein(a: &[f32], b: &[f32], shape: ImageShape, seed: u64) -> Result<Vec<LevelDistance>> {
     let numel = shape.numel();
     assert!(a.len() == b.len() && !a.is_empty() && a.len().is_multiple_of(numel), "{} and {}", a.len(), b.len());
     assert!(shape.height >= 8 && shape.width >= 8, "sliced_wasserstein: images of {shape}, expected at least 8×8");
+    // Patches may miss the place of a number that is not finite.
+    for (what, images) in [("images a", a), ("images b", b)] {
+        check(what, images, numel, f64::is_finite, "finite numbers, a row to each image")?;
+    }
     let level_distance = |(level, of): (usize, &ImageShape)| {
         let mut rng = Rng::stream(seed, level as u64);
         let places: Vec<[usize; 2]> = (0..a.len() / numel * PATCHES)
@@ -60,7 +68,12 @@ pub fn sliced_wasserstein(a: &[f32], b: &[f32], shape: ImageShape, seed: u64) ->
             let patches = normalised(patches(images, shape, level, &places), of.channels);
             Tensor::from_vec([places.len(), dim], patches)
         };
-        LevelDistance { side: of.height, distance: distance(&patches(a), &patches(b), &directions) }
+        let (side, distance) = (of.height, distance(&patches(a), &patches(b), &directions));
+        ensure!(
+            distance.is_finite(),
+            "sliced Wasserstein distance, {side}×{side}: the numbers of the images are too large"
+        );
+        Ok(LevelDistance { side, distance })
     };
     levels(shape).iter().enumerate().map(level_distance).collect()
 }
@@ -205,11 +218,27 @@ mod tests {
     #[test]
     fn a_set_is_at_distance_zero_from_itself_in_any_order() {
         let images = noise(1, 40);
-        let found = sliced_wasserstein(&images, &images, COLOUR, 7);
+        let found = sliced_wasserstein(&images, &images, COLOUR, 7).unwrap();
         assert_eq!(found.iter().map(|level| (level.side, level.distance)).collect::<Vec<_>>(), [(32, 0.0), (16, 0.0)]);
-        let other = sliced_wasserstein(&images, &noise(2, 40), COLOUR, 7);
+        let other = sliced_wasserstein(&images, &noise(2, 40), COLOUR, 7).unwrap();
         assert!(other.iter().all(|level| level.distance > 0.01), "{other:?}");
-        assert!(found != other && other == sliced_wasserstein(&images, &noise(2, 40), COLOUR, 7));
+        assert!(found != other && other == sliced_wasserstein(&images, &noise(2, 40), COLOUR, 7).unwrap());
+    }
+
+    #[test]
+    fn images_that_are_not_finite_are_named() {
+        let (good, numel) = (noise(1, 3), COLOUR.numel());
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut images = good.clone();
+            images[numel + 7] = bad;
+            let message = |a: &[f32], b: &[f32]| sliced_wasserstein(a, b, COLOUR, 7).unwrap_err().to_string();
+            assert!(message(&images, &good).starts_with(&format!("images a: found {bad} in row 2, column 8;")));
+            assert!(message(&good, &images).starts_with(&format!("images b: found {bad} in row 2, column 8;")));
+        }
+        // Finite, but blurring adds them up.
+        let large: Vec<f32> = good.iter().map(|x| x.signum() * f32::MAX).collect();
+        let message = sliced_wasserstein(&good, &large, COLOUR, 7).unwrap_err().to_string();
+        assert!(message.contains("32×32: the numbers of the images are too large"), "{message}");
     }
 
     #[test]

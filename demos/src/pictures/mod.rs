@@ -15,7 +15,7 @@ pub use animation::write_animation;
 pub use attention::{AttentionMap, write_attention};
 pub use chart::{Chart, Line, Mark, write_charts};
 pub use curves::{Curves, Series, write_curves};
-pub use grid::{Grid, write_grid};
+pub use grid::{Grid, Sheet, write_grid};
 pub use median::median_filtered;
 pub use plane::{Plane, draw_plane, write_plane};
 pub use spectra::{Panel, Spectrum, write_spectra};

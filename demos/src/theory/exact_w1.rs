@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use wengert::{Rng, Tensor, Var};
 
 use super::{Finding, norms, table};
+use crate::linalg::largest;
 use crate::pictures::{Chart, Line};
 use crate::toy::{Critic, Objective, Toy, w1_in_the_plane, w1_on_a_line};
 
@@ -108,7 +109,7 @@ fn says(objective: Objective, [x, y]: &[Tensor; 2], steps: usize, mut rng: Rng) 
         let shuffled = Var::from(y).index_select(0, &rng.permutation(POINTS)).into_value();
         critic.update(x, &shuffled, &mut rng);
     }
-    let steepest = [x, y].iter().flat_map(|points| norms(&critic.slopes(points))).fold(0.0, f64::max);
+    let steepest = largest([x, y].iter().flat_map(|points| norms(&critic.slopes(points))));
     [critic.distance(x, y), steepest]
 }
 

@@ -16,6 +16,7 @@ use wengert::{Rng, Tape, Tensor, Var};
 
 use super::{Finding, mean, table};
 use crate::data::{Dataset, Digits};
+use crate::linalg::largest;
 use crate::pictures::{Chart, Line};
 
 /// Images in an update.
@@ -213,7 +214,7 @@ fn measure(name: &'static str, d: &Discriminator, seed: u64) -> Steepness {
     let share: Var = rng.uniform([BATCH, 1, 1, 1], 0.0, 1.0).into();
     let between = (Var::from(&noisy) + share * (Var::from(&real) - Var::from(&noisy))).into_value();
     let slopes: Vec<f64> = [real, noisy, between].iter().flat_map(|images| d.slopes(images)).collect();
-    let greatest = slopes.iter().copied().fold(0.0, f64::max);
+    let greatest = largest(slopes.iter().copied());
     Steepness { name, layers, greatest, mean: mean(slopes) }
 }
 

@@ -84,8 +84,7 @@ impl<T: Element> Trainer<T> {
         let (image, classes) = check(&mut archive, config).with_context(|| path.display().to_string())?;
         let mut trainer = Trainer::restored(config, image, classes, &archive)?;
         trainer.data = archive.text("data").ok().map(String::from);
-        let broken = trainer.not_finite();
-        ensure!(broken.is_none(), "{}: {} is not finite", path.display(), broken.unwrap_or_default());
+        trainer.check_finite(path)?;
         Ok(trainer)
     }
 
@@ -110,16 +109,25 @@ impl<T: Element> Trainer<T> {
     /// Takes the nets of another run, with u, v and running statistics, without its optimisers' state.
     ///
     /// # Errors
-    /// The run or its checkpoint cannot be read; or its nets have other names or shapes than these.
+    /// The run or its checkpoint cannot be read; or its nets have other names or shapes than these, or a number that is
+    /// not finite.
     pub fn start_from(&mut self, run: &Path) -> Result<()> {
         let (dir, config) = RunDir::open(run)?;
         let [last, _] = dir.checkpoints();
-        let archive = Archive::load(last)?;
+        let mut archive = Archive::load(&last)?;
+        check_format(&mut archive).with_context(|| last.display().to_string())?;
         let (ours, theirs) = (self.config.method.flag(), config.method.flag());
         let fits = |net: &str| format!("the {net} of that run, of the method {theirs}, does not fit this one, {ours}");
         self.generator_params.restore(&archive, "generator.").with_context(|| fits("generator"))?;
         self.discriminator_params.restore(&archive, "discriminator.").with_context(|| fits("discriminator"))?;
         self.ema = self.config.ema.map(|decay| Ema::new(&self.generator_params, decay));
+        self.check_finite(&last)
+    }
+
+    /// Refuses weights from this file that are not finite.
+    fn check_finite(&self, path: &Path) -> Result<()> {
+        let broken = self.not_finite();
+        ensure!(broken.is_none(), "{}: {} is not finite", path.display(), broken.unwrap_or_default());
         Ok(())
     }
 }

@@ -28,7 +28,7 @@ fn flags_of_train() {
         ("--betas", "1,2 -1,0.5 nan,0.9 0.5,1", &["--betas is ", "expected two numbers, each at least 0 and below 1"]),
         ("--betas", "0.5 a,b 1,2,3 ,", &["--betas", "expected two numbers, as in 0.5,0.999"]),
         ("--n-dis", "0 101", &["--n-dis is ", "expected 1 to 100"]),
-        ("--threads", "0 1025", &["--threads is ", "expected 1 to 1024"]),
+        ("--threads", "0 1000000", &["--threads is ", "expected 1 to ", ", 16 for each core"]),
         ("--z-dim", "0 65537", &["--z-dim is ", "expected 1 to 65536"]),
         ("--sample-every", "0", &["--sample-every is 0; expected 1 to "]),
         ("--evaluate-every", "0", &["--evaluate-every is 0; expected 1 to "]),
@@ -215,5 +215,24 @@ fn the_environment() {
         assert_eq!(output.code, Some(1), "{}", output.stdout);
         assert_eq!(output.stderr, format!("error: {name} is \"nonsense\"; expected {expected}\n"));
         assert!(!dir.path().join("run").exists());
+    }
+    let with = |name: &str, value: &str, args: &[&str]| {
+        let mut command = command(dir.path(), args);
+        command.env(name, value);
+        output(command)
+    };
+    for name in ["RAYON_NUM_THREADS", "RAYON_RS_NUM_CPUS"] {
+        for value in ["1000000", "-1", "two", ""] {
+            // Whatever --threads says: a thread outside the pool would still take the number from there.
+            for args in [&["devices"][..], &["devices", "--threads", "2"]] {
+                let output = with(name, value, args);
+                let expected = ", or 0 for a thread for each core\n";
+                let start = format!("error: {name} is {value:?}; expected 1 to ");
+                assert!(output.stderr.starts_with(&start) && output.stderr.ends_with(expected), "{}", output.stderr);
+                assert_eq!(output.code, Some(1));
+            }
+        }
+        assert_eq!(with(name, "0", &["devices"]).code, Some(0), "rayon's word for a thread for each core");
+        assert!(with(name, "3", &["devices"]).stdout.contains("3 threads"));
     }
 }

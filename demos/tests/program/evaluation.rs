@@ -10,7 +10,7 @@ use super::{edit, gan, png_size, succeed, tiny, tree, write_idx};
 
 /// A run of two steps on a set of small images, and a classifier in the cache that has learnt next to nothing: the
 /// real one takes a minute.
-fn prepare(dir: &Path) {
+pub(super) fn prepare(dir: &Path) {
     write_idx(&dir.join("set"), 1800, 8);
     succeed(dir, &tiny("--data mnist --data-dir set --steps 2 --out run"));
     let set = read_idx(&dir.join("set"), "MNIST", Split::Train).unwrap();

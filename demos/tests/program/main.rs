@@ -8,6 +8,7 @@ mod evaluation;
 mod help;
 mod interruption;
 mod methods;
+mod not_finite;
 mod output;
 mod pictures;
 mod plane;
