@@ -109,7 +109,11 @@ fn inspect_prints_a_table_or_json_and_leaves_both_in_the_run() {
     assert!((product.bound / bounds - 1.0).abs() < 1e-12 && product.norm < product.bound);
     assert!(0.0 < found.steepest.real && found.steepest.real < product.norm);
     assert!(0.0 < found.steepest.generated && found.steepest.generated < product.norm);
-    assert_eq!(std::fs::read_to_string(dir.path().join("run/inspect/inspect.json")).unwrap() + "\n", json);
+    let written = std::fs::read_to_string(dir.path().join("run/inspect/inspect.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&written).unwrap(),
+        serde_json::from_str::<serde_json::Value>(&json).unwrap()
+    );
     let html = page(dir.path());
     assert!(html.contains("<h2>Inside the nets</h2>") && html.contains("<td>4×4 conv, stride 2, W/σ</td>"));
     let after = tree(&dir.path().join("run"));
