@@ -46,6 +46,7 @@ const MAX_BYTES: usize = 3 << 28;
 /// Names the path: the file is missing, damaged, too large, or of another kind.
 pub fn read_png(path: &Path) -> Result<Raster> {
     let read = || -> Result<Raster> {
+        ensure!(std::fs::metadata(path)?.is_file(), "this is no file"); // a pipe might never end
         let file = std::io::BufReader::new(std::fs::File::open(path)?);
         let mut reader = png::Decoder::new(file).read_info()?;
         let kind = reader.output_color_type();

@@ -225,6 +225,36 @@ fn the_files_of_the_report() {
     refuse(dir.path(), &["report"], "samples/step-000000.png", &["cannot read the picture"], half);
 }
 
+/// A pipe that nobody writes to, and a file of 100 GB without contents: neither is read.
+#[cfg(unix)]
+#[test]
+fn files_that_never_end_or_are_too_large() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_run(dir.path());
+    std::fs::write(dir.path().join("good/evaluation.json"), "").unwrap();
+    let pipe = |path: &Path| {
+        let _ = std::fs::remove_file(path);
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    let large = |path: &Path| std::fs::File::create(path).unwrap().set_len(100 << 30).unwrap();
+    let both = |damage: &dyn Fn(&Path), path: &Path| {
+        damage(path);
+        damage(&path.with_file_name("checkpoint.previous.safetensors"));
+    };
+    for (file, commands) in [
+        ("config.toml", &["resume", "sample", "report"][..]),
+        ("losses.csv", &["resume", "report"]),
+        ("time.json", &["resume", "report"]),
+        ("evaluation.json", &["resume", "report"]),
+        ("samples/step-000002.png", &["report"]),
+    ] {
+        refuse(dir.path(), commands, file, &["this is no file"], pipe);
+        refuse(dir.path(), commands, file, &[], large);
+    }
+    refuse(dir.path(), &BOTH, "checkpoint.safetensors", &["this is no file"], |path| both(&pipe, path));
+    refuse(dir.path(), &BOTH, "checkpoint.safetensors", &["expected at most"], |path| both(&large, path));
+}
+
 /// A header in which one byte is another: some of these files are still good, none makes the reader panic.
 #[test]
 fn no_byte_of_a_checkpoints_header_makes_a_panic() {

@@ -64,7 +64,8 @@ fn tiny(changes: &str) -> String {
     format!("train sngan {}", flags.join(" "))
 }
 
-/// Every file under a directory, by its path from there, with its bytes; directories end in `/` and hold nothing.
+/// Every file under a directory, by its path from there, with its bytes; directories end in `/` and hold nothing, and
+/// neither do pipes, nor files of more than a gigabyte.
 fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut waiting = vec![dir.to_path_buf()];
@@ -76,7 +77,10 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
                 files.insert(name.join(""), Vec::new());
                 waiting.push(path);
             } else {
-                files.insert(name, std::fs::read(&path).expect("a readable file"));
+                let is_file =
+                    std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() < 1 << 30);
+                let bytes = is_file.then(|| std::fs::read(&path).expect("a readable file"));
+                files.insert(name, bytes.unwrap_or_default());
             }
         }
     }
