@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -81,35 +81,47 @@ pub fn check() -> Result<(), Interrupted> {
 /// How often it is looked whether a signal has come.
 const TICK: Duration = Duration::from_millis(100);
 
+/// What is said once a signal has come.
+type Acknowledge = Mutex<Option<Box<dyn FnOnce() + Send>>>;
+
 /// While it lives, the first signal is only noted.
-#[derive(Debug)]
 pub struct Deferral {
     over: Arc<AtomicBool>,
+    acknowledge: Arc<Acknowledge>,
 }
 
 impl Deferral {
     /// Begins now. `acknowledge` is called, on another thread, within a fraction of a second after the first signal.
     pub fn begin(acknowledge: impl FnOnce() + Send + 'static) -> Deferral {
+        let acknowledge: Arc<Acknowledge> = Arc::new(Mutex::new(Some(Box::new(acknowledge))));
         let over = Arc::new(AtomicBool::new(false));
         if let Some(signals) = SIGNALS.get() {
             signals.ends.store(false, Ordering::Relaxed);
-            let over = over.clone();
+            let (over, acknowledge) = (over.clone(), acknowledge.clone());
             std::thread::spawn(move || {
                 while requested().is_none() && !over.load(Ordering::Relaxed) {
                     std::thread::sleep(TICK);
                 }
-                if requested().is_some() {
-                    acknowledge();
-                }
+                say_once(&acknowledge);
             });
         }
-        Deferral { over }
+        Deferral { over, acknowledge }
+    }
+}
+
+/// Acknowledges the signal, if one has come and nobody has yet.
+fn say_once(acknowledge: &Acknowledge) {
+    let say = acknowledge.lock().ok().filter(|_| requested().is_some()).and_then(|mut say| say.take());
+    if let Some(say) = say {
+        say();
     }
 }
 
 impl Drop for Deferral {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
+        // What was at hand may have ended before the other thread looked.
+        say_once(&self.acknowledge);
         if let Some(signals) = SIGNALS.get() {
             signals.ends.store(true, Ordering::Relaxed);
         }

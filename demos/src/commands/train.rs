@@ -217,7 +217,7 @@ fn print_estimate(run: &Run, data: &Arc<dyn Dataset>, need: &Need) -> Result<()>
         describe(device),
         seconds * 1e3,
         human_seconds(whole),
-        human_bytes(need.total()),
+        human_bytes(need.measured()),
         run.dir.path().display(),
     ));
     Ok(())

@@ -9,8 +9,12 @@ use crate::data::ImageShape;
 use crate::models;
 use crate::usage::{available_memory, human_bytes, resident_memory};
 
-/// What pictures and figures take beside the nets: the curves are drawn three times as large as they come out.
-const PICTURES: u64 = 45_000_000;
+/// What drawing takes beside the nets, measured on the smallest: the curves are made three times as large as they come out.
+const PICTURES: u64 = 25_000_000;
+
+/// By so much the estimate from a few images may be too large: buffers are rounded, and kernels that work on some images
+/// at a time take no more with more of them.
+const ROUGH: f64 = 1.3;
 
 /// How many bytes a run takes.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +41,14 @@ impl Need {
         Need { held, state, step: step.max(low as f64) as u64 }
     }
 
-    /// All of it, in bytes: a trainer, the copy that is timed before training, a checkpoint as it is written, pictures.
-    pub fn total(&self) -> u64 {
-        self.held + self.step + 3 * self.state + PICTURES
+    /// All of it, in bytes: the values of steps, and a checkpoint as it is written or a picture as it is drawn.
+    fn total(&self) -> u64 {
+        self.held + self.step + PICTURES.max(2 * self.state)
+    }
+
+    /// All of it, in bytes, once steps of the whole batch have been made.
+    pub fn measured(&self) -> u64 {
+        Need { step: HostMemory::now().most as u64, ..*self }.total()
     }
 }
 
@@ -65,8 +74,7 @@ fn measure(config: &Config, image: ImageShape, classes: usize, batch: usize) -> 
 /// # Errors
 /// Names the flags, what the run needs and what there is.
 pub fn check_memory(config: &Config, image: ImageShape, classes: usize, device: &Device) -> Result<Need> {
-    // Before anything is allocated: the impossible. Then what a single image tells, roughly; then, since a part of the
-    // batch fits, the figure: kernels that work on several images at a time take more with more.
+    // Before anything is allocated: the impossible. Then what a single image tells, then an eighth of the batch.
     models::check_weights(config, image, device)?;
     refuse(config, &Need::of(config, image, classes, 1), device)?;
     let need = Need::of(config, image, classes, config.batch.div_ceil(8));
@@ -78,10 +86,10 @@ fn refuse(config: &Config, need: &Need, device: &Device) -> Result<()> {
     let Config { width, batch, z_dim, .. } = config;
     let flags = format!("--width {width} --batch {batch} --z-dim {z_dim}");
     let new = need.total() - need.held;
-    if let Some(free) = available_memory().filter(|&free| new > free) {
+    if let Some(free) = available_memory().filter(|&free| new as f64 > ROUGH * free as f64) {
         bail!("{flags} need about {} of memory; {} is free", human_bytes(new), human_bytes(free));
     }
-    if let Some(info) = device.info().filter(|info| need.step > info.memory) {
+    if let Some(info) = device.info().filter(|info| need.step as f64 > ROUGH * info.memory as f64) {
         bail!("{flags} need about {} of memory; {device} has {}", human_bytes(need.step), human_bytes(info.memory));
     }
     Ok(())

@@ -107,6 +107,7 @@ fn damaged_files_are_named_and_left_alone() {
     };
     std::fs::write(dir.path().join("run/evaluation.json"), "{").unwrap();
     refuses("run/evaluation.json: damaged");
+    std::fs::remove_file(dir.path().join("run/evaluation.json")).unwrap();
     let classifier = dir.path().join("cache").read_dir().unwrap().next().unwrap().unwrap().path();
     std::fs::write(&classifier, "nothing").unwrap();
     refuses(classifier.file_name().unwrap().to_str().unwrap());
