@@ -117,10 +117,13 @@ impl DeviceError {
         })
     }
 
-    /// Panics with this error.
+    /// Panics with this error, as operations do; [`catch`](DeviceError::catch) gives it.
+    ///
+    /// # Panics
+    /// Always.
     #[cold]
     #[track_caller]
-    pub(crate) fn raise(self) -> ! {
+    pub fn raise(self) -> ! {
         if CAUGHT.get() {
             // Past the panic hook, which has nothing to say of it.
             resume_unwind(Box::new(self));

@@ -35,7 +35,7 @@ impl<T: Element> Batch<T> {
     /// # Panics
     /// With a [`DeviceError`](wengert::DeviceError), as operations do, if the device has no memory left or fails.
     pub(super) fn on(&self, device: &Device) -> Batch<T> {
-        let values = self.values.to(device).unwrap_or_else(|error| std::panic::panic_any(error));
+        let values = self.values.to(device).unwrap_or_else(|error| error.raise());
         Batch { values, labels: self.labels.clone() }
     }
 
