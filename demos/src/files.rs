@@ -11,22 +11,29 @@ use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// Opens a file for reading.
+///
+/// # Errors
+/// The system refuses; or this is not a file: to read a pipe or a device could last for ever. The caller names the path.
+pub fn open(path: &Path) -> std::io::Result<File> {
+    let is_file = fs::metadata(path)?.is_file();
+    if is_file { File::open(path) } else { Err(std::io::Error::other("this is not a file")) }
+}
+
 /// Reads a file of at most `most` bytes; `None` if there is none.
 ///
 /// # Errors
-/// Names the path: it is no file (a pipe or a device might never end), is larger, or cannot be read.
+/// Names the path: it cannot be [`open`]ed or read, or is larger.
 pub fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
-    let metadata = match fs::metadata(path) {
+    let cannot = || format!("{}: cannot read", path.display());
+    let file = match open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        found => found.with_context(|| format!("{}: cannot read", path.display()))?,
+        found => found.with_context(cannot)?,
     };
-    ensure!(metadata.is_file(), "{}: cannot read: this is no file", path.display());
-    let found = metadata.len();
+    let found = file.metadata().with_context(cannot)?.len();
     ensure!(found <= most, "{}: found {found} bytes; expected at most {most}", path.display());
     let mut bytes = Vec::new();
-    // It may grow while it is read.
-    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
-    read.with_context(|| format!("{}: cannot read", path.display()))?;
+    file.take(most).read_to_end(&mut bytes).with_context(cannot)?; // it may grow while it is read
     Ok(Some(bytes))
 }
 
@@ -280,7 +287,7 @@ mod tests {
         fs::write(&path, "five!").unwrap();
         assert_eq!(read(&path, 5).unwrap().unwrap(), b"five!");
         assert!(message(read(&path, 4)).contains("found 5 bytes; expected at most 4"));
-        assert!(message(read(dir.path(), 4)).contains("this is no file"));
+        assert!(message(read(dir.path(), 4)).contains("this is not a file"));
         fs::write(&path, [0xff]).unwrap();
         assert!(message(read_text(&path, 4)).contains("no UTF-8"));
     }

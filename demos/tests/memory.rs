@@ -8,6 +8,7 @@ use wengert::{HostMemory, Rng};
 use wengert_demos::config::{Config, Method};
 use wengert_demos::data::ImageShape;
 use wengert_demos::train::Trainer;
+use wengert_demos::usage::resident_memory;
 
 const METHODS: [Method; 6] = [Method::Gan, Method::Wgan, Method::WganGp, Method::Sngan, Method::SnReg, Method::Sagan];
 
@@ -21,11 +22,6 @@ fn train(trainer: &mut Trainer<f32>, steps: u64) {
 fn smallest(method: Method) -> Trainer<f32> {
     let config = Config { width: 0.02, batch: 2, z_dim: 4, warm_up: false, ..Config::recipe(method) };
     Trainer::new(&config, ImageShape { channels: 1, height: 8, width: 8 })
-}
-
-/// The bytes of this process that are in memory.
-fn resident() -> u64 {
-    wengert_demos::usage::resident_memory()
 }
 
 // One test after the other: they share what they measure.
@@ -109,9 +105,9 @@ fn memory_stays_flat_over_ten_thousand_steps() {
     for method in METHODS {
         let mut trainer = smallest(method);
         train(&mut trainer, 1000);
-        let before = resident();
+        let before = resident_memory();
         train(&mut trainer, 9000);
-        let after = resident();
+        let after = resident_memory();
         println!("{method:?}: {before} bytes after 1000 steps, {after} after 10000");
         assert!(after < before + 2_000_000, "{method:?}: {before} bytes after 1000 steps, {after} after 10000");
     }

@@ -88,7 +88,6 @@ impl Resume {
         let (mut dir, config) = RunDir::open(&self.run)?;
         dir.hold()?;
         let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
-        let need = check_memory(&config, data.shape(), data.classes(), &self.place.device)?;
         let Loaded { mut trainer, damage } = Trainer::open(&dir, &config)?;
         check_data(&trainer, &*data)?;
         self.check_images(&mut trainer, &*data)?;
@@ -99,6 +98,9 @@ impl Resume {
         let gammas = GammaHistory::read(&dir.gammas()[0], step, &gammas(&trainer.nets()))?;
         let seconds = dir.read_time()?.seconds;
         let evaluator = evaluator(&config)?;
+        let goes_on = step < config.steps;
+        let needs = || check_memory(&config, data.shape(), data.classes(), &self.place.device);
+        let need = goes_on.then(needs).transpose()?;
         if let Some(damage) = damage {
             warn(damage);
             dir.set_damaged_checkpoint_aside()?;
@@ -109,13 +111,13 @@ impl Resume {
         run.work(|run| {
             run.trainer.to(&self.place.device)?;
             run.catch_up()?;
-            if step >= run.config.steps {
+            let Some(need) = &need else {
                 run.finish()?;
                 say(format_args!("{}: all {} steps are done", run.dir.path().display(), run.config.steps));
                 return Ok(());
-            }
+            };
             say(format_args!("going on after step {step} of {}", run.config.steps));
-            print_estimate(run, &data, &need)?;
+            print_estimate(run, &data, need)?;
             run.train(&data)
         })
     }

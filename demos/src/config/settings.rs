@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use serde::Deserialize;
 
 use super::{Config, DataName, Loss, Method, Net, Norm, OptimizerName, Setting};
-use crate::files::from_toml;
+use crate::files::{from_toml, read_text};
 
 /// The most bytes of a file of settings.
 const MOST_BYTES: u64 = 1 << 20;
@@ -126,13 +126,8 @@ impl Settings {
     /// Names the file: it cannot be read, is too large, is no TOML, or has a field that does not exist or
     /// another kind of value.
     pub fn read(path: &Path) -> Result<Settings> {
-        let metadata = std::fs::metadata(path).with_context(|| format!("--config {}: cannot read", path.display()))?;
-        // Reading from a pipe or a device could last for ever.
-        ensure!(metadata.is_file(), "--config {}: this is not a file; expected a TOML file", path.display());
-        let found = metadata.len();
-        ensure!(found <= MOST_BYTES, "--config {}: found {found} bytes; expected at most {MOST_BYTES}", path.display());
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("--config {}: cannot read", path.display()))?;
+        let text = read_text(path, MOST_BYTES).map_err(|error| anyhow!("--config {error:#}"))?;
+        let text = text.with_context(|| format!("--config {}: cannot read: there is no such file", path.display()))?;
         from_toml(&text).with_context(|| format!("--config {}", path.display()))
     }
 

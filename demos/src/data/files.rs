@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::files::escaped;
+use crate::files::{escaped, open};
 
 /// The most bytes of pixels of one set that are kept in memory: 4 GiB.
 pub(super) const MAX_BYTES: u64 = 4 << 30;
@@ -35,12 +35,14 @@ pub(super) fn inventory(dir: &Path) -> String {
     let entries = read_dir(dir).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
     names.sort();
-    let shown: Vec<String> = names.iter().take(8).map(|name| escaped(name.display())).collect();
-    match names.len() - shown.len() {
-        _ if names.is_empty() => "it is empty".into(),
-        0 => format!("it has {}", shown.join(", ")),
-        more => format!("it has {} and {more} more", shown.join(", ")),
-    }
+    let names: Vec<String> = names.iter().map(|name| escaped(name.display())).collect();
+    if names.is_empty() { "it is empty".into() } else { format!("it has {}", first_few(&names, 8)) }
+}
+
+/// The first `few` names, and how many more there are.
+pub(super) fn first_few(names: &[String], few: usize) -> String {
+    let shown = names[..names.len().min(few)].join(", ");
+    if names.len() > few { format!("{shown} and {} more", names.len() - few) } else { shown }
 }
 
 /// An error if a compressed file of this many bytes claims to hold more than such a file ever does.
@@ -58,12 +60,7 @@ pub(super) fn check_claim(claimed: u64, length: u64) -> Result<()> {
 
 /// Opens a file for reading; the error names it.
 pub(super) fn open_file(path: &Path) -> Result<File> {
-    let open = || -> Result<File> {
-        // Reading from a pipe or a device could last for ever.
-        ensure!(std::fs::metadata(path)?.is_file(), "found something that is not a file");
-        Ok(File::open(path)?)
-    };
-    open().with_context(|| format!("{}: cannot read it", path.display()))
+    open(path).with_context(|| format!("{}: cannot read it", path.display()))
 }
 
 /// A bar for something that takes a while: it shows nothing unless there is a terminal. `unit` counts: "images", or

@@ -6,7 +6,7 @@ mod exif;
 mod listing;
 mod mend;
 
-use super::files::{MAX_BYTES, directory_name, open_file, progress_bar, require_directory};
+use super::files::{MAX_BYTES, directory_name, first_few, open_file, progress_bar, require_directory};
 use super::{ImageShape, Images, Split};
 use crate::files::escaped;
 use anyhow::{Result, anyhow, ensure};
@@ -84,15 +84,15 @@ pub fn read_folder(dir: &Path, split: Split, size: usize, options: FolderOptions
         notes.push(format!("{shown}: left out {left} not end in {EXPECTED}"));
     }
     let (pixels, labels) = without(pixels, &files, &corrupt, 3 * size * size);
-    let empty: Vec<&str> =
-        classes.iter().zip(0..).filter(|(_, label)| !labels.contains(label)).map(|(name, _)| name.as_str()).collect();
+    let empty = classes.iter().zip(0..).filter(|(_, label)| !labels.contains(label)).map(|(name, _)| name.clone());
+    let empty: Vec<String> = empty.collect();
     if !empty.is_empty() {
         let n = count(
             empty.len(),
             "class has no image and keeps its number",
             "classes have no image and keep their numbers",
         );
-        notes.push(format!("{shown}: {n}: {}", first_few(&empty)));
+        notes.push(format!("{shown}: {n}: {}", first_few(&empty, 5)));
     }
     let shape = ImageShape { channels: 3, height: size, width: size };
     Ok((Images::new(directory_name(dir), shape, pixels, labels).with_class_names(classes), notes))
@@ -101,13 +101,6 @@ pub fn read_folder(dir: &Path, split: Split, size: usize, options: FolderOptions
 /// "1 file has", "2 files have".
 fn count(n: usize, one: &str, more: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { more })
-}
-
-/// The first few names, and how many more there are.
-fn first_few(names: &[&str]) -> String {
-    const SHOWN: usize = 5;
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }
 
 /// What the files hold. Those that had something wrong are known by their index.

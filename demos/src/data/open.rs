@@ -28,8 +28,8 @@ impl Opened {
 ///
 /// `dir` is the directory of its files, for a set that has any. `size` is the height and width of the images, 8 to 256; by
 /// default 32, or for STL-10 48. (The default of the idx sets is what their files say, 28×28 being padded to 32×32.)
-/// `folder` is for a folder of images, and has the default for all other sets. `seed` determines the images of a drawn set, whose two halves have
-/// no image in common.
+/// `folder` is for a folder of images, and has the default for all other sets. `seed` determines the images of a drawn
+/// set, whose two halves have no image in common.
 ///
 /// # Errors
 /// Flags that the set does not know or lacks; whatever is wrong with the files.

@@ -36,9 +36,9 @@ impl History {
         serde_json::from_slice(&bytes).map(Some).with_context(damaged)
     }
 
-    /// Whether there is an evaluation after this step with the noise that training takes.
-    pub fn has(&self, step: u64) -> bool {
-        self.evaluations.iter().any(|evaluation| evaluation.step == step && evaluation.seed == 0)
+    /// Whether there is an evaluation after this step of `n` images from the noise of this seed.
+    pub fn has(&self, step: u64, n: usize, seed: u64) -> bool {
+        self.evaluations.iter().any(|evaluation| (evaluation.step, evaluation.n, evaluation.seed) == (step, n, seed))
     }
 
     /// Adds an evaluation to those in the directory of a run, and writes the file whole. It replaces an earlier one of

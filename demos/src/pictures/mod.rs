@@ -20,7 +20,7 @@ pub use median::median_filtered;
 pub use plane::{Plane, draw_plane, write_plane};
 pub use spectra::{Panel, Spectrum, write_spectra};
 
-use crate::files::write_whole;
+use crate::files::{open, write_whole};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 
@@ -46,8 +46,7 @@ const MAX_BYTES: usize = 3 << 28;
 /// Names the path: the file is missing, damaged, too large, or of another kind.
 pub fn read_png(path: &Path) -> Result<Raster> {
     let read = || -> Result<Raster> {
-        ensure!(std::fs::metadata(path)?.is_file(), "this is no file"); // a pipe might never end
-        let file = std::io::BufReader::new(std::fs::File::open(path)?);
+        let file = std::io::BufReader::new(open(path)?);
         let mut reader = png::Decoder::new(file).read_info()?;
         let kind = reader.output_color_type();
         let channels = match kind {

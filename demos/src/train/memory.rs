@@ -9,12 +9,8 @@ use crate::data::ImageShape;
 use crate::models;
 use crate::usage::{available_memory, human_bytes, resident_memory};
 
-/// What drawing takes beside the nets, measured on the smallest: the curves are made three times as large as they come out.
+/// What drawing takes beside the nets, measured on a run of the smallest nets.
 const PICTURES: u64 = 25_000_000;
-
-/// By so much the estimate from a few images may be too large: buffers are rounded, and kernels that work on some images
-/// at a time take no more with more of them.
-const ROUGH: f64 = 1.3;
 
 /// How many bytes a run takes.
 #[derive(Clone, Copy, Debug)]
@@ -28,17 +24,15 @@ pub struct Need {
 }
 
 impl Need {
-    /// Measures a run of this configuration: memory goes by the number of images as a straight line, which two steps each
-    /// with `few` images and with twice as many give. (Sizes of buffers are rounded by their leading bits, which are
-    /// those of the batch if that is a power of two times `few`.)
-    fn of(config: &Config, image: ImageShape, classes: usize, few: usize) -> Need {
+    /// Measures a run of this configuration: memory goes by the number of images nearly as a straight line, which two
+    /// steps each with one image and with two give.
+    fn of(config: &Config, image: ImageShape, classes: usize) -> Need {
         let held = resident_memory();
-        let (state, low) = measure(config, image, classes, few);
-        let (_, high) = measure(config, image, classes, 2 * few);
+        let (state, one) = measure(config, image, classes, 1);
+        let (_, two) = measure(config, image, classes, 2);
         HostMemory::release();
-        let slope = high.saturating_sub(low) as f64 / few as f64;
-        let step = low as f64 + slope * (config.batch as f64 - few as f64);
-        Need { held, state, step: step.max(low as f64) as u64 }
+        let step = one + two.saturating_sub(one) * (config.batch as u64 - 1);
+        Need { held, state, step }
     }
 
     /// All of it, in bytes: the values of steps, and a checkpoint as it is written or a picture as it is drawn.
@@ -46,7 +40,7 @@ impl Need {
         self.held + self.step + PICTURES.max(2 * self.state)
     }
 
-    /// All of it, in bytes, once steps of the whole batch have been made.
+    /// All of it, in bytes, once steps of the whole batch have been made; on the host, if they were made on a device.
     pub fn measured(&self) -> u64 {
         Need { step: HostMemory::now().most as u64, ..*self }.total()
     }
@@ -74,23 +68,16 @@ fn measure(config: &Config, image: ImageShape, classes: usize, batch: usize) -> 
 /// # Errors
 /// Names the flags, what the run needs and what there is.
 pub fn check_memory(config: &Config, image: ImageShape, classes: usize, device: &Device) -> Result<Need> {
-    // Before anything is allocated: the impossible. Then what a single image tells, then an eighth of the batch.
-    models::check_weights(config, image, device)?;
-    refuse(config, &Need::of(config, image, classes, 1), device)?;
-    let need = Need::of(config, image, classes, config.batch.div_ceil(8));
-    refuse(config, &need, device)?;
-    Ok(need)
-}
-
-fn refuse(config: &Config, need: &Need, device: &Device) -> Result<()> {
+    models::check_weights(config, image, device)?; // before anything is allocated
+    let need = Need::of(config, image, classes);
     let Config { width, batch, z_dim, .. } = config;
     let flags = format!("--width {width} --batch {batch} --z-dim {z_dim}");
     let new = need.total() - need.held;
-    if let Some(free) = available_memory().filter(|&free| new as f64 > ROUGH * free as f64) {
+    if let Some(free) = available_memory().filter(|&free| new > free) {
         bail!("{flags} need about {} of memory; {} is free", human_bytes(new), human_bytes(free));
     }
-    if let Some(info) = device.info().filter(|info| need.step as f64 > ROUGH * info.memory as f64) {
+    if let Some(info) = device.info().filter(|info| need.step > info.memory) {
         bail!("{flags} need about {} of memory; {device} has {}", human_bytes(need.step), human_bytes(info.memory));
     }
-    Ok(())
+    Ok(need)
 }

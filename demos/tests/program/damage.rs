@@ -248,7 +248,7 @@ fn files_that_never_end_or_are_too_large() {
         ("evaluation.json", &["resume", "report"]),
         ("samples/step-000002.png", &["report"]),
     ] {
-        refuse(dir.path(), commands, file, &["this is no file"], pipe);
+        refuse(dir.path(), commands, file, &["this is not a file"], pipe);
         refuse(dir.path(), commands, file, &[], large);
     }
     refuse(dir.path(), &BOTH, "checkpoint.safetensors", &["this is no file"], |path| both(&pipe, path));

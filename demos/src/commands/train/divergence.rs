@@ -20,10 +20,10 @@ use crate::train::{Loaded, Trainer};
 const LARGEST_LOSS: f64 = (1 << 24) as f64;
 
 impl Run {
-    /// Why training cannot go on after a step with these losses, if it cannot. Weights are looked at where they would be
-    /// saved; a loss tells of those that are not finite in the step after.
-    pub(super) fn divergence(&self, losses: &Losses) -> Option<String> {
-        let &Losses { step, discriminator: d, generator: g, .. } = losses;
+    /// Why training cannot go on after a step with these losses, if it cannot. Weights are looked at if it `saves` them
+    /// now; a loss tells of those that are not finite in the step after.
+    pub(super) fn divergence(&self, losses: &Losses, saves: bool) -> Option<String> {
+        let &Losses { discriminator: d, generator: g, .. } = losses;
         let told = || format!("the losses are {d} (discriminator) and {g} (generator)");
         if !d.is_finite() || !g.is_finite() {
             return Some(told());
@@ -31,8 +31,7 @@ impl Run {
         if d.abs().max(g.abs()) > LARGEST_LOSS && !self.config.force {
             return Some(format!("{}; beyond ±{LARGEST_LOSS:.1e} they say nothing (--force goes on)", told()));
         }
-        let saves = step.is_multiple_of(self.config.checkpoint_every) || step >= self.config.steps;
-        let broken = if saves || interrupt::requested().is_some() { self.trainer.not_finite() } else { None };
+        let broken = if saves { self.trainer.not_finite() } else { None };
         broken.map(|name| format!("{name} is not finite"))
     }
 

@@ -111,28 +111,35 @@ impl Run {
         let first = self.config.discriminator_updates(self.trainer.step());
         let mut batches = Batches::new(&self.config, data, first);
         self.started = Instant::now();
-        while self.trainer.step() < self.config.steps && interrupt::requested().is_none() {
+        let mut last = false;
+        while !last {
             let losses = self.trainer.train_step(|n| batches.next(n));
             self.losses.push(losses);
             self.gammas.record(losses.step, self.trainer.gains());
-            if let Some(reason) = self.divergence(&losses) {
+            // Asked once: what is saved now has been looked at.
+            last = losses.step >= self.config.steps || interrupt::requested().is_some();
+            let saves = last || losses.step.is_multiple_of(self.config.checkpoint_every);
+            if let Some(reason) = self.divergence(&losses, saves) {
                 drop(progress);
                 return Err(self.diverged(&reason, data));
             }
-            if let Err(error) = self.write(&losses, &progress) {
+            if let Err(error) = self.write(&losses, saves, &progress) {
                 drop(progress);
                 return Err(self.saved_before(error));
             }
         }
-        self.save()?; // of a step at which somebody has stopped
         let time = progress.finish();
         self.finish()?;
         self.report(time)
     }
 
-    /// An error of something that is written as training goes, after a checkpoint of the last step.
+    /// An error of something that is written as training goes, after a checkpoint of the last step, if its weights are
+    /// good for one.
     fn saved_before(&mut self, error: anyhow::Error) -> anyhow::Error {
-        let saved = self.save();
+        let saved = match self.trainer.not_finite() {
+            None => self.save(),
+            Some(name) => Err(anyhow!("{name} is not finite")),
+        };
         let (path, step) = (self.dir.path().display(), self.saved);
         let kept = format!("{path} keeps step {step}; to go on: gan resume {path}");
         match saved {
@@ -141,10 +148,10 @@ impl Run {
         }
     }
 
-    /// Writes what is due after a step, the checkpoint first.
-    fn write(&mut self, losses: &Losses, progress: &Progress) -> Result<()> {
+    /// Writes what is due after a step, the checkpoint, if it `saves` one, first.
+    fn write(&mut self, losses: &Losses, saves: bool, progress: &Progress) -> Result<()> {
         let step = losses.step;
-        if step.is_multiple_of(self.config.checkpoint_every) || step >= self.config.steps {
+        if saves {
             self.save()?;
         }
         let picture = self.picture_is_due(step);
@@ -175,11 +182,13 @@ impl Run {
         } else {
             self.draw_curves()?;
         }
-        match History::read(self.dir.path())? {
-            Some(history) if history.has(step) => history.draw(self.dir.path()),
-            _ if self.evaluation_is_due(step) => self.evaluate(),
-            _ => Ok(()),
+        let history = History::read(self.dir.path())?;
+        if let Some(evaluator) = self.evaluator.as_ref().filter(|_| self.evaluation_is_due(step))
+            && !history.as_ref().is_some_and(|history| history.has(step, evaluator.n(), evaluator.seed()))
+        {
+            return self.evaluate();
         }
+        history.map_or(Ok(()), |history| history.draw(self.dir.path()))
     }
 
     /// What each step adds to the event file.

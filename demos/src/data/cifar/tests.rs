@@ -82,9 +82,7 @@ fn missing_things_are_named() {
     assert!(message.contains("data_batch_1.bin, data_batch_2.bin") && message.ends_with("it is empty"), "{message}");
     assert!(fault(&empty.path().join("nowhere"), Split::Train).contains("cannot open the data directory"));
     std::fs::create_dir(empty.path().join("test_batch.bin")).unwrap();
-    assert!(
-        fault(empty.path(), Split::Test).contains("test_batch.bin: cannot read it: found something that is not a file")
-    );
+    assert!(fault(empty.path(), Split::Test).contains("test_batch.bin: cannot read it: this is not a file"));
 }
 
 #[test]

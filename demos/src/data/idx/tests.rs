@@ -97,7 +97,7 @@ fn missing_things_are_named() {
     assert_says(&fault_of(dir.path()), &["neither train-labels-idx1-ubyte nor"]);
     assert_says(&fault_of(&dir.path().join(IMAGES)), &["found a file, expected a directory"]);
     std::fs::create_dir(dir.path().join(LABELS)).unwrap();
-    assert_says(&fault_of(dir.path()), &[LABELS, "found something that is not a file"]);
+    assert_says(&fault_of(dir.path()), &[LABELS, "this is not a file"]);
     let message = format!("{:#}", read_idx(dir.path(), "MNIST", Split::Test).unwrap_err());
     assert_says(&message, &["neither t10k-images-idx3-ubyte nor"]);
 }
