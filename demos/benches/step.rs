@@ -1,4 +1,5 @@
-//! The SNGAN iteration at a quarter of the paper's width: `cargo bench --bench step`. `gan bench step` measures full width.
+//! The SNGAN iteration at a quarter of the paper's width: `cargo bench --bench step`. `gan bench step` measures full
+//! width.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use wengert::{Rng, Tensor};

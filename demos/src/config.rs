@@ -1,7 +1,8 @@
 //! What determines a run: the same configuration gives the same bits, at any number of threads.
 //!
 //! A run starts from the recipe of its method ([`recipe`](Config::recipe)), over which go the settings of a file, over
-//! which go the flags ([`Settings`]); what comes out is checked as a whole ([`check`](Config::check)) and kept by the run.
+//! which go the flags ([`Settings`]); what comes out is checked as a whole ([`check`](Config::check)) and kept by the
+//! run.
 
 mod check;
 mod recipe;
@@ -217,7 +218,8 @@ impl Config {
         self.lr_d.unwrap_or(self.lr)
     }
 
-    /// Checks that a run of the configuration `self` may go on with `now`: all that determines its bits must be as it was.
+    /// Checks that a run of the configuration `self` may go on with `now`: all that determines its bits must be as it
+    /// was.
     ///
     /// # Errors
     /// Names the first field that differs, and both values.

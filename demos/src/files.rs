@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 /// Opens a file for reading.
 ///
 /// # Errors
-/// The system refuses; or this is not a file: to read a pipe or a device could last for ever. The caller names the path.
+/// The system refuses; or this is not a file: to read a pipe or a device could last for ever. The caller names the
+/// path.
 pub fn open(path: &Path) -> std::io::Result<File> {
     let is_file = fs::metadata(path)?.is_file();
     if is_file { File::open(path) } else { Err(std::io::Error::other("this is not a file")) }
@@ -109,8 +110,8 @@ pub fn crc32(parts: &[&[u8]]) -> String {
     format!("{:08x}", crc32_number(parts))
 }
 
-/// A value as JSON from which the same value can be read. Where a number is not finite, JSON has nothing but `null`, which
-/// is no number, or is read as the absence of one.
+/// A value as JSON from which the same value can be read. Where a number is not finite, JSON has nothing but `null`,
+/// which is no number, or is read as the absence of one.
 ///
 /// # Errors
 /// Something else is read, or nothing.

@@ -1,6 +1,6 @@
-//! The gains γ of self-attention as training goes: `gammas.csv` and `gammas.png` in the directory of a run whose nets have
-//! any. Each begins at 0, where attention is the identity (Zhang et al. 2019, arXiv:1805.08318), so that its curve says
-//! when, and how much, a net has come to use it.
+//! The gains γ of self-attention as training goes: `gammas.csv` and `gammas.png` in the directory of a run whose nets
+//! have any. Each begins at 0, where attention is the identity (Zhang et al. 2019, arXiv:1805.08318), so that its curve
+//! says when, and how much, a net has come to use it.
 
 use std::collections::BTreeMap;
 use std::path::Path;

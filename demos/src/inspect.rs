@@ -25,7 +25,8 @@ pub struct Inspection {
     pub images: usize,
     /// The largest norms of that gradient.
     pub steepest: Steepest,
-    /// The discriminator; its product, if nothing but activations lies between its layers, bounds its Lipschitz constant.
+    /// The discriminator; its product, if nothing but activations lies between its layers, bounds its Lipschitz
+    /// constant.
     pub discriminator: NetFigures,
     /// The generator, which has batch norm between its layers, so that a product would say nothing.
     pub generator: NetFigures,
@@ -117,8 +118,8 @@ pub struct LayerFigures {
     pub sigma: f64,
     /// What a map's norm can be at most: σ for a dense layer; for a convolution √(⌈kh/s⌉·⌈kw/s⌉) times that.
     pub bound: f64,
-    /// The norm of the map: σ for a dense layer; for a convolution, of maps of its finite size, found from below by power
-    /// iteration on the convolution itself.
+    /// The norm of the map: σ for a dense layer; for a convolution, of maps of its finite size, found from below by
+    /// power iteration on the convolution itself.
     pub norm: f64,
     /// All singular values, from the largest on.
     pub singular_values: Vec<f64>,
@@ -167,9 +168,9 @@ fn as_matrix(weight: &Tensor<f64>, out_axis: usize) -> Tensor<f64> {
 
 /// In how many products of matrix and patch a pixel of the input takes part, at most.
 ///
-/// A convolution is y = W·(patch) for every patch, so ‖y‖² ≤ σ²·Σ ‖patch‖² ≤ σ²·overlap·‖x‖²: its norm is at most √overlap·σ.
-/// With a stride s that divides the kernel's side k, it is (k/s)² of the k² places: 9 for 3×3, 4 for 4×4 with stride 2.
-/// A transposed convolution spreads each pixel over all k² places.
+/// A convolution is y = W·(patch) for every patch, so ‖y‖² ≤ σ²·Σ ‖patch‖² ≤ σ²·overlap·‖x‖²: its norm is at most
+/// √overlap·σ. With a stride s that divides the kernel's side k, it is (k/s)² of the k² places: 9 for 3×3, 4 for 4×4
+/// with stride 2. A transposed convolution spreads each pixel over all k² places.
 fn overlap(kind: &MapKind, weight: &[usize]) -> f64 {
     match kind {
         MapKind::Dense => 1.0,

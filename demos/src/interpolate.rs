@@ -3,9 +3,9 @@
 use wengert::{Element, Tensor};
 
 /// `n` vectors, (n, z), from the first to the second of two, (2, z), along the great circle (Shoemake 1985): with the
-/// angle Ω between them, sin((1 − t)Ω)/sin Ω · a + sin(tΩ)/sin Ω · b. Normal noise lies near a sphere, which the straight
-/// way would leave: its middle is shorter by a factor of √2, and a generator has seen no such noise (White 2016,
-/// arXiv:1609.04468). Where the great circle is not determined, Ω being 0 or π, the way is straight.
+/// angle Ω between them, sin((1 − t)Ω)/sin Ω · a + sin(tΩ)/sin Ω · b. Normal noise lies near a sphere, which the
+/// straight way would leave: its middle is shorter by a factor of √2, and a generator has seen no such noise (White
+/// 2016, arXiv:1609.04468). Where the great circle is not determined, Ω being 0 or π, the way is straight.
 ///
 /// # Panics
 /// If the ends are not two vectors, or `n` is less than 2.

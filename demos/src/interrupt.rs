@@ -1,8 +1,8 @@
 //! Ctrl-C, and other signals that ask the program to end.
 //!
 //! Usually such a signal ends the program at once, with the exit code that a shell gives for it: 128 and its number.
-//! While a [`Deferral`] lives, the first one is only noted, so that what has been computed can be saved; the second ends
-//! the program.
+//! While a [`Deferral`] lives, the first one is only noted, so that what has been computed can be saved; the second
+//! ends the program.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};

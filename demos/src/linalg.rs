@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 use wengert::{Tensor, Var};
 
-/// The singular values of a matrix (rows, columns), min(rows, columns) of them, from the largest to the least: the roots
-/// of the eigenvalues of WWᵀ or WᵀW, whichever is smaller. Those below about 10⁻⁸ of the largest are noise. If the
-/// matrix holds a number that is not finite, or beyond about 10⁷⁵, all are NaN.
+/// The singular values of a matrix (rows, columns), min(rows, columns) of them, from the largest to the least: the
+/// roots of the eigenvalues of WWᵀ or WᵀW, whichever is smaller. Those below about 10⁻⁸ of the largest are noise. If
+/// the matrix holds a number that is not finite, or beyond about 10⁷⁵, all are NaN.
 ///
 /// # Panics
 /// If the tensor is not of rank 2.
@@ -50,8 +50,8 @@ struct Tridiagonal {
 }
 
 impl Tridiagonal {
-    /// The tridiagonal matrix with the eigenvalues of a symmetric one, by a Householder reflection for each column (Golub
-    /// and Van Loan, Matrix Computations, 4th edition, 8.3.1).
+    /// The tridiagonal matrix with the eigenvalues of a symmetric one, by a Householder reflection for each column
+    /// (Golub and Van Loan, Matrix Computations, 4th edition, 8.3.1).
     fn of(n: usize, mut a: Vec<f64>) -> Tridiagonal {
         let (mut diagonal, mut beside) = (vec![0.0; n], vec![0.0; n]);
         for k in 0..n {

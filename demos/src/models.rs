@@ -185,8 +185,8 @@ pub fn check_weights(config: &Config, image: ImageShape, device: &Device) -> Res
 /// About how many bytes the weights of both nets have in f32, within a factor of two.
 fn weights(config: &Config, image: ImageShape) -> u64 {
     let (pixels, width) = ((image.height * image.width) as f64, config.width);
-    // Those of the convolutions go by the square of the width; the generator's first layer makes maps of 512 channels and
-    // an eighth of the side, of every number of noise.
+    // Those of the convolutions go by the square of the width; the generator's first layer makes maps of 512 channels
+    // and an eighth of the side, of every number of noise.
     let first = 512.0 * pixels / 64.0 * width * config.z_dim as f64;
     ((5.7e6 * width * width + first) * 4.0) as u64
 }

@@ -15,8 +15,8 @@
 //! inspect/                 what `gan inspect` finds
 //! tensorboard/             event files, with --tensorboard
 //! ```
-//! A run directory is never overwritten or deleted. Files are written whole: whoever looks finds the old or the new. One
-//! program at a time trains a run; it holds the lock `.lock`.
+//! A run directory is never overwritten or deleted. Files are written whole: whoever looks finds the old or the new.
+//! One program at a time trains a run; it holds the lock `.lock`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Event files for TensorBoard: a TFRecord file of `Event` messages of Protocol Buffers, written by hand, since they need
-//! but a few fields.
+//! Event files for TensorBoard: a TFRecord file of `Event` messages of Protocol Buffers, written by hand, since they
+//! need but a few fields.
 //!
 //! Sources: the TFRecord format (tensorflow.org, "TFRecord and tf.train.Example"), TensorFlow's `event.proto` and
 //! `summary.proto`, and the encoding of Protocol Buffers (protobuf.dev, "Encoding").

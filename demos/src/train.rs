@@ -33,8 +33,9 @@ use sigma::SigmaPenalty;
 
 /// A generator and a discriminator in training.
 ///
-/// What a step does depends on the configuration, the weights and the number of the step alone: the noise of update n is
-/// drawn from stream n of the seed, so a run that stops and goes on computes the same bits as one that never stopped.
+/// What a step does depends on the configuration, the weights and the number of the step alone: the noise of update n
+/// is drawn from stream n of the seed, so a run that stops and goes on computes the same bits as one that never
+/// stopped.
 pub struct Trainer<T: Element = f32> {
     config: Config,
     image: ImageShape,
@@ -205,8 +206,8 @@ impl<T: Element> Trainer<T> {
     }
 
     /// One step: the updates of the discriminator that the configuration asks for at this step, then one of the
-    /// generator. `real` gives the batch of update n since the start of training, images (N, C, M, M), with their labels
-    /// for conditional nets.
+    /// generator. `real` gives the batch of update n since the start of training, images (N, C, M, M), with their
+    /// labels for conditional nets.
     ///
     /// What it measures is read when all has been started, so that the host waits for a device once in a step. The loss
     /// of the discriminator is that of its last update, or, if one is not finite, of the first such: what came after it
@@ -262,8 +263,8 @@ impl<T: Element> Trainer<T> {
         loss
     }
 
-    /// The discriminator's loss and its gradients, as [`discriminator_step`](Trainer::discriminator_step) takes them. No
-    /// weight changes; u, v and running statistics do.
+    /// The discriminator's loss and its gradients, as [`discriminator_step`](Trainer::discriminator_step) takes them.
+    /// No weight changes; u, v and running statistics do.
     ///
     /// # Panics
     /// If conditional nets get no labels.
@@ -314,8 +315,8 @@ impl<T: Element> Trainer<T> {
             let on = |batch: &Batch<T>| self.discriminator.forward(pass, &batch.var(), batch.labels());
             return (on(real), on(fake));
         }
-        // Without batch norm no image sees another, so one joint batch is the same as two, and shares the work on weights:
-        // at full width 9 % less time, for 115 MB more (notes/performance.md).
+        // Without batch norm no image sees another, so one joint batch is the same as two, and shares the work on
+        // weights: at full width 9 % less time, for 115 MB more (notes/performance.md).
         let joint = Var::concat(&[&real.var(), &fake.var()], 0);
         let labels: Option<Vec<usize>> = real.labels().zip(fake.labels()).map(|(real, fake)| [real, fake].concat());
         let values = self.discriminator.forward(pass, &joint, labels.as_deref());
@@ -365,8 +366,8 @@ impl<T: Element> Trainer<T> {
         (loss.into_value(), gradients)
     }
 
-    /// `n` images of the generator, or of its moving average if there is one, in evaluation mode, as numbers in (−1, 1),
-    /// (n, M, M, C): the picture that this seed gives. Conditional nets draw their classes in turn.
+    /// `n` images of the generator, or of its moving average if there is one, in evaluation mode, as numbers in (−1,
+    /// 1), (n, M, M, C): the picture that this seed gives. Conditional nets draw their classes in turn.
     pub fn sample(&self, n: usize, seed: u64) -> Vec<f32> {
         self.samples(n, seed).flatten().collect()
     }

@@ -1,8 +1,9 @@
 //! Ten SNGAN steps against PyTorch's: the program's own training step with Adam, and its nets with Adam and RMSProp.
 //!
-//! `tests/fixtures/README.md` says what is in sngan.safetensors. All runs start from the same weights, images and noise,
-//! and every number that PyTorch wrote is compared: losses, logits, σ of every layer, the gradients of the first step, and
-//! what parameters, u, v and running statistics are after the last. `-- --nocapture` prints the largest differences.
+//! `tests/fixtures/README.md` says what is in sngan.safetensors. All runs start from the same weights, images and
+//! noise, and every number that PyTorch wrote is compared: losses, logits, σ of every layer, the gradients of the first
+//! step, and what parameters, u, v and running statistics are after the last. `-- --nocapture` prints the largest
+//! differences.
 
 #[path = "../../tests/pytorch/fixture.rs"]
 mod fixture;
@@ -20,9 +21,9 @@ use wengert_demos::train::Trainer;
 const STEPS: usize = 10;
 const IMAGE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
-/// What is allowed, relative to max(1, the largest value). In f32, rounding is 1e-6 of what it meets; a loss adds up what
-/// happened to all weights, while a single weight moves by lr = 2e-4 a step, and a running variance of 0.1 by less, so that
-/// 1e-4 would pass a wrong formula.
+/// What is allowed, relative to max(1, the largest value). In f32, rounding is 1e-6 of what it meets; a loss adds up
+/// what happened to all weights, while a single weight moves by lr = 2e-4 a step, and a running variance of 0.1 by
+/// less, so that 1e-4 would pass a wrong formula.
 fn tolerance<T: Element>(group: &str) -> f64 {
     match (T::NAME, group) {
         ("f64", _) => 1e-9,
@@ -31,9 +32,9 @@ fn tolerance<T: Element>(group: &str) -> f64 {
     }
 }
 
-/// What f32 cannot compare: a bias in front of batch norm, which subtracts it again, so that its true gradient is 0. What
-/// rounding makes of that is about as large as eps, and Adam and RMSProp, which divide the gradient by its own size, turn
-/// it into steps of up to lr in a direction that means nothing. The running means take the bias along.
+/// What f32 cannot compare: a bias in front of batch norm, which subtracts it again, so that its true gradient is 0.
+/// What rounding makes of that is about as large as eps, and Adam and RMSProp, which divide the gradient by its own
+/// size, turn it into steps of up to lr in a direction that means nothing. The running means take the bias along.
 /// Nothing else notices, and in f64 the effect is 1e-12.
 fn is_noise<T: Element>(place: &str) -> bool {
     let is_bias = ["g/d.0.bias", "g/d.1.bias", "g/d.2.bias"].contains(&place);
@@ -72,7 +73,8 @@ impl<T: Element> Nets<T> for Trainer<T> {
     }
 }
 
-/// The program's nets, trained as the file describes it: real and generated images one after the other, not in one batch.
+/// The program's nets, trained as the file describes it: real and generated images one after the other, not in one
+/// batch.
 struct ByHand<T: Element> {
     generator: Generator,
     discriminator: Discriminator,
@@ -210,8 +212,8 @@ fn replay<T: Element>(run: &str, nets: &mut impl Nets<T>) -> (Fixture, Worst) {
 
         let before = nets.stores()[1].clone();
         let (loss_d, shown_d) = nets.discriminator_step(&real, &fixture.part("z_d", i));
-        // The step uses the weights from before with the u and v that its power iteration leaves, and the generator's step
-        // the same u and v with the new weights.
+        // The step uses the weights from before with the u and v that its power iteration leaves, and the generator's
+        // step the same u and v with the new weights.
         let after = &*nets.stores()[1];
         let (sigma_d, sigma_g) = (sigmas(&fixture, &before, after), sigmas(&fixture, after, after));
         let (loss_g, shown_g) = nets.generator_step(&fixture.part("z_g", i));

@@ -47,8 +47,8 @@ const BY_ELEMENT: [&str; 33] = [
     "upsample_nearest",
 ];
 
-/// Units in the last place by which such a value may differ from the processor's. OpenCL allows 3 for exp, 5 for tanh and
-/// 16 for powers; PoCL's differ by up to 3.
+/// Units in the last place by which such a value may differ from the processor's. OpenCL allows 3 for exp, 5 for tanh
+/// and 16 for powers; PoCL's differ by up to 3.
 const ULPS: f64 = 4.0;
 
 /// For products and convolutions, which the processor may do by Winograd's transformations, see [`crate::WINOGRAD`].

@@ -74,8 +74,8 @@ fn picked(mut entries: Vec<Entry>, names: &str) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
-/// Runs a check on every sample of every entry, or of those that `WENGERT_OP` and `WENGERT_MOST` pick; tells all that fail. Of a grid, it
-/// takes one entry in `every`. `check` returns what went wrong.
+/// Runs a check on every sample of every entry, or of those that `WENGERT_OP` and `WENGERT_MOST` pick; tells all that
+/// fail. Of a grid, it takes one entry in `every`. `check` returns what went wrong.
 fn for_all(every: usize, check: impl Fn(&Entry, &[Tensor<f64>]) -> Result<(), String>) {
     let names = std::env::var("WENGERT_OP").unwrap_or_default();
     // Thinned before it is picked from, so that what fails among all fails alone.

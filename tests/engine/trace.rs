@@ -1,4 +1,5 @@
-//! Observers of a tape: what they hear, that they change nothing, and that the first number that is not finite is found.
+//! Observers of a tape: what they hear, that they change nothing, and that the first number that is not finite is
+//! found.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -68,8 +68,8 @@ enum Command {
 /// The first reason why standard output could not be written.
 static LOST: OnceLock<std::io::Error> = OnceLock::new();
 
-/// Prints a line to standard output. If that fails, the work goes on, and [`Cli::run`] tells at the end. A reader who has
-/// gone (`gan train … | head`) is no failure.
+/// Prints a line to standard output. If that fails, the work goes on, and [`Cli::run`] tells at the end. A reader who
+/// has gone (`gan train … | head`) is no failure.
 fn say(line: impl std::fmt::Display) {
     let mut out = std::io::stdout();
     match writeln!(out, "{line}").and_then(|()| out.flush()) {
@@ -91,8 +91,8 @@ fn most_threads() -> usize {
     MOST_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Refuses numbers of threads that rayon would take from the environment, or ignore in silence. A thread outside our pool
-/// that shares out work starts a pool of so many, whatever --threads says.
+/// Refuses numbers of threads that rayon would take from the environment, or ignore in silence. A thread outside our
+/// pool that shares out work starts a pool of so many, whatever --threads says.
 fn check_environment() -> Result<()> {
     let most = most_threads();
     for name in ["RAYON_NUM_THREADS", "RAYON_RS_NUM_CPUS"] {

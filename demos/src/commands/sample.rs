@@ -19,8 +19,8 @@ pub struct Sample {
     /// Images to draw
     #[arg(long, default_value_t = 64)]
     n: usize,
-    /// Draw so many rows of ten instead, each from one noise to another: in row i from that of image 2i of `--n` to that
-    /// of image 2i + 1
+    /// Draw so many rows of ten instead, each from one noise to another: in row i from that of image 2i of `--n` to
+    /// that of image 2i + 1
     #[arg(long, value_name = "ROWS", conflicts_with = "n")]
     interpolate: Option<usize>,
     /// Determines the noise

@@ -75,8 +75,8 @@ impl Config {
     /// What `gan train METHOD` does if nothing else is said.
     ///
     /// The plain GAN and spectral norm regularisation have the nets and the optimiser of SNGAN, so that each shows what
-    /// its own way of holding the discriminator does. The Wasserstein GANs have the nets of WGAN's authors, the one with
-    /// gradient penalty without batch norm in the critic.
+    /// its own way of holding the discriminator does. The Wasserstein GANs have the nets of WGAN's authors, the one
+    /// with gradient penalty without batch norm in the critic.
     pub fn recipe(method: Method) -> Config {
         let sngan = Config { method, ..Config::DEFAULT };
         let wasserstein = Config { net: Net::Dcgan, loss: Loss::Wasserstein, n_dis: 5, ..sngan.clone() };

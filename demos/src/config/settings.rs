@@ -25,8 +25,8 @@ pub struct Settings {
     /// The directory of the images' files
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// The side to bring images to, in pixels: a multiple of 8 [default: as they are, 28 padded to 32; folder: 32, stl-10:
-    /// 48]
+    /// The side to bring images to, in pixels: a multiple of 8 [default: as they are, 28 padded to 32; folder: 32,
+    /// stl-10: 48]
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<usize>,
     /// Leave files out that are no whole pictures, and go on where a class has none (folder)
@@ -105,8 +105,8 @@ pub struct Settings {
     /// Steps between checkpoints [default: 500]
     #[arg(long, value_name = "STEPS")]
     pub checkpoint_every: Option<u64>,
-    /// Steps between evaluations as by `gan evaluate`, for evaluation.json and the best step; a classifier of the images is
-    /// trained first, if runs/classifiers has none [default: none]
+    /// Steps between evaluations as by `gan evaluate`, for evaluation.json and the best step; a classifier of the
+    /// images is trained first, if runs/classifiers has none [default: none]
     #[arg(long, value_name = "STEPS")]
     pub evaluate_every: Option<u64>,
     /// Do what is known not to work

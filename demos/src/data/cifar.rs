@@ -1,7 +1,7 @@
 //! Reads the binary version of CIFAR-10 (Krizhevsky 2009, <https://www.cs.toronto.edu/~kriz/cifar.html>).
 //!
-//! A file is a row of records of 3073 bytes: a label, then the red, the green and the blue plane of a 32×32 picture, each
-//! row by row.
+//! A file is a row of records of 3073 bytes: a label, then the red, the green and the blue plane of a 32×32 picture,
+//! each row by row.
 
 use super::files::{directory_name, inventory, open_file, require_directory};
 use super::{ImageShape, Images, Split};
@@ -25,8 +25,8 @@ const NAMES: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog
 /// `test_batch.bin`, all in `dir` or in `cifar-10-batches-bin` below it, where the archive puts them.
 ///
 /// # Errors
-/// Names the file, what was found and what was expected: a missing directory, no file, a length that is no whole number of
-/// records, a label above 9.
+/// Names the file, what was found and what was expected: a missing directory, no file, a length that is no whole number
+/// of records, a label above 9.
 pub fn read_cifar(dir: &Path, split: Split) -> Result<(Images, Option<String>)> {
     require_directory(dir)?;
     let below = dir.join("cifar-10-batches-bin");

@@ -1,7 +1,7 @@
 //! Downloads sets from their official hosts.
 //!
-//! The transfer itself is curl's: a TLS stack of our own (ureq with rustls and ring) was measured at 42 s of processor time
-//! in a release build, half of what all the rest takes, and everyone who builds would pay it.
+//! The transfer itself is curl's: a TLS stack of our own (ureq with rustls and ring) was measured at 42 s of processor
+//! time in a release build, half of what all the rest takes, and everyone who builds would pay it.
 
 mod download;
 mod sources;
@@ -26,12 +26,12 @@ pub enum Fetched {
 /// Brings the files of a set into the directory `dir`, which is made if need be.
 ///
 /// A file is downloaded under its name with `.part` behind it, from where an earlier try was cut off, and gets its name
-/// when size and MD5 are right: under the final name there is never half a file. A file that is there already is checked,
-/// and never overwritten. `mirror` is a URL to take the place of the official host's, up to the last `/`.
+/// when size and MD5 are right: under the final name there is never half a file. A file that is there already is
+/// checked, and never overwritten. `mirror` is a URL to take the place of the official host's, up to the last `/`.
 ///
 /// # Errors
-/// Names the file or URL: curl is missing, the host cannot be reached or lacks the file, the transfer was cut off too often,
-/// size or checksum are wrong, the directory cannot be written.
+/// Names the file or URL: curl is missing, the host cannot be reached or lacks the file, the transfer was cut off too
+/// often, size or checksum are wrong, the directory cannot be written.
 pub fn fetch(source: &Source, dir: &Path, mirror: Option<&str>) -> Result<Fetched> {
     fetch_with(&|| Command::new("curl"), source, dir, mirror)
 }

@@ -25,8 +25,8 @@ const LABELS_MAGIC: u32 = 0x801;
 /// The files are `train-images-idx3-ubyte` and `train-labels-idx1-ubyte` (60,000 images in MNIST), or `t10k-…` for the
 /// test half (10,000), also with a dot before `idx`, as some programs unpack them, and with `.gz`; whether a file is
 /// compressed is seen from its content. They are in `dir`, or where torchvision puts them: in `folder/raw` or `raw`
-/// below it, `folder` being `MNIST` or `FashionMNIST`. Images are grey, (n, rows, columns, 1); those of 28×28 are padded to
-/// 32×32.
+/// below it, `folder` being `MNIST` or `FashionMNIST`. Images are grey, (n, rows, columns, 1); those of 28×28 are
+/// padded to 32×32.
 ///
 /// # Errors
 /// Names the file, what was found and what was expected: a missing directory or file, a wrong magic number, an

@@ -22,8 +22,8 @@ pub struct Batch {
 
 /// Prepares the batches of an [`Order`] one after another, so that training need not wait for data.
 ///
-/// A batch depends on the order and its number alone, so its bits are those that the set itself would give. The memory of
-/// a batch is used again when the next one has been taken.
+/// A batch depends on the order and its number alone, so its bits are those that the set itself would give. The memory
+/// of a batch is used again when the next one has been taken.
 #[derive(Debug)]
 pub struct Loader {
     /// In use by the caller.

@@ -1,6 +1,7 @@
 //! Where images come from: sets read from files and the endless set of drawn digits, behind one trait.
 //!
-//! An image is stored as bytes, channels last; [`Dataset::batch`] turns bytes into the numbers in [−1, 1] that nets take.
+//! An image is stored as bytes, channels last; [`Dataset::batch`] turns bytes into the numbers in [−1, 1] that nets
+//! take.
 
 mod cifar;
 mod digits;

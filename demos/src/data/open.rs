@@ -26,8 +26,8 @@ impl Opened {
 
 /// Opens a half of a set.
 ///
-/// `dir` is the directory of its files, for a set that has any. `size` is the height and width of the images, 8 to 256; by
-/// default 32, or for STL-10 48. (The default of the idx sets is what their files say, 28×28 being padded to 32×32.)
+/// `dir` is the directory of its files, for a set that has any. `size` is the height and width of the images, 8 to 256;
+/// by default 32, or for STL-10 48. (The default of the idx sets is what their files say, 28×28 being padded to 32×32.)
 /// `folder` is for a folder of images, and has the default for all other sets. `seed` determines the images of a drawn
 /// set, whose two halves have no image in common.
 ///
@@ -90,8 +90,8 @@ fn resized(set: impl Dataset + 'static, size: Option<usize>) -> Opened {
     }
 }
 
-/// A set whose images are resized, of what is not square the middle, whenever they are asked for: an image costs much less than a step of training, and
-/// the large ones no memory.
+/// A set whose images are resized, of what is not square the middle, whenever they are asked for: an image costs much
+/// less than a step of training, and the large ones no memory.
 struct Resized<D> {
     set: D,
     size: usize,

@@ -1,5 +1,5 @@
-//! Which images of a set are for what: those that train a GAN, those that train the classifier of the metrics, and those
-//! that the metrics compare with, share none.
+//! Which images of a set are for what: those that train a GAN, those that train the classifier of the metrics, and
+//! those that the metrics compare with, share none.
 
 use std::ops::Deref;
 
@@ -7,9 +7,9 @@ use super::{Dataset, ImageShape};
 
 /// One of the three parts of a set.
 ///
-/// Of a finite set, out of every six images in a row four train the GAN, the fifth trains the classifier and the sixth is
-/// a reference: 40,000, 10,000 and 10,000 of 60,000. The parts are interleaved because some sets are sorted by class.
-/// Of an endless set each part has 2⁶² images of its own, one range after another.
+/// Of a finite set, out of every six images in a row four train the GAN, the fifth trains the classifier and the sixth
+/// is a reference: 40,000, 10,000 and 10,000 of 60,000. The parts are interleaved because some sets are sorted by
+/// class. Of an endless set each part has 2⁶² images of its own, one range after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// What a GAN learns.

@@ -22,7 +22,8 @@ pub fn centre_square(pixels: &[u8], shape: ImageShape) -> (Vec<u8>, usize) {
 /// The image, (height, width, channels), resampled to `height` × `width`.
 ///
 /// The two axes are treated one after the other. An axis that shrinks is averaged over areas: a new pixel is the mean
-/// of what it covers of the old ones. An axis that grows is interpolated linearly between the centres of the old pixels.
+/// of what it covers of the old ones. An axis that grows is interpolated linearly between the centres of the old
+/// pixels.
 ///
 /// # Panics
 /// If `pixels` is not of the length `shape.numel()`, or a size, old or new, is 0.

@@ -1,8 +1,8 @@
 //! A built-in set in colour: simple shapes, drawn by a program, as many as one likes.
 //!
-//! A shape is given by its signed distance function: negative inside, positive outside, zero on the edge. Turned, scaled
-//! and moved at random, it covers a pixel in proportion to the distance of the pixel's centre from the edge, which makes
-//! edges smooth at any size of picture. Behind it lies one of four kinds of background.
+//! A shape is given by its signed distance function: negative inside, positive outside, zero on the edge. Turned,
+//! scaled and moved at random, it covers a pixel in proportion to the distance of the pixel's centre from the edge,
+//! which makes edges smooth at any size of picture. Behind it lies one of four kinds of background.
 
 use std::f32::consts::{PI, TAU};
 

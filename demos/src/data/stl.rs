@@ -35,8 +35,8 @@ pub enum StlPart {
 /// resized to `size` × `size` while they are read, so that the file, of up to 2.8 GB, is never in memory as a whole.
 ///
 /// # Errors
-/// Names the file, what was found and what was expected: a missing directory or file, a length that is no whole number of
-/// images, a label beyond 10, another number of labels than of images, more than 4 GiB of resized images.
+/// Names the file, what was found and what was expected: a missing directory or file, a length that is no whole number
+/// of images, a label beyond 10, another number of labels than of images, more than 4 GiB of resized images.
 ///
 /// # Panics
 /// If `size` is 0.

@@ -1,8 +1,8 @@
 //! Reads the cropped digits of SVHN (Netzer et al. 2011, <http://ufldl.stanford.edu/housenumbers/>) from MATLAB files.
 //!
-//! `train_32x32.mat` holds `X`, bytes of the size (32, 32, 3, n) in column-major order, and `y`, n numbers from 1 to 10,
-//! of which 10 stands for the digit 0. Of MATLAB's level 5 format ("MAT-File Format", The MathWorks) this file knows
-//! what these two arrays need: elements of a tag and data, arrays of real numbers, compression by zlib.
+//! `train_32x32.mat` holds `X`, bytes of the size (32, 32, 3, n) in column-major order, and `y`, n numbers from 1 to
+//! 10, of which 10 stands for the digit 0. Of MATLAB's level 5 format ("MAT-File Format", The MathWorks) this file
+//! knows what these two arrays need: elements of a tag and data, arrays of real numbers, compression by zlib.
 
 use super::files::{MAX_BYTES, check_claim, directory_name, inventory, open_file, progress_bar, require_directory};
 use super::{ImageShape, Images, Split};

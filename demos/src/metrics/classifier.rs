@@ -9,8 +9,8 @@
 //! | mean over all positions: the features          | 128            |
 //! | dense                                          | classes        |
 //!
-//! Features that are means over positions are what the published metrics take of the Inception network, too. Images with
-//! sides of 128 or more are averaged down to sides of 64 to 127 first, so that memory stays bounded.
+//! Features that are means over positions are what the published metrics take of the Inception network, too. Images
+//! with sides of 128 or more are averaged down to sides of 64 to 127 first, so that memory stays bounded.
 
 use std::path::Path;
 

@@ -8,8 +8,8 @@ use super::{extents, times_transposed};
 /// Rows that are in memory at once: 20 MB of distances to 5,000 others.
 const BLOCK: usize = 512;
 
-/// What `f` makes, for every row i of a (n, d), of the squared distances from there to all rows of b (m, d), which it may
-/// reorder.
+/// What `f` makes, for every row i of a (n, d), of the squared distances from there to all rows of b (m, d), which it
+/// may reorder.
 ///
 /// ‖a − b‖² = ‖a‖² + ‖b‖² − 2 aᵀb takes its products from the engine's matrix product. For features around 0, what
 /// cancels is of no account in f64; far from 0 it may be all there is. Blocks are cut by size, never by threads, so the

@@ -4,9 +4,9 @@
 //!
 //! d² = ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (√Σ₁ Σ₂ √Σ₁)^½)
 //!
-//! √Σ₁ Σ₂ √Σ₁ is symmetric and has the eigenvalues of Σ₁Σ₂, whose own root is that of a matrix without symmetry, and can
-//! come out complex from rounding. The estimate has a bias that falls as 1/n: only figures of equal n compare, and n must
-//! be well above the number of features, or the covariances have no full rank.
+//! √Σ₁ Σ₂ √Σ₁ is symmetric and has the eigenvalues of Σ₁Σ₂, whose own root is that of a matrix without symmetry, and
+//! can come out complex from rounding. The estimate has a bias that falls as 1/n: only figures of equal n compare, and
+//! n must be well above the number of features, or the covariances have no full rank.
 
 use anyhow::Result;
 use wengert::{Tensor, Var};

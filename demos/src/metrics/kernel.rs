@@ -5,8 +5,8 @@
 //!
 //! MMD² = Σᵢ≠ⱼ k(xᵢ, xⱼ)/(m(m − 1)) + Σᵢ≠ⱼ k(yᵢ, yⱼ)/(m(m − 1)) − 2 Σᵢⱼ k(xᵢ, yⱼ)/m²
 //!
-//! on blocks of m images, of which the mean and its standard error are given. Without bias, it is 0 on average, and about
-//! as often below as above 0, for two sets of the same distribution, whatever n is.
+//! on blocks of m images, of which the mean and its standard error are given. Without bias, it is 0 on average, and
+//! about as often below as above 0, for two sets of the same distribution, whatever n is.
 
 use std::ops::Range;
 
@@ -28,7 +28,8 @@ pub struct KernelDistance {
     pub standard_error: Option<f64>,
 }
 
-/// The kernel distance of features x (n, d) and y (n, d). What goes beyond a whole number of blocks of 1000 is left out.
+/// The kernel distance of features x (n, d) and y (n, d). What goes beyond a whole number of blocks of 1000 is left
+/// out.
 ///
 /// # Errors
 /// A feature is not finite, or so large that the distance, or its error, is not.

@@ -1,8 +1,8 @@
 //! Precision and recall (Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative
 //! models"), density and coverage (Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models").
 //!
-//! A set of features stands for the union of balls B(xᵢ, rₖ(xᵢ)) around each of them, where rₖ(x) is the distance to the
-//! k-th nearest other one of the set. With N real xᵢ and M generated yⱼ:
+//! A set of features stands for the union of balls B(xᵢ, rₖ(xᵢ)) around each of them, where rₖ(x) is the distance to
+//! the k-th nearest other one of the set. With N real xᵢ and M generated yⱼ:
 //!
 //! - precision: the share of the yⱼ that are in a ball of real images: quality
 //! - recall: the share of the xᵢ that are in a ball of generated images: variety

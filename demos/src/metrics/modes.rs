@@ -1,7 +1,8 @@
 //! Modes found and good samples, for mixtures of Gaussians in the plane whose centres are known.
 //!
-//! The protocol is that of VEEGAN and PacGAN (Srivastava et al. 2017; Lin et al. 2018): a sample is good if it is within
-//! three standard deviations of the nearest centre; a mode is found if at least one good sample is nearest to it.
+//! The protocol is that of VEEGAN and PacGAN (Srivastava et al. 2017; Lin et al. 2018): a sample is good if it is
+//! within three standard deviations of the nearest centre; a mode is found if at least one good sample is nearest to
+//! it.
 
 /// What [`modes`] counts.
 #[derive(Clone, Debug, PartialEq)]

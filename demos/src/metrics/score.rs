@@ -1,12 +1,13 @@
 //! What a classifier sees: the classifier score and the shares of the classes.
 //!
-//! The score is that of Salimans et al. 2016 ("Improved techniques for training GANs", there with an Inception network):
+//! The score is that of Salimans et al. 2016 ("Improved techniques for training GANs", there with an Inception
+//! network):
 //!
 //! exp Eₓ KL(p(y|x) ‖ p(y)), p(y) = Eₓ p(y|x)
 //!
-//! It is the number of classes if every image is clearly of one class and all classes are equally frequent, and 1 if the
-//! classifier says the same of all images. It knows no reference: the score of real images beside it is its measure. It is
-//! taken over all images at once; the means over ten splits that are often published are a little lower.
+//! It is the number of classes if every image is clearly of one class and all classes are equally frequent, and 1 if
+//! the classifier says the same of all images. It knows no reference: the score of real images beside it is its
+//! measure. It is taken over all images at once; the means over ten splits that are often published are a little lower.
 
 use anyhow::Result;
 use wengert::Tensor;

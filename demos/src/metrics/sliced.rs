@@ -1,11 +1,12 @@
-//! The sliced Wasserstein distance of two sets of images (Karras et al. 2018, "Progressive growing of GANs", section 5),
-//! the one metric here that no network comes into.
+//! The sliced Wasserstein distance of two sets of images (Karras et al. 2018, "Progressive growing of GANs", section
+//! 5), the one metric here that no network comes into.
 //!
-//! Each image becomes a Laplacian pyramid (Burt and Adelson 1983): Lₗ = Gₗ − up(Gₗ₊₁), where Gₗ₊₁ is Gₗ blurred and halved
-//! in side, down to sides of about 16, of which G itself is the last level. From each level of each image come patches of
-//! 7×7 pixels at random places; each channel of all patches of a set is brought to mean 0 and deviation 1. The distance of
-//! two levels is W₁ of the patches' projections on a random direction, which in one dimension is the mean distance of the
-//! sorted values, averaged over directions. Large sides speak of fine detail, small ones of composition.
+//! Each image becomes a Laplacian pyramid (Burt and Adelson 1983): Lₗ = Gₗ − up(Gₗ₊₁), where Gₗ₊₁ is Gₗ blurred and
+//! halved in side, down to sides of about 16, of which G itself is the last level. From each level of each image come
+//! patches of 7×7 pixels at random places; each channel of all patches of a set is brought to mean 0 and deviation 1.
+//! The distance of two levels is W₁ of the patches' projections on a random direction, which in one dimension is the
+//! mean distance of the sorted values, averaged over directions. Large sides speak of fine detail, small ones of
+//! composition.
 //!
 //! Here 16 patches to an image and 256 directions are taken; the paper takes 128 of more images, and 512.
 

@@ -12,9 +12,9 @@ const FEWEST_CHANNELS: usize = 4;
 /// Every position looks at every 2×2 block of positions:
 /// β_{j,i} = softmax_i f(x_i)ᵀ g(x_j), o_j = v(Σ_i β_{j,i} h(x_i)), y = x + γ·o.
 ///
-/// Queries g and keys f have C/8 channels, values h have C/2, v leads back to C; keys and values are max-pooled 2×2, so i
-/// runs over a quarter of the positions. All four are 1×1 convolutions with spectral norm and without bias, and γ, which
-/// is learnt, begins at 0: the layer begins as the identity.
+/// Queries g and keys f have C/8 channels, values h have C/2, v leads back to C; keys and values are max-pooled 2×2, so
+/// i runs over a quarter of the positions. All four are 1×1 convolutions with spectral norm and without bias, and γ,
+/// which is learnt, begins at 0: the layer begins as the identity.
 ///
 /// The paper's text has h of C/8 channels and no pooling; this is the code that its figures were made with.
 #[derive(Debug)]

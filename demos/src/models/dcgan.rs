@@ -1,12 +1,12 @@
 //! The nets of WGAN's authors, which are those of DCGAN (Radford, Metz and Chintala 2015, arXiv:1511.06434): 4×4
 //! convolutions with stride 2 between 4×4 maps and the image, for any side that 8 divides.
 //!
-//! | generator, M = 32, width 1            | out           | discriminator                               | out          |
+//! | generator, M = 32, width 1 | out | discriminator | out |
 //! |---------------------------------------|---------------|---------------------------------------------|--------------|
-//! | z ~ N(0, I), dense, BN, ReLU          | 256 × 4 × 4   | 4×4 conv, stride 2, leaky ReLU 0.2          | 64 × 16 × 16 |
-//! | 4×4 deconv, stride 2, BN, ReLU        | 128 × 8 × 8   | 4×4 conv, stride 2, BN, leaky ReLU          | 128 × 8 × 8  |
-//! | 4×4 deconv, stride 2, BN, ReLU        | 64 × 16 × 16  | 4×4 conv, stride 2, BN, leaky ReLU          | 256 × 4 × 4  |
-//! | 4×4 deconv, stride 2, tanh            | 3 × 32 × 32   | dense                                       | 1            |
+//! | z ~ N(0, I), dense, BN, ReLU | 256 × 4 × 4 | 4×4 conv, stride 2, leaky ReLU 0.2 | 64 × 16 × 16 |
+//! | 4×4 deconv, stride 2, BN, ReLU | 128 × 8 × 8 | 4×4 conv, stride 2, BN, leaky ReLU | 128 × 8 × 8 |
+//! | 4×4 deconv, stride 2, BN, ReLU | 64 × 16 × 16 | 4×4 conv, stride 2, BN, leaky ReLU | 256 × 4 × 4 |
+//! | 4×4 deconv, stride 2, tanh | 3 × 32 × 32 | dense | 1 |
 //!
 //! Weights begin as N(0, 0.02²), γ of batch norm as N(1, 0.02²). Layers have no bias, except those of a discriminator
 //! without batch norm. The authors write the dense layers as convolutions of 1×1 and of 4×4 maps: the same numbers.

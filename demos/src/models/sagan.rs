@@ -2,8 +2,9 @@
 //! spectral norm in the generator too, and attention over 128 channels at half the images' side, 16×16 for M = 32.
 //!
 //! Conditional nets know the images' classes. In the generator each class has its own γ and β of every batch norm
-//! (conditional batch norm); the discriminator is ψ(φ(x)) + yᵀVφ(x), where row y of V, an embedding with spectral norm, is
-//! projected on the features φ, the last maps summed over their positions (Miyato and Koyama 2018, arXiv:1802.05637).
+//! (conditional batch norm); the discriminator is ψ(φ(x)) + yᵀVφ(x), where row y of V, an embedding with spectral norm,
+//! is projected on the features φ, the last maps summed over their positions (Miyato and Koyama 2018,
+//! arXiv:1802.05637).
 
 use wengert::nn::{BatchNorm, Conv2d, ConvTranspose2d, Embedding, Init, Linear, Params, Pass, Scope, WeightOptions};
 use wengert::ops::Conv2dOptions;
@@ -142,8 +143,8 @@ pub struct Discriminator {
 }
 
 impl Discriminator {
-    /// Makes the layers' parameters in `params`, under the names `c.0` to `c.6`, `a` for the attention, `f`, and `y` for
-    /// the embedding of the classes.
+    /// Makes the layers' parameters in `params`, under the names `c.0` to `c.6`, `a` for the attention, `f`, and `y`
+    /// for the embedding of the classes.
     pub fn new<T: Element>(
         params: &mut Params<T>,
         image: ImageShape,

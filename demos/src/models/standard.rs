@@ -16,8 +16,8 @@
 //! | 4×4 conv, stride 2; 3×3 conv; leaky ReLU each    | 512 × 4 × 4   |
 //! | dense                                            | 1             |
 //!
-//! The seed's tables have no activation in the last row of Table 1, no slope of the leaky ReLU, and 64 channels in row 6
-//! of Table 2; the paper has tanh, 0.1 and 256.
+//! The seed's tables have no activation in the last row of Table 1, no slope of the leaky ReLU, and 64 channels in row
+//! 6 of Table 2; the paper has tanh, 0.1 and 256.
 
 use wengert::nn::{BatchNorm, Conv2d, ConvTranspose2d, Init, Linear, Params, Pass};
 use wengert::ops::Conv2dOptions;
@@ -89,8 +89,8 @@ impl Generator {
     }
 }
 
-/// Table 2: images (N, C, M, M) to logits (N, 1). With [`Norm::Spectral`], as in the paper, every weight is divided by its
-/// spectral norm; with [`Norm::Batch`] all convolutions but the first are followed by batch norm.
+/// Table 2: images (N, C, M, M) to logits (N, 1). With [`Norm::Spectral`], as in the paper, every weight is divided by
+/// its spectral norm; with [`Norm::Batch`] all convolutions but the first are followed by batch norm.
 #[derive(Debug)]
 pub struct Discriminator {
     convs: Vec<(Conv2d, Option<BatchNorm>)>,
@@ -208,8 +208,8 @@ mod tests {
         assert_eq!(**discriminator.forward(&Pass::frozen(&d, Mode::Eval), &images).shape(), [1, 1]);
     }
 
-    // The sizes, by hand: weights as above, a bias for each output, γ and β for each channel of batch norm. The recipes say
-    // about 3.8 M and 2.9 M for M = 32.
+    // The sizes, by hand: weights as above, a bias for each output, γ and β for each channel of batch norm. The recipes
+    // say about 3.8 M and 2.9 M for M = 32.
 
     #[test]
     fn tables_1_and_2_for_32_pixels() {

@@ -1,5 +1,5 @@
-//! Maps of self-attention, as Figure 5 of the SAGAN paper shows them (Zhang et al. 2019, arXiv:1805.08318): an image with
-//! coloured points, and for each point the image again, with the point in white and where it looks in its colour.
+//! Maps of self-attention, as Figure 5 of the SAGAN paper shows them (Zhang et al. 2019, arXiv:1805.08318): an image
+//! with coloured points, and for each point the image again, with the point in white and where it looks in its colour.
 
 use super::grid::to_byte;
 use super::{Raster, write_png};

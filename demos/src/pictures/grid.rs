@@ -113,8 +113,8 @@ impl Sheet {
     /// Writes the sheet into the PNG file `path`, with the (keyword, text) pairs of `text` as its metadata.
     ///
     /// # Errors
-    /// Names the path and the fault: a keyword that PNG does not allow, a failed write. An existing file is then left as
-    /// it was.
+    /// Names the path and the fault: a keyword that PNG does not allow, a failed write. An existing file is then left
+    /// as it was.
     pub fn write(self, path: &Path, text: &[(&str, &str)]) -> Result<()> {
         write_png(path, &self.raster, text)
     }

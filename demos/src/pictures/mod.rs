@@ -1,5 +1,5 @@
-//! Pictures of what training does: grids of images, curves of losses, spectra of weights, maps of attention, charts, the
-//! plane of the toys, as PNG files.
+//! Pictures of what training does: grids of images, curves of losses, spectra of weights, maps of attention, charts,
+//! the plane of the toys, as PNG files.
 
 mod animation;
 mod attention;

@@ -1,11 +1,11 @@
 //! What a critic says of W₁, and what it is.
 //!
 //! By the Kantorovich–Rubinstein duality, equation (2) of the seed, W₁ is the greatest E f(x) − E f(y) of any
-//! 1-Lipschitz f. A critic under a gradient penalty is kept near that: if all mass moves by W₁ in one direction, f rises
-//! along it with the slope s that makes s·W₁ − λ(s − 1)² greatest, s = 1 + W₁/2λ. Clipped weights make it K-Lipschitz for a K that
-//! depends on c, the depth, the width and training, so that its estimate is K·W₁ at best. Between two *samples* of the
-//! same size W₁ is the cost of the cheapest pairing, known exactly: on the line from sorting, in the plane from solving
-//! the assignment problem.
+//! 1-Lipschitz f. A critic under a gradient penalty is kept near that: if all mass moves by W₁ in one direction, f
+//! rises along it with the slope s that makes s·W₁ − λ(s − 1)² greatest, s = 1 + W₁/2λ. Clipped weights make it
+//! K-Lipschitz for a K that depends on c, the depth, the width and training, so that its estimate is K·W₁ at best.
+//! Between two *samples* of the same size W₁ is the cost of the cheapest pairing, known exactly: on the line from
+//! sorting, in the plane from solving the assignment problem.
 
 use rayon::prelude::*;
 use wengert::{Rng, Tensor, Var};

@@ -1,9 +1,9 @@
 //! How steep the discriminator of Table 2 is, and what spectral norm promises.
 //!
 //! ‖f‖_Lip ≤ ∏ₗ ‖Wˡ‖, since leaky ReLU is 1-Lipschitz: equation (10) of the seed. For a convolution the operator norm
-//! ‖W‖ is *not* the σ of the weight reshaped to (out, in·kh·kw) that spectral norm divides by. An input pixel is seen by
-//! kh·kw/s² outputs at stride s, so ‖W‖ ≤ √(kh·kw/s²)·σ: three times σ for 3×3 at stride 1, twice for 4×4 at stride 2.
-//! Table 2 under spectral norm is 3·2·3·2·3·2·3 = 648-Lipschitz times ∏σ(W̄), not 1-Lipschitz.
+//! ‖W‖ is *not* the σ of the weight reshaped to (out, in·kh·kw) that spectral norm divides by. An input pixel is seen
+//! by kh·kw/s² outputs at stride s, so ‖W‖ ≤ √(kh·kw/s²)·σ: three times σ for 3×3 at stride 1, twice for 4×4 at stride
+//! 2. Table 2 under spectral norm is 3·2·3·2·3·2·3 = 648-Lipschitz times ∏σ(W̄), not 1-Lipschitz.
 //!
 //! ‖W‖ is measured by power iteration on the convolution itself: x ← Wᵀ(Wx) normalised, where Wᵀ is the transposed
 //! convolution with the same weight. ‖∇f(x)‖ at data points bounds the constant from below.

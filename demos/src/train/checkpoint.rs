@@ -74,7 +74,8 @@ impl<T: Element> Trainer<T> {
     ///
     /// # Errors
     /// The file is missing or damaged, or holds a number that is not finite; or it belongs to a run of another
-    /// configuration than this: only how long the run is, how often it writes, and where its data are, may have changed.
+    /// configuration than this: only how long the run is, how often it writes, and where its data are, may have
+    /// changed.
     pub fn load(config: &Config, path: &Path) -> Result<Trainer<T>> {
         let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
         let most = available_memory().unwrap_or(u64::MAX);

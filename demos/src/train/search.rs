@@ -19,9 +19,9 @@ pub(super) struct Search {
 }
 
 impl<T: Element> Trainer<T> {
-    /// [`train_step`](Trainer::train_step), and what was, in the order of computing, the first number in it that is NaN or
-    /// above `limit`: the operation that made it, or the weight that the step left so. It takes longer, and computes the
-    /// same bits.
+    /// [`train_step`](Trainer::train_step), and what was, in the order of computing, the first number in it that is NaN
+    /// or above `limit`: the operation that made it, or the weight that the step left so. It takes longer, and computes
+    /// the same bits.
     pub fn search_step<B: Into<Batch<T>>>(
         &mut self,
         limit: f64,

@@ -1,5 +1,5 @@
-//! Spectral norm regularisation (Yoshida and Miyato 2017, arXiv:1705.10941): a price on the spectral norm of every weight,
-//! where spectral normalisation divides by it.
+//! Spectral norm regularisation (Yoshida and Miyato 2017, arXiv:1705.10941): a price on the spectral norm of every
+//! weight, where spectral normalisation divides by it.
 
 use wengert::nn::{BufferId, Mode, ParamId, Params, Pass};
 use wengert::ops::power_iteration;
@@ -26,8 +26,9 @@ struct Spectrum {
 }
 
 impl SigmaPenalty {
-    /// The penalty on every matrix and kernel in `params`, whose output axis is the first; biases, γ and β are free. Makes
-    /// the buffers `NAME_u` and `NAME_v` beside each weight `NAME`; u begins as a draw from N(0, I), v as normalise(Wᵀu).
+    /// The penalty on every matrix and kernel in `params`, whose output axis is the first; biases, γ and β are free.
+    /// Makes the buffers `NAME_u` and `NAME_v` beside each weight `NAME`; u begins as a draw from N(0, I), v as
+    /// normalise(Wᵀu).
     ///
     /// # Panics
     /// If a name is taken.

@@ -1,4 +1,5 @@
-//! Loss curves of 50 steps on top of PyTorch's: same initial weights, images and noise, the program's own training step.
+//! Loss curves of 50 steps on top of PyTorch's: same initial weights, images and noise, the program's own training
+//! step.
 //!
 //! `tests/fixtures/README.md` says what is in curves.safetensors. PyTorch computed it in f64; in f64 we are to agree to
 //! rounding, in f32 to 1e-3 · max(1, |loss|), since training amplifies what rounding does.
@@ -71,8 +72,8 @@ fn fifty_steps_of_sngan() {
     };
     assert!(replay::<f64>(&of(Setting::B), "sngan_b", &start, "") < 1e-9);
     assert!(replay::<f32>(&of(Setting::B), "sngan_b", &start, "") < 1e-3);
-    // With twice the learning rate, rounding grows a thousandfold between steps 40 and 50: in f32, PyTorch ends 2e-4 from
-    // its own curve in f64, and we 1.5e-3. In f64 nothing of that is left.
+    // With twice the learning rate, rounding grows a thousandfold between steps 40 and 50: in f32, PyTorch ends 2e-4
+    // from its own curve in f64, and we 1.5e-3. In f64 nothing of that is left.
     assert!(replay::<f64>(&of(Setting::C), "sngan_c", &start, "") < 1e-9);
 }
 

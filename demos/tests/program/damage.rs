@@ -1,4 +1,5 @@
-//! Run directories whose files are damaged: `resume` and `sample` say which file and what is wrong, and leave all as it is.
+//! Run directories whose files are damaged: `resume` and `sample` say which file and what is wrong, and leave all as it
+//! is.
 
 use std::path::Path;
 

@@ -30,9 +30,9 @@ pub struct Step {
     /// Iterations to time, after three that warm up
     #[arg(long, default_value_t = 10, value_name = "K")]
     iters: usize,
-    /// Print one line of JSON: [median, minimum, maximum] in ms, minor page faults per iteration, peak memory in MB; and
-    /// what an iteration asks of a device: kernels, computations left to the processor (fallbacks), bytes up and down,
-    /// waits
+    /// Print one line of JSON: [median, minimum, maximum] in ms, minor page faults per iteration, peak memory in MB;
+    /// and what an iteration asks of a device: kernels, computations left to the processor (fallbacks), bytes up and
+    /// down, waits
     #[arg(long)]
     json: bool,
     /// Print the time of each kernel too, by the clock of the device, the longest first

@@ -25,8 +25,8 @@ impl Batches {
         Batches { loader, image, batch: config.batch, conditional: config.conditional }
     }
 
-    /// Batch `n` since the start of training: images (N, C, H, W), in memory channels-last, and their classes if the nets
-    /// are to know them.
+    /// Batch `n` since the start of training: images (N, C, H, W), in memory channels-last, and their classes if the
+    /// nets are to know them.
     ///
     /// # Panics
     /// If `n` is not the number after that of the last batch.

@@ -54,8 +54,8 @@ impl Run {
         anyhow!(lines.join("\n"))
     }
 
-    /// Computes the steps since the last checkpoint again, and says in which step and in which operation of which net the
-    /// first number arose that is not finite; or, if there is none, the first that is too large.
+    /// Computes the steps since the last checkpoint again, and says in which step and in which operation of which net
+    /// the first number arose that is not finite; or, if there is none, the first that is too large.
     fn origin(&self, data: &Arc<dyn Dataset>) -> Result<Option<String>> {
         warn(format_args!("looking for where it began: computing again from step {}", self.saved));
         match self.replay(data, f64::from(f32::MAX))? {

@@ -154,7 +154,8 @@ fn transfer(
             fs::remove_file(part).with_context(|| format!("{}: cannot remove it", part.display()))?;
             bail!("{url}: found {length} bytes, expected {size}")
         }
-        // The exit codes of curl(1): 33, no ranges; 18, a part only; 28, too slow; 52, 55, 56 and 92, a broken connection.
+        // The exit codes of curl(1): 33, no ranges; 18, a part only; 28, too slow; 52, 55, 56 and 92, a broken
+        // connection.
         Some(33) => Ok(Outcome::NoRanges),
         Some(18 | 28 | 52 | 55 | 56 | 92) => Ok(Outcome::CutOff(message)),
         _ => {

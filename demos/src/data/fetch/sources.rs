@@ -1,7 +1,7 @@
 //! Where the sets are, and what their files must be.
 //!
-//! "Confirmed" means: compared with files at hand when this was written. All other checksums and sizes are quoted from the
-//! place that is named, and a download that they do not fit is refused.
+//! "Confirmed" means: compared with files at hand when this was written. All other checksums and sizes are quoted from
+//! the place that is named, and a download that they do not fit is refused.
 
 use crate::config::DataName;
 
@@ -65,9 +65,9 @@ const MNIST: Source = Source {
     archive: None,
 };
 
-/// The host and the MD5s are those of the README of github.com/zalandoresearch/fashion-mnist. Confirmed, with their sizes,
-/// for the two files of labels (a test does it again). Not confirmed for the images: the copy at hand has the right content,
-/// compressed anew.
+/// The host and the MD5s are those of the README of github.com/zalandoresearch/fashion-mnist. Confirmed, with their
+/// sizes, for the two files of labels (a test does it again). Not confirmed for the images: the copy at hand has the
+/// right content, compressed anew.
 const FASHION_MNIST: Source = Source {
     base: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     files: &[
@@ -80,7 +80,8 @@ const FASHION_MNIST: Source = Source {
 };
 
 /// The MD5 is that of the home page, www.cs.toronto.edu/~kriz/cifar.html; the size, that of TensorFlow Datasets
-/// (url_checksums/cifar10.txt). Not confirmed. The sizes of the members are records × 3073; confirmed for two batches and
+/// (url_checksums/cifar10.txt). Not confirmed. The sizes of the members are records × 3073; confirmed for two batches
+/// and
 /// `batches.meta.txt`.
 const CIFAR_10: Source = Source {
     base: "https://www.cs.toronto.edu/~kriz",
@@ -110,9 +111,9 @@ const SVHN: Source = Source {
     archive: None,
 };
 
-/// The home page, cs.stanford.edu/~acoates/stl10, publishes no checksums. The MD5 is that in torchvision/datasets/stl10.py;
-/// the size, that of TensorFlow Datasets (url_checksums/stl10.txt). Not confirmed. The sizes of the members are images ×
-/// 27,648, and labels.
+/// The home page, cs.stanford.edu/~acoates/stl10, publishes no checksums. The MD5 is that in
+/// torchvision/datasets/stl10.py; the size, that of TensorFlow Datasets (url_checksums/stl10.txt). Not confirmed. The
+/// sizes of the members are images × 27,648, and labels.
 const STL_10: Source = Source {
     base: "http://ai.stanford.edu/~acoates/stl10",
     files: &[remote("stl10_binary.tar.gz", 2_640_397_119, "91f7769df0f17e558f3565bffb0c7dfb")],

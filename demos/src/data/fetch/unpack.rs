@@ -18,12 +18,12 @@ pub(super) fn is_unpacked(archive: &Archive, dir: &Path) -> bool {
     archive.members.iter().all(right)
 }
 
-/// Unpacks the files that `archive` lists, and nothing else, into `dir`; a file gets its name when it is whole. Names come
-/// from the list, never from the archive, so no path can lead elsewhere.
+/// Unpacks the files that `archive` lists, and nothing else, into `dir`; a file gets its name when it is whole. Names
+/// come from the list, never from the archive, so no path can lead elsewhere.
 ///
 /// # Errors
-/// Names the archive: it is damaged, lacks a file, has one of another length or kind, or unpacks to far more than its files;
-/// or a file exists with another length, or cannot be written.
+/// Names the archive: it is damaged, lacks a file, has one of another length or kind, or unpacks to far more than its
+/// files; or a file exists with another length, or cannot be written.
 pub(super) fn unpack(path: &Path, archive: &Archive, dir: &Path) -> Result<()> {
     let total: u64 = archive.members.iter().map(|(_, size)| size).sum();
     let bar = progress_bar(total, "bytes", format!("unpacking {}", path.display()));

@@ -18,9 +18,9 @@ const END: &[u8] = &[0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xae, 0x42, 0x60, 0x82]
 
 /// Gives chunks of pixels their right checksums, and the file its end, in the place of what was cut off of a chunk.
 ///
-/// A file is its signature and then chunks: a length of four bytes, a kind of four letters, data, a checksum of kind and
-/// data (PNG specification, 5.3). A small first letter marks a chunk that may be left out: with a wrong checksum the
-/// decoder does that. Whatever else is wrong the decoder refuses.
+/// A file is its signature and then chunks: a length of four bytes, a kind of four letters, data, a checksum of kind
+/// and data (PNG specification, 5.3). A small first letter marks a chunk that may be left out: with a wrong checksum
+/// the decoder does that. Whatever else is wrong the decoder refuses.
 ///
 /// # Errors
 /// Pixels have a wrong checksum, and zlib's, which covers them once more, is no better.

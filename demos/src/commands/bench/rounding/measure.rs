@@ -65,8 +65,8 @@ impl Measurement<'_> {
         Ok(measured[1..].iter().map(|way| way.errors(&measured[0])).collect())
     }
 
-    /// For each way, the losses of the discriminator and the generator in each of `steps` steps from this state on, with
-    /// the same images and noise.
+    /// For each way, the losses of the discriminator and the generator in each of `steps` steps from this state on,
+    /// with the same images and noise.
     pub(super) fn losses(&self, state: &State, steps: u64) -> Result<Vec<Vec<[f64; 2]>>> {
         let follow = |way: &Way| {
             way.run(|| match way.double {
