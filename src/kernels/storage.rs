@@ -20,19 +20,59 @@ pub struct Storage<T: Plain> {
     /// The device on which operations on these values run; without one, they run on the host. It does not change where
     /// a copy is made elsewhere.
     home: Option<Queue>,
-    host: OnceLock<Buffer<T>>,
-    device: OnceLock<Memory>,
+    host: Side<Buffer<T>>,
+    device: Side<Memory>,
+}
+
+/// A copy that is there from the start, or is made when it is first asked for. (A `OnceLock` alone would be filled
+/// through its lock even where nobody else knows it yet: a twentieth of a tiny operation.)
+#[derive(Debug)]
+enum Side<C> {
+    Given(C),
+    Asked(OnceLock<C>),
+}
+
+impl<C> Side<C> {
+    fn none() -> Side<C> {
+        Side::Asked(OnceLock::new())
+    }
+
+    #[inline]
+    fn get(&self) -> Option<&C> {
+        match self {
+            Side::Given(copy) => Some(copy),
+            Side::Asked(made) => made.get(),
+        }
+    }
+
+    fn get_mut(&mut self) -> Option<&mut C> {
+        match self {
+            Side::Given(copy) => Some(copy),
+            Side::Asked(made) => made.get_mut(),
+        }
+    }
+
+    fn get_or_init(&self, make: impl FnOnce() -> C) -> &C {
+        match self {
+            Side::Given(copy) => copy,
+            Side::Asked(made) => made.get_or_init(make),
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Side::none();
+    }
 }
 
 impl<T: Plain> Storage<T> {
     /// Values that the host has written.
     pub fn host(buffer: Buffer<T>, home: Option<Queue>) -> Storage<T> {
-        Storage { len: buffer.len(), home, host: OnceLock::from(buffer), device: OnceLock::new() }
+        Storage { len: buffer.len(), home, host: Side::Given(buffer), device: Side::none() }
     }
 
     /// Values that a device has written, or will have when it comes to that.
     pub fn device(memory: Memory, len: usize) -> Storage<T> {
-        Storage { len, home: Some(memory.queue().clone()), host: OnceLock::new(), device: OnceLock::from(memory) }
+        Storage { len, home: Some(memory.queue().clone()), host: Side::none(), device: Side::Given(memory) }
     }
 
     /// The number of values.
@@ -118,7 +158,7 @@ impl<T: Plain> Storage<T> {
     #[track_caller]
     pub fn values_mut(&mut self) -> &mut [T] {
         self.values();
-        self.device.take();
+        self.device.clear();
         self.host.get_mut().expect("made above")
     }
 
@@ -126,7 +166,7 @@ impl<T: Plain> Storage<T> {
     pub fn memory_mut(&mut self, queue: &Queue) -> Result<Memory, DeviceError> {
         if self.device.get().is_some_and(|memory| memory.queue() != queue) {
             self.downloaded()?;
-            self.device.take();
+            self.device.clear();
         }
         self.memory(queue)
     }
@@ -134,7 +174,7 @@ impl<T: Plain> Storage<T> {
     /// The values were changed on this device, which is their home now: what the host holds of them is dropped.
     pub fn changed_on(&mut self, queue: &Queue) {
         self.home = Some(queue.clone());
-        self.host.take();
+        self.host.clear();
     }
 
     /// Gives the values a home on a device, wherever they are now.
