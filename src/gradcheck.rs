@@ -1,4 +1,5 @@
-//! Gradients checked against difference quotients, for our operations and for yours; first order and second.
+//! Gradients checked against difference quotients: of our operations and of yours, first order and second, and of
+//! programs without a tape, a value and a gradient that were written by hand.
 //!
 //! A function f of any shape is projected to a number by a fixed random cotangent r: φ(x) = ⟨r, f(x)⟩. The gradient
 //! that the tape computes must satisfy, along random directions d,
@@ -53,7 +54,11 @@
 //! assert_eq!((failure.order, failure.operations), (2, vec!["square"]));
 //! assert_eq!(failure.place.unwrap().input, 0);
 //! ```
+//!
+//! A gradient that has nothing to do with this library: [`Check::gradient`] takes numbers, [`Check::backward`] arrays of
+//! `ndarray` and a backward pass.
 
+mod by_hand;
 mod judge;
 mod line;
 mod quotients;
@@ -145,20 +150,26 @@ impl Check {
     pub fn run(&self, f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Box<Failure>> {
         self.assert_sense();
         let tape = Tape::new();
-        let y = f(&variables(&tape, inputs)).into_value();
+        f(&variables(&tape, inputs));
         let mut operations = Vec::new();
         for name in tape.names().into_iter().filter(|&name| name != "var") {
             if !operations.contains(&name) {
                 operations.push(name);
             }
         }
-        let result = self.steady(&f, inputs, &y).and_then(|()| {
+        let value = |x: &[Tensor<f64>]| f(&variables(&Tape::new(), x)).into_value();
+        let result = self.steady(&value, inputs).and_then(|()| {
             let mut rng = Rng::seed(self.seed);
             self.check(&f, inputs, self.order, &mut rng)
         });
+        self.told(result, operations, inputs.len())
+    }
+
+    /// A result with what only the whole check knows.
+    fn told(&self, result: Verdict, operations: Vec<&'static str>, inputs: usize) -> Verdict {
         match result {
             Ok(report) => Ok(Report { operations, ..report }),
-            Err(failure) => Err(Failure { order: self.order, operations, inputs: inputs.len(), ..*failure }.into()),
+            Err(failure) => Err(Failure { order: self.order, operations, inputs, ..*failure }.into()),
         }
     }
 
@@ -172,14 +183,15 @@ impl Check {
         assert!(directions >= 1, "gradcheck: {directions} directions, expected 1 or more");
     }
 
-    /// Whether `y`, the value of `f`, is finite, and comes out once more.
-    fn steady(&self, f: Function, inputs: &[Tensor<f64>], y: &Tensor<f64>) -> Result<(), Box<Failure>> {
+    /// Whether the value at these inputs is finite, and comes out once more.
+    fn steady(&self, value: Value, inputs: &[Tensor<f64>]) -> Result<(), Box<Failure>> {
+        let y = value(inputs);
         let first = y.to_vec();
-        let place = |i| Some(place_of(std::slice::from_ref(y), i));
+        let place = |i| Some(place_of(std::slice::from_ref(&y), i));
         if let Some(i) = first.iter().position(|y| !y.is_finite()) {
             return Err(Failure { analytic: first[i], ..Failure::new(Problem::ValueNotFinite, place(i)) }.into());
         }
-        let again = f(&variables(&Tape::new(), inputs)).into_value();
+        let again = value(inputs);
         if again.shape() != y.shape() {
             return Err(Failure::new(Problem::Unsteady, None).into());
         }
@@ -190,10 +202,11 @@ impl Check {
     }
 
     /// Lowers the order: the derivative of order n of f is that of order n − 1 of its gradient.
-    fn check(&self, f: Function, inputs: &[Tensor<f64>], order: usize, rng: &mut Rng) -> Result<Report, Box<Failure>> {
-        let r = random_like(rng, f(&variables(&Tape::new(), inputs)).value());
+    fn check(&self, f: Function, inputs: &[Tensor<f64>], order: usize, rng: &mut Rng) -> Verdict {
+        let value = |x: &[Tensor<f64>]| f(&variables(&Tape::new(), x)).into_value();
+        let r = random_like(rng, &value(inputs));
         if order == 1 {
-            let phi = Projection { f, r };
+            let phi = Projection { value: &value, gradients: &|x, r| by_tape(f, x, r), r };
             return judge(self, &|x| phi.at(x), &|x| phi.gradients(x), inputs, rng);
         }
         let gradient = |inputs: &[Var<f64>]| {
@@ -207,23 +220,28 @@ impl Check {
 }
 
 type Function<'a> = &'a dyn Fn(&[Var<f64>]) -> Var<f64>;
+type Value<'a> = &'a dyn Fn(&[Tensor<f64>]) -> Tensor<f64>;
+type Verdict = Result<Report, Box<Failure>>;
 
 /// φ(x) = ⟨r, f(x)⟩.
 struct Projection<'a> {
-    f: Function<'a>,
+    /// f
+    value: Value<'a>,
+    /// The gradients of φ at x that are to be checked, by x and r.
+    gradients: &'a dyn Fn(&[Tensor<f64>], &Tensor<f64>) -> Vec<Gradient>,
     r: Tensor<f64>,
 }
 
 impl Projection<'_> {
     /// The terms of φ.
     fn at(&self, point: &[Tensor<f64>]) -> Vec<f64> {
-        (self.f)(&variables(&Tape::new(), point)).value().zip(&self.r, |y, r| y * r).to_vec()
+        (self.value)(point).zip(&self.r, |y, r| y * r).to_vec()
     }
 
-    /// The gradients of φ by the two walks, which are finite, and come out once more.
+    /// The gradients of φ, which are finite, and come out once more.
     fn gradients(&self, point: &[Tensor<f64>]) -> Result<Vec<Gradient>, Box<Failure>> {
-        let gradients = self.gradients_once(point);
-        for ((walk, first), (_, again)) in gradients.iter().zip(self.gradients_once(point)) {
+        let gradients = (self.gradients)(point, &self.r);
+        for ((walk, first), (_, again)) in gradients.iter().zip((self.gradients)(point, &self.r)) {
             let place = |i| Some(place_of(point, i));
             if let Some(i) = first.iter().position(|g| !g.is_finite()) {
                 return Err(Failure { analytic: first[i], ..Failure::new(Problem::GradientNotFinite, place(i)) }.into());
@@ -235,21 +253,22 @@ impl Projection<'_> {
         }
         Ok(gradients)
     }
+}
 
-    fn gradients_once(&self, point: &[Tensor<f64>]) -> Vec<Gradient> {
-        let tape = Tape::new();
-        let x = variables(&tape, point);
-        let loss = ((self.f)(&x) * Var::from(&self.r)).sum();
-        if !loss.is_tracked() {
-            // φ is told to be a constant: zeros are to be checked like any other gradient.
-            let zeros = vec![0.0; point.iter().map(Tensor::size).sum()];
-            return vec![("grad", zeros.clone()), ("backward", zeros)];
-        }
-        let by_grad = loss.grad(&x.iter().collect::<Vec<_>>());
-        let by_grad = by_grad.iter().flat_map(|gradient| gradient.value().to_vec()).collect();
-        let gradients = loss.backward();
-        vec![("grad", by_grad), ("backward", x.iter().flat_map(|x| gradients.wrt(x).to_vec()).collect())]
+/// The gradients of ⟨r, f(x)⟩ by the two walks of a tape.
+fn by_tape(f: Function, point: &[Tensor<f64>], r: &Tensor<f64>) -> Vec<Gradient> {
+    let tape = Tape::new();
+    let x = variables(&tape, point);
+    let loss = (f(&x) * Var::from(r)).sum();
+    if !loss.is_tracked() {
+        // φ is told to be a constant: zeros are to be checked like any other gradient.
+        let zeros = vec![0.0; point.iter().map(Tensor::size).sum()];
+        return vec![("grad", zeros.clone()), ("backward", zeros)];
     }
+    let by_grad = loss.grad(&x.iter().collect::<Vec<_>>());
+    let by_grad = by_grad.iter().flat_map(|gradient| gradient.value().to_vec()).collect();
+    let gradients = loss.backward();
+    vec![("grad", by_grad), ("backward", x.iter().flat_map(|x| gradients.wrt(x).to_vec()).collect())]
 }
 
 fn variables(tape: &Tape<f64>, point: &[Tensor<f64>]) -> Vec<Var<f64>> {

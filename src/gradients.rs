@@ -1,5 +1,7 @@
 //! What a walk backwards has found.
 
+use std::fmt;
+
 use crate::kernels::Element;
 use crate::tape::Tape;
 use crate::tensor::Tensor;
@@ -40,5 +42,13 @@ impl<T: Element> Gradients<T> {
     #[track_caller]
     pub fn wrt(&self, x: &Var<T>) -> Tensor<T> {
         self.get(x).cloned().unwrap_or_else(|| x.value().filled(0.0))
+    }
+}
+
+impl<T: Element> fmt::Debug for Gradients<T> {
+    /// The number of each variable that has a gradient, and its shape.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = self.grads.iter().enumerate().filter_map(|(id, grad)| Some((id, grad.as_ref()?.shape())));
+        f.debug_map().entries(found.filter(|&(id, _)| self.is_leaf[id])).finish()
     }
 }

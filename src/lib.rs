@@ -19,6 +19,7 @@
 //!
 //! - [`Tensor`]: an immutable n-dimensional array of `f32` or `f64`.
 //! - [`Tape`], [`Var`]: the list of operations and the values on it; [`Var::backward`] and [`Var::grad`] walk it.
+//! - [`derivatives`]: products with vectors, Jacobians, Hessians, and gradients that are not recorded.
 //! - [`trace`]: looking on while a tape is written and walked; which operation first made a number that is not finite.
 //! - [`ops`]: the operations, each with its rule; [`Var::record`] makes one of your own.
 //! - [`gradcheck`]: checks first and second derivatives, of our operations and of yours.
@@ -29,6 +30,7 @@
 
 mod archive;
 pub mod compute;
+pub mod derivatives;
 mod device;
 pub mod gradcheck;
 mod gradients;

@@ -12,6 +12,7 @@
 //! This file contains no operation; those are in `ops`.
 
 mod display;
+mod drawing;
 mod given;
 pub mod trace;
 
@@ -212,9 +213,28 @@ impl<T: Element> Var<T> {
     /// If this is no scalar, or a constant, or the tape was consumed before.
     #[track_caller]
     pub fn backward(&self) -> Gradients<T> {
-        let (tape, last, seed) = self.start("backward");
+        self.consume("backward", self.one("backward"))
+    }
+
+    /// The gradients of this scalar with respect to `wrt`, as variables that can be differentiated again.
+    ///
+    /// A variable that this one does not depend on has a gradient of zeros. The tape stays as it is, and grows by what
+    /// the rules compute. Results of operations may be among `wrt`, as may several variables. The
+    /// [`derivatives`](crate::derivatives) are made of it.
+    ///
+    /// # Panics
+    /// If this is no scalar, or a constant, or `backward` has consumed the tape, or one of `wrt` is on another tape.
+    #[track_caller]
+    pub fn grad(&self, wrt: &[&Var<T>]) -> Vec<Var<T>> {
+        self.walk("grad", self.one("grad"), wrt, true)
+    }
+
+    /// [`backward`](Var::backward) from a gradient of this value.
+    #[track_caller]
+    pub(crate) fn consume(&self, what: &str, seed: Var<T>) -> Gradients<T> {
+        let (tape, last) = self.node(what);
         let mut list = tape.list.borrow_mut();
-        assert!(!list.consumed, "backward: this tape was consumed by an earlier backward; record a new one");
+        assert!(!list.consumed, "{what}: this tape was consumed by an earlier backward; record a new one");
         list.consumed = true;
         let (mut nodes, inputs) = (std::mem::take(&mut list.nodes), std::mem::take(&mut list.inputs));
         drop(list);
@@ -227,39 +247,18 @@ impl<T: Element> Var<T> {
         Gradients::new(tape, is_leaf, walk.grads)
     }
 
-    /// The gradients of this scalar with respect to `wrt`, as variables that can be differentiated again.
-    ///
-    /// A variable that this one does not depend on has a gradient of zeros. The tape stays as it is, and grows by what
-    /// the rules compute.
-    ///
-    /// A Hessian-vector product differentiates ⟨∇L, v⟩, so it never forms the Hessian:
-    /// ```
-    /// use wengert::{Tape, Tensor};
-    /// let tape = Tape::new();
-    /// let x = tape.var(Tensor::<f64>::from_vec([2], vec![1.0, 2.0]));
-    /// let loss = x.powi(3).sum(); // its Hessian is diag(6x)
-    /// let v = Tensor::from_vec([2], vec![10.0, 100.0]);
-    /// let gradient = loss.grad(&[&x]).remove(0);
-    /// let product = (&gradient * &v.into()).sum().grad(&[&x]).remove(0);
-    /// assert_eq!(product.value().to_vec(), [60.0, 1200.0]);
-    /// ```
-    ///
-    /// # Panics
-    /// If this is no scalar, or a constant, or `backward` has consumed the tape, or one of `wrt` is on another tape.
+    /// [`grad`](Var::grad) from a gradient of this value; the gradients are constants unless the walk records.
     #[track_caller]
-    pub fn grad(&self, wrt: &[&Var<T>]) -> Vec<Var<T>> {
-        let (tape, last, seed) = self.start("grad");
-        let consumed = tape.list.borrow().consumed;
-        assert!(!consumed, "grad: backward has consumed this tape");
+    pub(crate) fn walk(&self, what: &str, seed: Var<T>, wrt: &[&Var<T>], records: bool) -> Vec<Var<T>> {
+        let (tape, last) = self.node(what);
+        assert!(!tape.list.borrow().consumed, "{what}: backward has consumed this tape");
         for x in wrt {
-            assert!(
-                x.tape().is_some_and(|own| own.is(tape)),
-                "grad: a variable of `wrt` is not on the tape of the loss"
-            );
+            let own = x.tape().is_some_and(|own| own.is(tape));
+            assert!(own, "{what}: a variable of `wrt` is not on the tape of the loss");
         }
         let leads = tape.leads_to(wrt, last);
         let wanted = |id: u32| leads[id as usize];
-        let mut walk = Walk::from(last, seed, tape, true, &wanted);
+        let mut walk = Walk::from(last, seed, tape, records, &wanted);
         for id in (0..=last).rev().filter(|&id| wanted(id)) {
             // Copied, because rules append to the list.
             let (node, inputs) = {
@@ -275,12 +274,11 @@ impl<T: Element> Var<T> {
         wrt.iter().map(|x| of(x).unwrap_or_else(|| x.value().filled(0.0).into())).collect()
     }
 
-    /// The tape and node of a scalar to differentiate, and the gradient 1 to begin with.
+    /// The tape and the node of a value to differentiate.
     #[track_caller]
-    fn start(&self, what: &str) -> (&Tape<T>, u32, Var<T>) {
-        assert!(self.value.size() == 1, "{what}: expected a scalar, found shape {}; sum it first", self.shape());
+    fn node(&self, what: &str) -> (&Tape<T>, u32) {
         let Some((tape, id)) = &self.origin else { panic!("{what}: this value is a constant, on no tape") };
-        (tape, *id, self.value.filled(1.0).into())
+        (tape, *id)
     }
 }
 
@@ -296,6 +294,7 @@ struct Walk<'a, T: Element> {
 impl<'a, T: Element> Walk<'a, T> {
     /// A walk that begins at node `last`, whose gradient is `seed`.
     fn from(last: u32, seed: Var<T>, tape: &'a Tape<T>, records: bool, wanted: &'a dyn Fn(u32) -> bool) -> Self {
+        tape.tell(|| Event::Walk { id: last, grad: &seed.value });
         let mut grads = vec![None; last as usize + 1];
         grads[last as usize] = Some(seed);
         Walk { tape, records, wanted, grads }

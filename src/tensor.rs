@@ -455,6 +455,22 @@ impl<T: Element> Tensor<T> {
     }
 }
 
+impl<T: Element> FromIterator<T> for Tensor<T> {
+    /// A vector (N) of what the iterator yields.
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Tensor<T> {
+        let values: Vec<T> = values.into_iter().collect();
+        Tensor::from_slice([values.len()], &values)
+    }
+}
+
+impl<T: Element, D: ndarray::Dimension> From<ndarray::Array<T, D>> for Tensor<T> {
+    /// As [`from_array`](Tensor::from_array).
+    #[track_caller]
+    fn from(array: ndarray::Array<T, D>) -> Tensor<T> {
+        Tensor::from_array(&array)
+    }
+}
+
 impl<T: Element> PartialEq for Tensor<T> {
     /// The same shape and equal elements, however they lie in memory.
     fn eq(&self, other: &Tensor<T>) -> bool {

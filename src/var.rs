@@ -1,5 +1,7 @@
 //! Variables: values that remember where they came from.
 
+use std::fmt;
+
 use crate::kernels::Element;
 use crate::shape::Shape;
 use crate::tape::Tape;
@@ -24,6 +26,29 @@ impl<T: Element> From<Tensor<T>> for Var<T> {
 impl<T: Element> From<&Tensor<T>> for Var<T> {
     fn from(value: &Tensor<T>) -> Var<T> {
         value.clone().into()
+    }
+}
+
+impl<T: Element> From<&Var<T>> for Var<T> {
+    fn from(var: &Var<T>) -> Var<T> {
+        var.clone()
+    }
+}
+
+impl<T: Element> fmt::Display for Var<T> {
+    /// The value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.value, f)
+    }
+}
+
+impl<T: Element> fmt::Debug for Var<T> {
+    /// The node that it is, or that it is a constant, and the value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id() {
+            Some(id) => write!(f, "Var (node {id}): {:?}", self.value),
+            None => write!(f, "Var (constant): {:?}", self.value),
+        }
     }
 }
 

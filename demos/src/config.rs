@@ -199,7 +199,7 @@ fn is_false(flag: &bool) -> bool {
 }
 
 /// What may differ when a run goes on: how long and where, not what is computed.
-const FREE_TO_CHANGE: [&str; 5] = ["steps", "sample_every", "checkpoint_every", "evaluate_every", "data_dir"];
+const FREE_TO_CHANGE: [&str; 6] = ["steps", "sample_every", "checkpoint_every", "evaluate_every", "data_dir", "force"];
 
 impl Config {
     /// Updates of the discriminator in the first `steps` steps.

@@ -259,6 +259,9 @@ impl Lock {
 }
 
 fn open_lock(path: &Path) -> Result<File> {
+    // To open a pipe could last for ever.
+    let other = fs::metadata(path).is_ok_and(|found| !found.is_file());
+    ensure!(!other, "{}: this is not a file; expected the file of a lock, or none", path.display());
     // Not truncated: another program may hold it.
     let file = File::options().create(true).truncate(false).write(true).open(path);
     file.with_context(|| format!("{}: cannot write", path.display()))

@@ -16,6 +16,7 @@ pub mod models;
 pub mod pictures;
 pub mod report;
 pub mod run_dir;
+pub mod sealed;
 pub mod tensorboard;
 pub mod theory;
 pub mod toy;

@@ -1,18 +1,35 @@
 //! `gan`: trains GANs with `wengert`.
 
+use std::io::Write;
+use std::process::ExitCode;
+
 use clap::Parser;
+use wengert_demos::commands::Cli;
 use wengert_demos::files::printable;
 use wengert_demos::interrupt::Interrupted;
 
-fn main() -> std::process::ExitCode {
-    match wengert_demos::commands::Cli::parse().run() {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+fn main() -> ExitCode {
+    match Cli::try_parse().map(Cli::run) {
+        Ok(done) => end(done),
+        // Help and the version, which are asked for, and wrong usage.
+        Err(text) => match text.print().and_then(|()| std::io::stdout().flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => end(Err(error.into())),
+            _ => ExitCode::from(u8::try_from(text.exit_code()).unwrap_or(1)),
+        },
+    }
+}
+
+/// The exit code, after the error, if there is one, has been told.
+fn end(done: anyhow::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         // Somebody's wish is no error, and has been answered; the code says how the program ended.
         Err(error) => match error.downcast_ref::<Interrupted>() {
-            Some(interrupted) => std::process::ExitCode::from(interrupted.exit_code()),
+            Some(interrupted) => ExitCode::from(interrupted.exit_code()),
             None => {
-                eprintln!("{}", printable(format_args!("error: {error:#}")));
-                std::process::ExitCode::FAILURE
+                // Where nobody can be told, the code is left.
+                let _ = writeln!(std::io::stderr(), "{}", printable(format_args!("error: {error:#}")));
+                ExitCode::FAILURE
             }
         },
     }

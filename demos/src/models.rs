@@ -172,12 +172,15 @@ impl Discriminator {
 /// # Errors
 /// Names the flags, what the nets need and what there is.
 pub fn check_weights(config: &Config, image: ImageShape, device: &Device) -> Result<()> {
-    let needed = 4 * weights(config, image);
+    // Each has a gradient, and at least one moment of an optimiser.
+    let needed = 3 * weights(config, image);
     let most = device.info().map_or_else(available_memory, |info| Some(info.memory));
     if let Some(most) = most.filter(|&most| needed > most) {
         let (needed, most) = (human_bytes(needed), human_bytes(most));
         let Config { width, z_dim, .. } = config;
-        bail!("--width {width} --z-dim {z_dim}: the nets alone need about {needed} of memory; {most} is there");
+        bail!(
+            "--width {width} --z-dim {z_dim}: the nets with gradients and optimisers need about {needed} of memory; {most} is there"
+        );
     }
     Ok(())
 }
@@ -185,6 +188,9 @@ pub fn check_weights(config: &Config, image: ImageShape, device: &Device) -> Res
 /// About how many bytes the weights of both nets have in f32, within a factor of two.
 fn weights(config: &Config, image: ImageShape) -> u64 {
     let (pixels, width) = ((image.height * image.width) as f64, config.width);
+    if config.net == Net::Dcgan {
+        return dcgan::weights(image, width, config.z_dim);
+    }
     // Those of the convolutions go by the square of the width; the generator's first layer makes maps of 512 channels
     // and an eighth of the side, of every number of noise.
     let first = 512.0 * pixels / 64.0 * width * config.z_dim as f64;

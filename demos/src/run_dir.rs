@@ -7,7 +7,7 @@
 //! samples/step-000500.png  images from the same noise, as training goes
 //! checkpoint.safetensors   nets and optimiser state
 //! checkpoint.previous.…    the checkpoint before, which serves if the last one is damaged
-//! time.json                how long training took
+//! time.json                how long training took, and on which device
 //! animation.png            the samples as an animation, once training has ended
 //! report.html              all of this on one page, once training has ended
 //! evaluation.json          the figures of `gan evaluate`
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use wengert::Archive;
+use wengert::{Archive, Device};
 
 use crate::config::Config;
 use crate::files::{Lock, from_toml, keep_as, new_directory, read, read_text, sweep, write_whole};
@@ -36,14 +36,21 @@ pub struct RunDir {
     lock: Option<Lock>,
 }
 
-/// How long training took.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// How long training took, and where.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingTime {
     /// Up to this generator update.
     pub step: u64,
     /// Seconds, pictures and checkpoints included.
     pub seconds: f64,
+    /// The device of the last session, as `--device` names it.
+    #[serde(default = "host")]
+    pub device: String,
+}
+
+fn host() -> String {
+    Device::host().to_string()
 }
 
 /// The most bytes of a file of settings, or of the training time.
@@ -71,7 +78,8 @@ impl RunDir {
     /// # Errors
     /// The directory or its `config.toml` is missing or damaged.
     pub fn open(path: &Path) -> Result<(RunDir, Config)> {
-        ensure!(path.is_dir(), "{}: no such directory; expected that of a run", path.display());
+        let found = if path.exists() { "this is not a directory" } else { "no such directory" };
+        ensure!(path.is_dir(), "{}: {found}; expected that of a run", path.display());
         let file = path.join("config.toml");
         let text = read_text(&file, MOST_BYTES)?;
         let text = text.with_context(|| format!("{}: cannot read; is this the directory of a run?", file.display()))?;
@@ -88,6 +96,8 @@ impl RunDir {
     pub fn hold(&mut self) -> Result<()> {
         let held = format!("{}: another program is training this run; expected it to end first", self.path.display());
         self.lock = Some(Lock::take(&self.path.join(".lock"), &held)?);
+        let samples = self.path.join("samples");
+        fs::create_dir_all(&samples).with_context(|| format!("{}: cannot make the directory", samples.display()))?;
         [self.path.clone(), self.path.join("samples"), self.inspection()]
             .iter()
             .filter(|d| d.is_dir())
@@ -190,13 +200,20 @@ impl RunDir {
         write_whole(&self.path.join("time.json"), text.as_bytes())
     }
 
-    /// The time that [`write_time`](RunDir::write_time) wrote; none at step 0 if there is no such file.
-    ///
-    /// # Errors
-    /// The file is damaged.
-    pub fn read_time(&self) -> Result<TrainingTime> {
-        let file = self.path.join("time.json");
-        let Some(bytes) = read(&file, MOST_BYTES)? else { return Ok(TrainingTime { step: 0, seconds: 0.0 }) };
-        serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", file.display()))
+    /// The time that [`write_time`](RunDir::write_time) wrote; none at step 0, on the host, if there is no such file, or
+    /// if it is damaged: no run is to be lost for that.
+    pub fn read_time(&self) -> TrainingTime {
+        let bytes = read(&self.path.join("time.json"), MOST_BYTES).ok().flatten();
+        let time = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        time.unwrap_or_else(|| TrainingTime { step: 0, seconds: 0.0, device: host() })
+    }
+
+    /// Removes a directory that [`create`](RunDir::create) has just made, of a run that does not come about.
+    pub fn remove_unused(&self) {
+        // What cannot be removed stays; the error that led here is the one to tell.
+        for file in ["config.toml", ".lock"] {
+            let _ = fs::remove_file(self.path.join(file));
+        }
+        let _ = fs::remove_dir(self.path.join("samples")).and_then(|()| fs::remove_dir(&self.path));
     }
 }

@@ -31,6 +31,9 @@ use batch::Stream;
 use search::Search;
 use sigma::SigmaPenalty;
 
+/// Images are sampled in parts of so many, so that memory does not grow with their number.
+pub const SAMPLES_AT_ONCE: usize = 64;
+
 /// A generator and a discriminator in training.
 ///
 /// What a step does depends on the configuration, the weights and the number of the step alone: the noise of update n
@@ -198,9 +201,14 @@ impl<T: Element> Trainer<T> {
     /// The first weight or running statistic, by net and name, that is not finite, if there is one: a step can spoil
     /// them after it has measured its losses.
     pub fn not_finite(&self) -> Option<String> {
+        self.beyond(f64::MAX)
+    }
+
+    /// The first weight or running statistic, by net and name, with a number that is NaN or above `limit`.
+    fn beyond(&self, limit: f64) -> Option<String> {
         let average = self.ema.as_ref().map(|ema| ("generator_ema", ema.params()));
         self.nets().into_iter().chain(average).find_map(|(net, params)| {
-            let broken = |name: &&str| params.get(name).is_some_and(|value| !is_finite(&value));
+            let broken = |name: &&str| params.get(name).is_some_and(|value| !is_within(&value, limit));
             params.names().find(broken).map(|name| format!("{net}.{name}"))
         })
     }
@@ -391,9 +399,8 @@ impl<T: Element> Trainer<T> {
     /// When a part is computed, if conditional nets do not know a class.
     pub fn samples_of(&self, n: usize, seed: u64, class: impl Fn(usize) -> usize) -> impl Iterator<Item = Vec<f32>> {
         let mut rng = Rng::stream(seed, Stream::Samples.number());
-        // In parts, so that memory does not grow with `n`.
-        let parts = (0..n).step_by(64).map(move |start| {
-            let end = n.min(start + 64);
+        let parts = (0..n).step_by(SAMPLES_AT_ONCE).map(move |start| {
+            let end = n.min(start + SAMPLES_AT_ONCE);
             self.labelled(rng.normal([end - start, self.config.z_dim]), (start..end).map(&class))
         });
         parts.map(|part| self.generate(part))
@@ -481,8 +488,8 @@ fn read_together<'a, T: Element>(scalars: impl Iterator<Item = &'a Tensor<T>>) -
     all.value().to_vec().iter().map(|x| x.f64()).collect()
 }
 
-fn is_finite<T: Element>(tensor: &Tensor<T>) -> bool {
-    tensor.data().iter().all(|x| x.f64().is_finite())
+fn is_within<T: Element>(tensor: &Tensor<T>, limit: f64) -> bool {
+    tensor.data().iter().all(|x| x.f64().abs() <= limit)
 }
 
 fn numbers<T: Element>(tensor: &Tensor<T>) -> Vec<f32> {

@@ -9,7 +9,7 @@ use crate::Tensor;
 pub struct Report {
     /// The order of the derivative.
     pub order: usize,
-    /// The operations that the function recorded, each once.
+    /// The operations that the function recorded, each once; none, if it has no tape.
     pub operations: Vec<&'static str>,
     /// The number of entries that were checked, of all inputs together (and the cotangents, from the second order on).
     pub entries: usize,
@@ -46,7 +46,7 @@ pub struct Move {
 pub struct Failure {
     /// The order of the derivative.
     pub order: usize,
-    /// The operations that the function recorded, each once: one of them is to blame.
+    /// The operations that the function recorded, each once: one of them is to blame. None, if it has no tape.
     pub operations: Vec<&'static str>,
     /// What is wrong.
     pub problem: Problem,
@@ -68,7 +68,8 @@ pub struct Failure {
 pub enum Problem {
     /// The rules and the difference quotients disagree.
     Wrong {
-        /// The walk that gave the wrong derivative: `"grad"` or `"backward"`.
+        /// The walk that gave the wrong derivative, `"grad"` or `"backward"`; `"gradient"` and `"backward"` for what was
+        /// written by hand.
         walk: &'static str,
     },
     /// The function is infinite or NaN at the inputs.
@@ -79,7 +80,7 @@ pub enum Problem {
     Unsteady,
     /// The gradient came out with other bits the second time.
     UnsteadyGradient {
-        /// The walk that gave them: `"grad"` or `"backward"`.
+        /// The walk that gave them, named as in [`Wrong`](Problem::Wrong).
         walk: &'static str,
     },
     /// No smooth point was found near the inputs.
@@ -115,14 +116,17 @@ impl fmt::Display for Report {
     /// One line, and one for each entry that was moved or that nothing can be said of.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { order, operations, entries, worst, .. } = self;
-        write!(
-            f,
-            "derivative of order {order} of {operations:?}: {entries} entries, errors up to {worst:.1e} of the allowed"
-        )?;
+        let of = of(operations);
+        write!(f, "derivative of order {order}{of}: {entries} entries, errors up to {worst:.1e} of the allowed")?;
         self.moves.iter().try_for_each(|moved| write!(f, "\n{moved}"))?;
         let unresolved = |place: &Place| write!(f, "\n{place}: hidden by the rounding of the function");
         self.unresolved.iter().try_for_each(unresolved)
     }
+}
+
+/// Which operations, if a tape knows them.
+fn of(operations: &[&str]) -> String {
+    if operations.is_empty() { String::new() } else { format!(" of {operations:?}") }
 }
 
 impl fmt::Display for Place {
@@ -148,7 +152,7 @@ impl fmt::Display for Failure {
             Some(place) if place.input < *inputs => format!("at {place}"),
             Some(_) => format!("at the cotangent of the output, index {index:?}"),
         };
-        write!(f, "derivative of order {order} of {operations:?}: ")?;
+        write!(f, "derivative of order {order}{}: ", of(operations))?;
         match self.problem {
             Problem::Wrong { walk } => {
                 write!(f, "{place}: {analytic:e} by `{walk}`, {numeric:e} ± {uncertainty:.0e} by difference quotients")

@@ -14,6 +14,7 @@ mod index;
 pub mod loss;
 mod matmul;
 mod norm;
+mod on_tensors;
 mod pool;
 #[cfg(test)]
 mod printed;

@@ -27,3 +27,13 @@ impl<T: Element> fmt::Display for Tape<T> {
         Ok(())
     }
 }
+
+impl<T: Element> fmt::Debug for Tape<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = self.list.borrow();
+        match list.consumed {
+            true => write!(f, "Tape {}: consumed by backward", list.number),
+            false => write!(f, "Tape {}: {} nodes", list.number, list.nodes.len()),
+        }
+    }
+}

@@ -1,4 +1,5 @@
-//! Looking on while a tape is written and walked: an observer is told each node, each call of a rule, each gradient.
+//! Looking on while a tape is written and walked: an observer is told each node, walk, call of a rule and gradient. What
+//! it has seen can be drawn, by [`Tape::draw`].
 //!
 //! ```
 //! use std::{cell::RefCell, rc::Rc};
@@ -10,6 +11,7 @@
 //! tape.observe(move |event| {
 //!     to.borrow_mut().push(match event {
 //!         Event::Node { id, name, value, .. } => format!("{id} = {name} = {}", value.item()),
+//!         Event::Walk { id, .. } => format!("back from {id}"),
 //!         Event::Rule { id, grad, .. } => format!("gradient of {id} is {}", grad.item()),
 //!         Event::Grad { id, input, grad, .. } => format!("{id} gives input {input} {}", grad.item()),
 //!     });
@@ -17,13 +19,15 @@
 //! let x = tape.var(Tensor::scalar(3.0));
 //! (&x * &x).backward();
 //! let lines = lines.borrow();
-//! assert_eq!(lines[..3], ["0 = var = 3", "1 = mul = 9", "gradient of 1 is 1"]);
-//! assert_eq!(lines[3..], ["1 gives input 0 3", "1 gives input 1 3"]);
+//! assert_eq!(lines[..4], ["0 = var = 3", "1 = mul = 9", "back from 1", "gradient of 1 is 1"]);
+//! assert_eq!(lines[4..], ["1 gives input 0 3", "1 gives input 1 3"]);
 //! ```
 
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+
+pub use super::drawing::Drawing;
 
 use super::Tape;
 use crate::kernels::Element;
@@ -43,6 +47,13 @@ pub enum Event<'a, T: Element> {
         inputs: &'a [&'a Var<T>],
         /// What came out.
         value: &'a Tensor<T>,
+    },
+    /// A walk begins, by [`Var::backward`], [`Var::grad`] and kin.
+    Walk {
+        /// The number of the node that is differentiated.
+        id: u32,
+        /// The gradient that it begins with.
+        grad: &'a Tensor<T>,
     },
     /// A walk is about to call the rule of an operation.
     Rule {
@@ -154,7 +165,7 @@ impl Finding {
         let (id, name, input, tensor) = match *event {
             Event::Node { id, name, value, .. } => (id, name, None, value),
             Event::Grad { id, name, input, grad } => (id, name, Some(input), grad),
-            Event::Rule { .. } => return None,
+            Event::Walk { .. } | Event::Rule { .. } => return None,
         };
         let numbers = tensor.to_vec();
         // NaN compares with nothing.

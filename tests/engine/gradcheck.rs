@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use wengert::gradcheck::{Check, Failure, Place, Problem, both, gradcheck, gradgradcheck};
 use wengert::{Tensor, Var};
 
+use super::support::{assert_panics, noise};
+
 fn tensor(shape: &[usize], values: &[f64]) -> Tensor<f64> {
     Tensor::from_slice(shape, values)
 }
@@ -374,4 +376,54 @@ fn moves_off_a_kink_stay_in_the_domain_and_near_and_are_told() {
     };
     let failure = gradcheck(step, &[tensor(&[1], &[0.0])]).unwrap_err();
     assert!(failure.to_string().contains("; input 0, index [0]: moved off a kink, from 0e0 to "), "{failure}");
+}
+
+/// Gradients by hand over arrays and numbers: right ones pass, each kind of mistake is found and placed.
+#[test]
+fn gradients_written_by_hand_are_checked() {
+    use ndarray::{ArrayD, Axis, IxDyn};
+    let forward = |x: &[ArrayD<f64>]| (&x[0] * &x[1]).mapv(f64::exp).sum_axis(Axis(0));
+    let backward = |x: &[ArrayD<f64>], grad: &ArrayD<f64>| {
+        let y = (&x[0] * &x[1]).mapv(f64::exp) * grad;
+        vec![&y * &x[1], (&y * &x[0]).sum_axis(Axis(0)).insert_axis(Axis(0))]
+    };
+    let array = |shape: &[usize], seed| {
+        noise(shape, seed).to_array().into_shape_with_order(IxDyn(shape)).expect("the same shape")
+    };
+    let inputs = [array(&[4, 3], 1), array(&[1, 3], 2)];
+    let report = Check::first().backward(forward, backward, &inputs).unwrap();
+    assert_eq!((report.entries, report.operations.len(), report.order), (15, 0, 1));
+    assert!(report.to_string().starts_with("derivative of order 1: 15 entries"), "{report}");
+
+    let spoilt = |x: &[ArrayD<f64>], grad: &ArrayD<f64>| {
+        let mut gradients = backward(x, grad);
+        gradients[1][[0, 2]] *= 1.001;
+        gradients
+    };
+    let failure = Check::first().backward(forward, spoilt, &inputs).unwrap_err();
+    assert_eq!(failure.problem, Problem::Wrong { walk: "backward" });
+    let place = failure.place.as_ref().unwrap();
+    assert_eq!((place.input, &place.index[..]), (1, &[0, 2][..]));
+    assert!(failure.to_string().starts_with("derivative of order 1: at input 1, index [0, 2]"), "{failure}");
+
+    // One that does not use the gradient that it is given.
+    let deaf = |x: &[ArrayD<f64>], grad: &ArrayD<f64>| backward(x, &ArrayD::ones(grad.raw_dim()));
+    assert!(Check::first().backward(forward, deaf, &inputs).is_err());
+    let calls = std::cell::Cell::new(0.0);
+    let drifting = |x: &[f64]| {
+        calls.set(calls.get() + 1.0);
+        x[0] + calls.get()
+    };
+    let failure = Check::first().gradient(drifting, |_| vec![1.0], &[0.5]).unwrap_err();
+    assert_eq!(failure.problem, Problem::Unsteady);
+    let report = Check::first().gradient(|x| x[0].abs(), |x| vec![x[0].signum()], &[0.0]).unwrap();
+    assert_eq!(report.moves.len(), 1);
+
+    let missing = |x: &[ArrayD<f64>], grad: &ArrayD<f64>| backward(x, grad)[..1].to_vec();
+    assert_panics(|| drop(Check::first().backward(forward, missing, &inputs)), &["1 gradients for 2 inputs"]);
+    let turned =
+        |x: &[ArrayD<f64>], grad: &ArrayD<f64>| backward(x, grad).into_iter().map(|g| g.reversed_axes()).collect();
+    assert_panics(|| drop(Check::first().backward(forward, turned, &inputs)), &["input 0 of shape [4, 3]", "[3, 4]"]);
+    assert_panics(|| drop(Check::first().gradient(|x| x[0], |_| vec![], &[1.0])), &["has 0 numbers, expected 1"]);
+    assert_panics(|| drop(Check::second().gradient(|x| x[0], |_| vec![1.0], &[1.0])), &["an order of 2"]);
 }

@@ -33,6 +33,7 @@ fn an_observer_hears_every_node_and_changes_no_bit() {
             }
             Event::Rule { name, .. } => rules.push(*name),
             Event::Grad { .. } => *grads += 1,
+            Event::Walk { id, grad } => assert_eq!((*id, grad.item()), (2, 1.0)),
         }
     });
     let x = tape.var(Tensor::scalar(1.0));
@@ -70,4 +71,33 @@ fn the_first_anomaly_is_found_in_values_and_in_gradients() {
     // The value is 0, its slope is not finite.
     let of_zero = found(|x| (x * 0.0).sqrt(), f64::MAX).unwrap();
     assert_eq!((of_zero.name, of_zero.input, of_zero.count), ("sqrt", Some(0), 6));
+}
+
+/// The graph of a gradient with its values, line by line; a variable's gradient is the sum of its uses.
+#[test]
+fn a_drawing_has_values_and_the_gradients_of_the_last_walk() {
+    let tape = Tape::<f64>::new();
+    let drawing = tape.draw();
+    let x = tape.var(Tensor::from_vec([2], vec![0.5, -2000.0]));
+    let loss = (&x * &x + 1.0).sum();
+    let lines = |drawing: &str| drawing.lines().skip(2).map(str::trim).map(String::from).collect::<Vec<_>>();
+    let before = lines(&drawing.to_string());
+    assert!(before.iter().all(|line| !line.contains("gradient")), "{before:?}");
+    loss.grad_values(&[&x]);
+    loss.backward();
+    let blue = ", style=filled, fillcolor=\"#d6e6f5\"";
+    assert_eq!(
+        lines(&drawing.to_string()),
+        [
+            &format!(r#"0 [label="0: var\n(2)\nvalue 0.5, -2000\ngradient 1, -4000"{blue}]"#),
+            r#"1 [label="1: mul\n(2)\nvalue 0.25, 4.000e6\ngradient 1, 1"]"#,
+            "0 -> 1",
+            "0 -> 1",
+            r#"2 [label="2: affine\n(2)\nvalue 1.25, 4.000e6\ngradient 1, 1"]"#,
+            "1 -> 2",
+            r#"3 [label="3: sum\n()\nvalue 4.000e6\ngradient 1"]"#,
+            "2 -> 3",
+            "}",
+        ]
+    );
 }

@@ -51,7 +51,9 @@ impl Evaluate {
         let Loaded { mut trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
         damage.iter().for_each(warn);
         trainer.to(&self.device)?;
-        History::read(dir.path())?; // what cannot be added to, before there is something to add
+        // What cannot be added to, before there is something to add.
+        History::lock(dir.path())?;
+        History::read(dir.path())?;
         let set = open_set(&config)?;
         check_data(&trainer, &*set)?;
         let evaluator = open_evaluator(&*set, self.n, self.seed, &self.cache, !self.json)?;

@@ -72,6 +72,10 @@ impl Inspect {
     fn inspect(&self, trainer: &Trainer<f32>, data: &dyn Dataset) -> Result<Inspection> {
         let shape = trainer.image_shape();
         check_data(trainer, data)?;
+        let now = data.fingerprint();
+        if let Some(then) = trainer.data.as_ref().filter(|then| **then != now) {
+            warn(format_args!("{}: found {now}; the run has learnt {then}", data.name()));
+        }
         let (d, g) = (trainer.discriminator().linear_maps(shape), trainer.generator().linear_maps());
         let bar = counting("layer", (d.len() + g.len()) as u64);
         let figures = |net: &str, params: &Params, maps: &[LinearMap]| -> Result<Vec<LayerFigures>> {

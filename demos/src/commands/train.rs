@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use wengert::Device;
 
 use super::devices::{Place, describe};
 use super::{say, warn};
@@ -17,9 +18,9 @@ use crate::config::{Config, DataName, Settings, recipes};
 use crate::data::{Dataset, FolderOptions, Opened, Part, Split, open};
 use crate::gammas::{GammaHistory, gammas};
 use crate::losses;
-use crate::run_dir::RunDir;
+use crate::run_dir::{RunDir, TrainingTime};
 use crate::tensorboard::EventFile;
-use crate::train::{Loaded, Need, Trainer, check_memory};
+use crate::train::{Loaded, Need, SAMPLES_AT_ONCE, Trainer, check_memory};
 use crate::usage::{human_bytes, human_seconds};
 pub(super) use batches::Batches;
 use run::{Run, evaluator};
@@ -48,11 +49,12 @@ pub struct Train {
 pub struct Resume {
     /// The directory of the run
     run: PathBuf,
-    /// Go on even if the images are not those that the run has learnt so far
+    /// Go on even if the images are not those that the run has learnt so far, or if the losses say nothing
     #[arg(long)]
     force: bool,
-    #[command(flatten)]
-    place: Place,
+    /// Where to compute, as of gan train [default: where the run was trained last]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<Device>,
 }
 
 impl Train {
@@ -68,10 +70,11 @@ impl Train {
         if let Some(run) = &config.init_from {
             trainer.start_from(run).with_context(|| format!("--init-from {}", run.display()))?;
         }
-        let evaluator = evaluator(&config)?;
+        // Before the classifier is trained, if there is to be one: that takes minutes.
         let dir = RunDir::create(self.out.as_deref(), &config)?;
+        let evaluator = evaluator(&config).inspect_err(|_| dir.remove_unused())?;
         let events = self.tensorboard.then(|| EventFile::create(&dir.tensorboard(), 0)).transpose()?;
-        let run = Run::new(config, dir, trainer, events, evaluator);
+        let run = Run::new(config, dir, trainer, events, evaluator, self.place.device.clone());
         run.work(|run| {
             run.save()?; // From here on, `resume` works.
             run.trainer.to(&self.place.device)?;
@@ -85,7 +88,8 @@ impl Train {
 impl Resume {
     /// Goes on from the last checkpoint.
     pub(super) fn run(self) -> Result<()> {
-        let (mut dir, config) = RunDir::open(&self.run)?;
+        let (mut dir, mut config) = RunDir::open(&self.run)?;
+        config.force |= self.force;
         dir.hold()?;
         let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
         let Loaded { mut trainer, damage } = Trainer::open(&dir, &config)?;
@@ -96,10 +100,11 @@ impl Resume {
         // All that may be refused, before anything is written.
         let losses = losses::read(&dir.losses()[0], step)?;
         let gammas = GammaHistory::read(&dir.gammas()[0], step, &gammas(&trainer.nets()))?;
-        let seconds = dir.read_time()?.seconds;
+        let TrainingTime { seconds, device, .. } = dir.read_time();
+        let device = self.device.clone().map_or_else(|| device_of(&dir, &device), Ok)?;
         let evaluator = evaluator(&config)?;
         let goes_on = step < config.steps;
-        let needs = || check_memory(&config, data.shape(), data.classes(), &self.place.device);
+        let needs = || check_memory(&config, data.shape(), data.classes(), &device);
         let need = goes_on.then(needs).transpose()?;
         if let Some(damage) = damage {
             warn(damage);
@@ -107,9 +112,9 @@ impl Resume {
         }
         let logs = dir.tensorboard();
         let events = logs.is_dir().then(|| EventFile::create(&logs, step)).transpose()?;
-        let run = Run::new(config, dir, trainer, events, evaluator).after(losses, gammas, seconds);
-        run.work(|run| {
-            run.trainer.to(&self.place.device)?;
+        let run = Run::new(config, dir, trainer, events, evaluator, device.clone());
+        run.after(losses, gammas, seconds).work(|run| {
+            run.trainer.to(&device)?;
             run.catch_up()?;
             let Some(need) = &need else {
                 run.finish()?;
@@ -133,6 +138,15 @@ impl Resume {
         trainer.data = Some(now);
         Ok(())
     }
+}
+
+/// The device on which a run was trained last.
+fn device_of(dir: &RunDir, name: &str) -> Result<Device> {
+    let device: Result<Device, _> = name.parse();
+    device.with_context(|| {
+        let path = dir.path().display();
+        format!("{path} was trained on {name}; to go on elsewhere: gan resume {path} --device cpu")
+    })
 }
 
 /// The images that runs of this configuration learn from.
@@ -205,12 +219,19 @@ fn print_estimate(run: &Run, data: &Arc<dyn Dataset>, need: &Need) -> Result<()>
     step();
     step();
     let seconds = start.elapsed().as_secs_f64() / 2.0;
+    // Pictures may need more memory than steps: their parts have more images than a small batch.
+    trial.samples(SAMPLES_AT_ONCE, config.seed).for_each(drop);
     let steps = config.steps - run.trainer.step();
     let updates = config.discriminator_updates(config.steps) - config.discriminator_updates(run.trainer.step());
     let whole = seconds * updates as f64 / config.n_dis as f64;
+    // What a driver takes on the host is not known.
+    let memory = match device.info() {
+        None => format!("; about {} of memory", human_bytes(need.measured())),
+        Some(_) => String::new(),
+    };
     say(format_args!(
         "{} on {}: width {}, batch {}, {}\n\
-         {steps} steps of about {:.0} ms: {}; about {} of memory\n\
+         {steps} steps of about {:.0} ms: {}{memory}\n\
          writing to {}",
         config.method.flag(),
         data.name(),
@@ -219,7 +240,6 @@ fn print_estimate(run: &Run, data: &Arc<dyn Dataset>, need: &Need) -> Result<()>
         describe(device),
         seconds * 1e3,
         human_seconds(whole),
-        human_bytes(need.measured()),
         run.dir.path().display(),
     ));
     Ok(())

@@ -23,6 +23,7 @@ use wengert::{Archive, Rng, Tape, Tensor, Var};
 use super::score::{argmax, check_probabilities};
 use crate::data::{Dataset, ImageShape, Order, Part, PartOf};
 use crate::files::shown;
+use crate::sealed;
 
 /// Channels, side of the kernel, and stride of each convolution.
 const CONVOLUTIONS: [(usize, usize, usize); 4] = [(32, 3, 1), (64, 4, 2), (128, 4, 2), (128, 3, 1)];
@@ -121,7 +122,7 @@ impl Classifier {
     /// The name of the file that holds the classifier of this set, trained so: its hash is of all that it depends on.
     pub fn file_name(set: &dyn Dataset, settings: &Settings) -> String {
         let part = Part::Classifier.of(set);
-        let spec = format!("{CONVOLUTIONS:?} {settings:?} {} {} {}", set.shape(), set.classes(), part.len());
+        let spec = format!("sealed {CONVOLUTIONS:?} {settings:?} {} {} {}", set.shape(), set.classes(), part.len());
         let mut hash = Fnv::new(spec.as_bytes());
         let mut pixels = vec![0; set.shape().numel()];
         for i in 0..part.len().min(FINGERPRINT) {
@@ -222,11 +223,13 @@ impl Classifier {
         let mut archive = Archive::new();
         self.params.store(&mut archive, "classifier.");
         archive.set_text("accuracy", self.accuracy.to_string());
+        sealed::seal(&mut archive);
         Ok(archive.save(path)?)
     }
 
     fn load(&mut self, path: &Path) -> Result<()> {
-        let archive = Archive::load(path)?;
+        let mut archive = sealed::load(path)?;
+        sealed::open(&mut archive).with_context(|| format!("{}; delete it", path.display()))?;
         self.params.restore(&archive, "classifier.")?;
         let text = archive.text("accuracy")?;
         let accuracy = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));

@@ -10,6 +10,7 @@ use super::{
     classifier_score, extents, frechet_distance, kernel_distance, prdc, sliced_wasserstein,
 };
 use crate::data::{Dataset, ImageShape, Part};
+use crate::interrupt;
 
 /// Images to each set that are compared if nothing else is said.
 const USUAL_IMAGES: usize = 5000;
@@ -139,7 +140,8 @@ impl Evaluator {
     /// numbers, in [−1, 1], are rounded to the 256 levels of the real images first, as in a file.
     ///
     /// # Errors
-    /// There are numbers that are not finite: in the images, or in what the classifier makes of them.
+    /// There are numbers that are not finite: in the images, or in what the classifier makes of them. Or a signal has
+    /// asked for an end, while that is deferred: [`Interrupted`](interrupt::Interrupted).
     ///
     /// # Panics
     /// If there are not `n` images of the set's size.
@@ -150,6 +152,7 @@ impl Evaluator {
         ensure!(finite, "step {step}: the generator makes images that are not finite; training has diverged");
         let levels = images.iter().map(|x| ((x + 1.0) * 127.5).round().clamp(0.0, 255.0) / 127.5 - 1.0);
         let generated = Measured::of(classifier, levels.collect(), "the generated images")?;
+        interrupt::check()?;
         Ok(Evaluation {
             step,
             n: *n,
@@ -200,6 +203,7 @@ impl Measured {
     /// `what`: these images, in words.
     fn of(classifier: &Classifier, images: Vec<f32>, what: &str) -> Result<Measured> {
         let Outputs { features, probabilities } = classifier.outputs(&images);
+        interrupt::check()?;
         let of = |part: &str| format!("{part} of {what} from the classifier {}", classifier.name());
         check_features(&of("features"), &features)?;
         check_probabilities(&of("probabilities"), &probabilities.to_vec(), extents(&probabilities).1)?;

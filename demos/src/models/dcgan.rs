@@ -41,6 +41,15 @@ fn halvings(side: usize) -> (usize, u32) {
     (start, count)
 }
 
+/// The bytes of the large weights of both nets in f32.
+pub(super) fn weights(image: ImageShape, width: f64, z_dim: usize) -> u64 {
+    let (side, doublings) = halvings(image.height);
+    let channels: Vec<f64> = (0..doublings).map(|i| CHANNELS as f64 * f64::from(1 << i) * width).collect();
+    let convolutions: f64 = channels.windows(2).map(|pair| 16.0 * pair[0] * pair[1]).sum();
+    let dense = channels.last().copied().unwrap_or(0.0) * (side * side * (z_dim + 1)) as f64;
+    (4.0 * (2.0 * convolutions + dense)) as u64
+}
+
 fn options() -> Conv2dOptions {
     Conv2dOptions::default().stride(2).padding(1)
 }

@@ -9,10 +9,10 @@ use wengert::{Archive, Device, Element};
 use super::Trainer;
 use crate::config::Config;
 use crate::data::ImageShape;
-use crate::files::{crc32, from_toml, shown};
+use crate::files::{from_toml, shown};
 use crate::models;
 use crate::run_dir::RunDir;
-use crate::usage::{available_memory, human_bytes};
+use crate::sealed;
 
 /// The format of checkpoints that this program writes.
 const FORMAT: u32 = 1;
@@ -49,8 +49,7 @@ impl<T: Element> Trainer<T> {
         let config = toml::to_string(&self.config).context("cannot write the configuration as TOML")?;
         archive.set_text("config", config); // what `load` compares with config.toml
         archive.set_text("format", FORMAT.to_string());
-        let checksum = checksum(&mut archive);
-        archive.set_text("checksum", checksum);
+        sealed::seal(&mut archive);
         Ok(archive)
     }
 
@@ -77,11 +76,7 @@ impl<T: Element> Trainer<T> {
     /// configuration than this: only how long the run is, how often it writes, and where its data are, may have
     /// changed.
     pub fn load(config: &Config, path: &Path) -> Result<Trainer<T>> {
-        let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        let most = available_memory().unwrap_or(u64::MAX);
-        let (found, free) = (human_bytes(size), human_bytes(most));
-        ensure!(size <= most, "{}: found {found}; expected at most {free}, the memory that is free", path.display());
-        let mut archive = Archive::load(path)?;
+        let mut archive = sealed::load(path)?;
         let (image, classes) = check(&mut archive, config).with_context(|| path.display().to_string())?;
         let mut trainer = Trainer::restored(config, image, classes, &archive)?;
         trainer.data = archive.text("data").ok().map(String::from);
@@ -107,22 +102,30 @@ impl<T: Element> Trainer<T> {
         Ok(trainer)
     }
 
-    /// Takes the nets of another run, with u, v and running statistics, without its optimisers' state.
+    /// Takes the nets of another run, with u, v and running statistics, without its optimisers' state: from its last
+    /// checkpoint, or, if that is damaged, from the one before.
     ///
     /// # Errors
     /// The run or its checkpoint cannot be read; or its nets have other names or shapes than these, or a number that is
     /// not finite.
     pub fn start_from(&mut self, run: &Path) -> Result<()> {
         let (dir, config) = RunDir::open(run)?;
-        let [last, _] = dir.checkpoints();
-        let mut archive = Archive::load(&last)?;
-        check_format(&mut archive).with_context(|| last.display().to_string())?;
+        let read = |path: &Path| -> Result<Archive> {
+            let mut archive = sealed::load(path)?;
+            check_format(&mut archive).with_context(|| path.display().to_string())?;
+            Ok(archive)
+        };
+        let [last, previous] = dir.checkpoints();
+        let (archive, path) = match read(&last) {
+            Ok(archive) => (archive, last),
+            Err(error) => (read(&previous).map_err(|_| error)?, previous),
+        };
         let (ours, theirs) = (self.config.method.flag(), config.method.flag());
         let fits = |net: &str| format!("the {net} of that run, of the method {theirs}, does not fit this one, {ours}");
         self.generator_params.restore(&archive, "generator.").with_context(|| fits("generator"))?;
         self.discriminator_params.restore(&archive, "discriminator.").with_context(|| fits("discriminator"))?;
         self.ema = self.config.ema.map(|decay| Ema::new(&self.generator_params, decay));
-        self.check_finite(&last)
+        self.check_finite(&path)
     }
 
     /// Refuses weights from this file that are not finite.
@@ -151,21 +154,14 @@ fn check(archive: &mut Archive, config: &Config) -> Result<(ImageShape, usize)> 
 /// neither format nor checksum.
 fn check_format(archive: &mut Archive) -> Result<()> {
     let text = |key: &str| archive.text(key).ok().map(String::from);
-    let (format, then) = (text("format"), text("checksum"));
-    if format.is_none() && then.is_none() {
+    let format = text("format");
+    if format.is_none() && text("checksum").is_none() {
         return Ok(());
     }
     if let Some(later) = format.and_then(|format| format.parse::<u32>().ok()).filter(|&format| format > FORMAT) {
         bail!("found the format {later}, of a later version of this program; expected at most {FORMAT}");
     }
-    ensure!(then == Some(checksum(archive)), "damaged: the checksum is not that of what the file holds");
-    Ok(())
-}
-
-/// The CRC-32 of an archive as a file with an empty checksum, which it is left with.
-fn checksum(archive: &mut Archive) -> String {
-    archive.set_text("checksum", "");
-    crc32(&[&archive.to_bytes()])
+    sealed::open(archive)
 }
 
 /// The images' shape from the text in a checkpoint, "channels,height,width".

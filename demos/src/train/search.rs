@@ -51,11 +51,11 @@ impl<T: Element> Trainer<T> {
         }
     }
 
-    /// Asks whether an optimiser has left weights that are not finite.
+    /// Asks whether an optimiser has left weights that are not finite, or too large.
     pub(super) fn look_at_weights(&self, what: &str) {
         let Some(search) = &self.search else { return };
-        if let Some(name) = self.not_finite() {
-            search.report(format!("{what}: it leaves numbers in {name} that are not finite"));
+        if let Some(name) = self.beyond(search.limit) {
+            search.report(format!("{what}: it leaves numbers in {name} that are not finite, or too large"));
         }
     }
 }

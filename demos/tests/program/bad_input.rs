@@ -52,7 +52,7 @@ fn flags_of_train() {
     refuses(dir.path(), "fly", &["'fly'"]);
     // What only a larger machine could hold. (Where the system does not say what is free, nothing is refused.)
     if cfg!(target_os = "linux") {
-        let parts = ["--width 8 --z-dim 65536: the nets alone need about", " GB of memory"];
+        let parts = ["--width 8 --z-dim 65536: the nets with gradients and optimisers need about", " GB of memory"];
         refuses(dir.path(), &tiny("--width 8 --z-dim 65536"), &parts);
         let parts = ["--width 4 --batch 4096 --z-dim 8 need about", " GB of memory", " is free"];
         refuses(dir.path(), &tiny("--width 4 --batch 4096"), &parts);

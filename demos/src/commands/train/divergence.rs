@@ -20,9 +20,8 @@ use crate::train::{Loaded, Trainer};
 const LARGEST_LOSS: f64 = (1 << 24) as f64;
 
 impl Run {
-    /// Why training cannot go on after a step with these losses, if it cannot. Weights are looked at if it `saves` them
-    /// now; a loss tells of those that are not finite in the step after.
-    pub(super) fn divergence(&self, losses: &Losses, saves: bool) -> Option<String> {
+    /// Why training cannot go on after a step with these losses, if it cannot.
+    pub(super) fn divergence(&self, losses: &Losses) -> Option<String> {
         let &Losses { discriminator: d, generator: g, .. } = losses;
         let told = || format!("the losses are {d} (discriminator) and {g} (generator)");
         if !d.is_finite() || !g.is_finite() {
@@ -31,8 +30,7 @@ impl Run {
         if d.abs().max(g.abs()) > LARGEST_LOSS && !self.config.force {
             return Some(format!("{}; beyond ±{LARGEST_LOSS:.1e} they say nothing (--force goes on)", told()));
         }
-        let broken = if saves { self.trainer.not_finite() } else { None };
-        broken.map(|name| format!("{name} is not finite"))
+        None
     }
 
     /// The error of training that has diverged. The curve up to here is kept beside the last checkpoint.

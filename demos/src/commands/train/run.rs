@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use wengert::DeviceError;
+use wengert::{Device, DeviceError};
 
 use super::batches::Batches;
 use crate::commands::evaluate::{CACHE, open_evaluator, open_set};
 use crate::commands::progress::Progress;
-use crate::commands::say;
+use crate::commands::{say, warn};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::gammas::GammaHistory;
-use crate::interrupt::{self, Deferral};
+use crate::interrupt::{self, Deferral, Interrupted};
 use crate::losses::{self, Losses};
 use crate::metrics::{Evaluator, History};
 use crate::pictures::{Grid, write_grid};
@@ -40,6 +40,16 @@ pub(super) struct Run {
     events: Option<EventFile>,
     /// With --evaluate-every.
     evaluator: Option<Evaluator>,
+    /// Where it trains.
+    device: Device,
+}
+
+/// Why training cannot go on.
+enum Trouble {
+    /// It has diverged, for this reason.
+    Diverged(String),
+    /// Something could not be written.
+    Other(anyhow::Error),
 }
 
 /// What evaluates a run of this configuration as it goes, if it is to be evaluated.
@@ -65,6 +75,7 @@ impl Run {
         trainer: Trainer<f32>,
         events: Option<EventFile>,
         evaluator: Option<Evaluator>,
+        device: Device,
     ) -> Run {
         Run {
             config,
@@ -77,6 +88,7 @@ impl Run {
             seconds_before: 0.0,
             events,
             evaluator,
+            device,
         }
     }
 
@@ -106,7 +118,7 @@ impl Run {
         let bar = progress.bar();
         let _deferral = Deferral::begin(move || {
             let message = "stopping after this step; press Ctrl-C again to stop at once";
-            bar.suspend(|| eprintln!("{message}"));
+            bar.suspend(|| warn(message));
         });
         let first = self.config.discriminator_updates(self.trainer.step());
         let mut batches = Batches::new(&self.config, data, first);
@@ -116,16 +128,19 @@ impl Run {
             let losses = self.trainer.train_step(|n| batches.next(n));
             self.losses.push(losses);
             self.gammas.record(losses.step, self.trainer.gains());
-            // Asked once: what is saved now has been looked at.
             last = losses.step >= self.config.steps || interrupt::requested().is_some();
-            let saves = last || losses.step.is_multiple_of(self.config.checkpoint_every);
-            if let Some(reason) = self.divergence(&losses, saves) {
-                drop(progress);
-                return Err(self.diverged(&reason, data));
+            let mut done = self.keep(&losses, last, &progress);
+            if done.is_ok() && !last && interrupt::requested().is_some() {
+                // It came while that was written: the step at hand is this one.
+                last = true;
+                done = self.looked_at(&losses).and_then(|()| self.save().map_err(Trouble::Other));
             }
-            if let Err(error) = self.write(&losses, saves, &progress) {
+            if let Err(trouble) = done {
                 drop(progress);
-                return Err(self.saved_before(error));
+                return Err(match trouble {
+                    Trouble::Diverged(reason) => self.diverged(&reason, data),
+                    Trouble::Other(error) => self.saved_before(error, data),
+                });
             }
         }
         let time = progress.finish();
@@ -135,17 +150,35 @@ impl Run {
 
     /// An error of something that is written as training goes, after a checkpoint of the last step, if its weights are
     /// good for one.
-    fn saved_before(&mut self, error: anyhow::Error) -> anyhow::Error {
-        let saved = match self.trainer.not_finite() {
-            None => self.save(),
-            Some(name) => Err(anyhow!("{name} is not finite")),
-        };
+    fn saved_before(&mut self, error: anyhow::Error, data: &Arc<dyn Dataset>) -> anyhow::Error {
+        if let Some(name) = self.trainer.not_finite() {
+            return self.diverged(&format!("{name} is not finite, and {error:#}"), data);
+        }
+        let saved = self.save();
         let (path, step) = (self.dir.path().display(), self.saved);
         let kept = format!("{path} keeps step {step}; to go on: gan resume {path}");
-        match saved {
-            Ok(()) => anyhow!("{error:#}\n{kept}"),
-            Err(other) => anyhow!("{error:#}\nand then: {other:#}\n{kept}"),
+        match saved.map_err(|other| format!("{other:#}")) {
+            Err(other) if other != format!("{error:#}") => anyhow!("{error:#}\nand then: {other}\n{kept}"),
+            _ => anyhow!("{error:#}\n{kept}"),
         }
+    }
+
+    /// Looks at a step, and keeps what is due after it.
+    fn keep(&mut self, losses: &Losses, last: bool, progress: &Progress) -> Result<(), Trouble> {
+        let step = losses.step;
+        let saves = last || step.is_multiple_of(self.config.checkpoint_every);
+        match saves || self.picture_is_due(step) || self.evaluation_is_due(step) {
+            true => self.looked_at(losses)?,
+            // A loss tells of weights that are not finite in the step after.
+            false => self.divergence(losses).map_or(Ok(()), |reason| Err(Trouble::Diverged(reason)))?,
+        }
+        self.write(losses, saves, progress).map_err(Trouble::Other)
+    }
+
+    /// Whether losses and weights are fit to be kept.
+    fn looked_at(&self, losses: &Losses) -> Result<(), Trouble> {
+        let broken = || self.trainer.not_finite().map(|name| format!("{name} is not finite"));
+        self.divergence(losses).or_else(broken).map_or(Ok(()), |reason| Err(Trouble::Diverged(reason)))
     }
 
     /// Writes what is due after a step, the checkpoint, if it `saves` one, first.
@@ -242,7 +275,10 @@ impl Run {
             }
             images.extend(part);
         }
-        let evaluation = evaluator.evaluate(step, &images)?;
+        let evaluation = match evaluator.evaluate(step, &images) {
+            Err(error) if error.is::<Interrupted>() => return Ok(()),
+            done => done?,
+        };
         let frechet = evaluation.generated.frechet;
         History::record(self.dir.path(), evaluation)?;
         if let Some(events) = &mut self.events {
@@ -260,7 +296,8 @@ impl Run {
         self.write_curves()?;
         self.dir.write_checkpoint(&self.trainer.archive()?)?;
         let seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
-        self.dir.write_time(&TrainingTime { step: self.trainer.step(), seconds })?;
+        let device = self.device.to_string();
+        self.dir.write_time(&TrainingTime { step: self.trainer.step(), seconds, device })?;
         self.saved = self.trainer.step();
         Ok(())
     }

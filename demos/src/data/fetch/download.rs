@@ -172,7 +172,9 @@ fn start(curl: &dyn Fn() -> Command, url: &str, have: u64) -> Result<Child> {
     let mut command = curl();
     // First of all: no options from a file in the home directory.
     command.arg("--disable").args("--silent --show-error --fail --globoff".split(' '));
-    command.args("--location --max-redirs 5 --proto =http,https --proto-redir =http,https".split(' '));
+    // A mirror may be without https; what begins with it stays with it.
+    let redirects = if url.starts_with("https:") { "=https" } else { "=http,https" };
+    command.args("--location --max-redirs 5 --proto =http,https --proto-redir".split(' ')).arg(redirects);
     // A connection over which less than 1 KB/s comes for a minute is broken.
     command.args("--connect-timeout 30 --speed-limit 1000 --speed-time 60".split(' '));
     if have > 0 {

@@ -1,0 +1,77 @@
+//! A Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) that learns eight clusters on a ring. The penalty is a
+//! function of the critic's gradient, so that its own gradient is one of second order.
+//!
+//! `cargo run --release --example ring` writes ring.png: grey the data, orange what the generator makes of noise, and
+//! behind them the critic.
+
+use std::path::Path;
+use wengert::nn::{Init, Linear, Mode, Params, Pass};
+use wengert::optim::{Adam, Optimizer};
+use wengert::{Rng, Tape, Tensor, Var};
+use wengert_demos::pictures::{Plane, write_plane};
+use wengert_demos::toy::Toy;
+
+const BATCH: usize = 128;
+
+/// A net of three dense layers and its parameters.
+struct Net(Params, [Linear; 3]);
+
+impl Net {
+    fn new(sizes: [usize; 4], rng: &mut Rng) -> Net {
+        let mut params = Params::new();
+        let mut layer =
+            |i: usize| Linear::new(&mut params.scope(&i.to_string()), sizes[i], sizes[i + 1], Init::PyTorch, rng);
+        let layers = [layer(0), layer(1), layer(2)];
+        Net(params, layers)
+    }
+
+    fn forward(&self, pass: &Pass, x: &Var) -> Var {
+        let h = self.1[1].forward(pass, &self.1[0].forward(pass, x).relu()).relu();
+        self.1[2].forward(pass, &h)
+    }
+}
+
+fn main() {
+    let mut rng = Rng::seed(0);
+    let (mut generator, mut critic) = (Net::new([2, 128, 128, 2], &mut rng), Net::new([2, 128, 128, 1], &mut rng));
+    let (mut adam_g, mut adam_c) = (Adam::new(1e-3).betas(0.5, 0.9), Adam::new(1e-3).betas(0.5, 0.9));
+    let generate =
+        |generator: &Net, z: Tensor| generator.forward(&Pass::frozen(&generator.0, Mode::Eval), &z.into()).into_value();
+    for step in 1..=1500 {
+        for _ in 0..5 {
+            let (real, fake) = (Toy::Ring.sample(BATCH, &mut rng), generate(&generator, rng.normal([BATCH, 2])));
+            let t = Var::from(rng.uniform([BATCH, 1], 0.0, 1.0));
+            let between = (Var::from(&real) * &t + Var::from(&fake) * (1.0 - &t)).into_value();
+            let tape = Tape::new();
+            let pass = Pass::new(&critic.0, &tape, Mode::Train);
+            let value = |x: &Var| critic.forward(&pass, x);
+            let x = tape.var(between);
+            let slope = value(&x).sum().grad(&[&x]).remove(0);
+            let penalty = ((slope.powi(2).sum_axes([1], false) + 1e-12).sqrt() - 1.0).powi(2).mean();
+            let estimate = value(&real.into()).mean() - value(&fake.into()).mean();
+            if step % 250 == 0 {
+                println!("step {step}: the critic finds a distance of {:.3}", estimate.item());
+            }
+            let gradients = pass.gradients(&(penalty - estimate).backward());
+            adam_c.step(&mut critic.0, &gradients);
+        }
+        let tape = Tape::new();
+        let (pass, frozen) = (Pass::new(&generator.0, &tape, Mode::Train), Pass::frozen(&critic.0, Mode::Eval));
+        let fake = generator.forward(&pass, &rng.normal([BATCH, 2]).into());
+        let gradients = pass.gradients(&(-critic.forward(&frozen, &fake).mean()).backward());
+        adam_g.step(&mut generator.0, &gradients);
+    }
+    let half_side = Toy::Ring.half_side();
+    let at = |i: usize| (((i as f64 + 0.5) / 30.0 - 1.0) * half_side) as f32;
+    let cells = Tensor::from_vec([3600, 2], (0..3600).flat_map(|i| [at(i % 60), at(i / 60)]).collect());
+    let heights = critic.forward(&Pass::frozen(&critic.0, Mode::Eval), &cells.into()).into_value().cast().to_vec();
+    let generated = generate(&generator, rng.normal([800, 2]));
+    let score = Toy::Ring.score(&generated).expect("a ring has clusters");
+    println!("{score:?}");
+    let points = |x: &Tensor| x.to_vec().chunks(2).map(|p| [p[0].into(), p[1].into()]).collect();
+    let real = points(&Toy::Ring.sample(800, &mut rng));
+    let generated = points(&generated);
+    let title = "WGAN-GP on a ring".into();
+    let plane = Plane { title, half_side, critic: heights, real, generated, arrows: vec![], warped: vec![] };
+    write_plane(Path::new("ring.png"), &plane).expect("a folder to write to");
+}
