@@ -41,7 +41,7 @@ fn direction(hessian_times: impl Fn(&[f64]) -> Vec<f64>, g: &[f64]) -> Vec<f64> 
 
 fn main() {
     let n = 20;
-    let mut x: Vec<f64> = (0..n).map(|i| if i % 2 == 0 { -1.2 } else { 1.0 }).collect();
+    let mut x = vec![0.0; n];
     for step in 0..100 {
         let tape = Tape::new();
         let here = tape.var(Tensor::from_slice([n], &x));

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag::{register, register_conditional_shutdown};
 
 /// The error of work that a signal has stopped.
@@ -51,7 +51,8 @@ static SIGNALS: OnceLock<Signals> = OnceLock::new();
 pub fn listen() -> Result<()> {
     let ends = Arc::new(AtomicBool::new(true));
     let mut come = Vec::new();
-    for signal in [SIGINT, SIGTERM] {
+    // Under `nohup`, a closed terminal is to stop nothing.
+    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| signal != SIGHUP || !is_ignored(SIGHUP)) {
         let flag = Arc::new(AtomicBool::new(false));
         // In this order: the first signal of a deferral ends nothing, and prepares the second.
         register_conditional_shutdown(signal, 128 + signal, ends.clone())
@@ -62,6 +63,14 @@ pub fn listen() -> Result<()> {
     }
     SIGNALS.get_or_init(|| Signals { ends, come });
     Ok(())
+}
+
+/// Whether whoever started this program has told it to ignore a signal; `false` where the system does not say.
+pub fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }
 
 /// The signal that has asked for an end, if one has.

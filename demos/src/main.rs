@@ -13,7 +13,9 @@ fn main() -> ExitCode {
         Ok(done) => end(done),
         // Help and the version, which are asked for, and wrong usage.
         Err(text) => match text.print().and_then(|()| std::io::stdout().flush()) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => end(Err(error.into())),
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                end(Err(anyhow::Error::new(error).context("cannot write to standard output")))
+            }
             _ => ExitCode::from(u8::try_from(text.exit_code()).unwrap_or(1)),
         },
     }

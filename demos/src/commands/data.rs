@@ -61,9 +61,9 @@ pub struct Show {
     /// Determines which images, and those of a set that is drawn
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The picture to write
+    /// The picture to write [default: NAME.png]
     #[arg(long, value_name = "FILE.png")]
-    out: PathBuf,
+    out: Option<PathBuf>,
 }
 
 impl Data {
@@ -98,7 +98,7 @@ impl Fetch {
                 say(format_args!("the archive is not needed any more: {}", archive.display()));
             }
         }
-        say(format_args!("to see it   gan data show {name} --data-dir {shown} --out sheet.png"));
+        say(format_args!("to see it   gan data show {name} --data-dir {shown}"));
         say(format_args!("to learn it gan train sngan --data {name} --data-dir {shown}"));
         Ok(())
     }
@@ -113,8 +113,9 @@ const MOST_LOOKS: u64 = 200_000;
 impl Show {
     fn run(self) -> Result<()> {
         ensure!((1..=100).contains(&self.n), "--n is {}; expected 1 to 100", self.n);
-        let is_png = self.out.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
-        ensure!(is_png, "--out is {}; expected the name of a file that ends in .png", self.out.display());
+        let out = self.out.unwrap_or_else(|| format!("{}.png", self.name.flag()).into());
+        let is_png = out.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
+        ensure!(is_png, "--out is {}; expected the name of a file that ends in .png", out.display());
         let dir = self.data_dir.as_deref();
         let folder = FolderOptions { skip_corrupt: self.skip_corrupt, flatten: self.flatten };
         let Opened { set, notes } = open(self.name, dir, self.size, folder, self.seed, self.split)?;
@@ -132,8 +133,8 @@ impl Show {
             say(format_args!("and {} classes more, which are not shown", set.classes() - counts.len()));
         }
         let title = format!("{}, a row for each of: {}", set.name(), names.join(", "));
-        sheet.write(&self.out, &[("Title", &title)])?;
-        say(self.out.display());
+        sheet.write(&out, &[("Title", &title)])?;
+        say(out.display());
         Ok(())
     }
 }

@@ -49,7 +49,7 @@ impl History {
     /// The file is damaged, or cannot be read or written; or a figure is not finite.
     pub fn record(run: &Path, evaluation: Evaluation) -> Result<History> {
         // Another program may evaluate the same run.
-        let _lock = History::lock(run)?;
+        let _lock = Lock::wait(&run.join(".evaluation.lock"))?;
         let mut evaluations = History::read(run)?.map_or(Vec::new(), |history| history.evaluations);
         evaluations.retain(|earlier| earlier.step != evaluation.step || !earlier.is_comparable(&evaluation));
         evaluations.push(evaluation.clone());
@@ -62,12 +62,9 @@ impl History {
         Ok(history)
     }
 
-    /// Waits until no other program adds to the figures of this run.
-    ///
-    /// # Errors
-    /// The directory cannot be written.
-    pub fn lock(run: &Path) -> Result<Lock> {
-        Lock::wait(&run.join(".evaluation.lock"))
+    /// This evaluation alone.
+    pub fn of(evaluation: Evaluation) -> History {
+        History { last: evaluation.clone(), best: evaluation.clone(), evaluations: vec![evaluation] }
     }
 
     /// Draws `distances.png` in the directory of the run, from the second evaluation on that may be compared.

@@ -120,7 +120,6 @@ fn flags_of_the_other_commands() {
     refuses(dir.path(), "data fetch digits", &["digits cannot be fetched; expected mnist, fashion-mnist, cifar-10"]);
     refuses(dir.path(), "data fetch mnist --mirror ftp://host", &["--mirror is ftp://host; expected a URL"]);
     refuses(dir.path(), "data show digits --out a.jpg", &["--out is a.jpg", "ends in .png"]);
-    refuses(dir.path(), "data show digits", &["--out"]);
     refuses(dir.path(), "data show digits --out a.png --n 0", &["--n is 0; expected 1 to 100"]);
     refuses(dir.path(), "data show digits --out a.png --size 7", &["--size is 7; expected 8 to 256"]);
     refuses(dir.path(), "data show digits --out a.png --data-dir .", &["--data-dir does not go with --data digits"]);

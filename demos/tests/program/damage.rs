@@ -210,7 +210,6 @@ fn the_files_of_the_report() {
     stopped_run(dir.path());
     succeed(dir.path(), "inspect good --n 4");
     let cut = |path: &Path| std::fs::write(path, "{\"step\": 2").unwrap();
-    refuse(dir.path(), &["resume", "report"], "time.json", &["damaged"], cut);
     refuse(dir.path(), &["report"], "inspect/inspect.json", &["damaged"], cut);
     refuse(dir.path(), &["report"], "evaluation.json", &["damaged"], cut);
     let rows = |path: &Path| std::fs::write(path, "step,a\n1,2\n2,3,4\n").unwrap();
@@ -224,6 +223,19 @@ fn the_files_of_the_report() {
         std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
     };
     refuse(dir.path(), &["report"], "samples/step-000000.png", &["cannot read the picture"], half);
+}
+
+/// How long training took is not worth a run.
+#[test]
+fn a_damaged_training_time_counts_as_none() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_run(dir.path());
+    for bytes in ["", "garbage", "{\"step\": 2"] {
+        std::fs::write(dir.path().join("good/time.json"), bytes).unwrap();
+        succeed(dir.path(), "report good");
+    }
+    std::fs::remove_dir_all(dir.path().join("good/samples")).unwrap();
+    assert!(succeed(dir.path(), "resume good").contains("done in"));
 }
 
 /// A pipe that nobody writes to, and a file of 100 GB without contents: neither is read.
@@ -245,13 +257,13 @@ fn files_that_never_end_or_are_too_large() {
     for (file, commands) in [
         ("config.toml", &["resume", "sample", "report"][..]),
         ("losses.csv", &["resume", "report"]),
-        ("time.json", &["resume", "report"]),
         ("evaluation.json", &["resume", "report"]),
         ("samples/step-000002.png", &["report"]),
     ] {
         refuse(dir.path(), commands, file, &["this is not a file"], pipe);
         refuse(dir.path(), commands, file, &[], large);
     }
+    refuse(dir.path(), &["resume"], ".lock", &["this is not a file"], pipe);
     refuse(dir.path(), &BOTH, "checkpoint.safetensors", &["this is no file"], |path| both(&pipe, path));
     refuse(dir.path(), &BOTH, "checkpoint.safetensors", &["expected at most"], |path| both(&large, path));
 }

@@ -17,7 +17,7 @@ fn write_cifar(dir: &Path, name: &str) {
 #[test]
 fn a_sheet_shows_a_row_for_each_class() {
     let dir = tempfile::tempdir().unwrap();
-    let said = succeed(dir.path(), "data show shapes --n 3 --out shapes.png");
+    let said = succeed(dir.path(), "data show shapes --n 3");
     assert_eq!(png_size(&dir.path().join("shapes.png")), (3 * 65 + 1, 8 * 65 + 1));
     assert!(said.contains("8 classes") && said.contains("row  5  label  4  star"), "{said}");
     let again = succeed(dir.path(), "data show shapes --n 3 --out again.png");

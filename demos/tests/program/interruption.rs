@@ -1,6 +1,7 @@
 //! Runs that are stopped or killed, and go on.
 
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{Output, command, edit, gan, output, succeed, tiny, tree, write_idx};
@@ -16,19 +17,30 @@ fn steps_written(run: &Path) -> usize {
 /// Starts an endless run in `dir`/run and sends it a signal when it has made a few checkpoints.
 #[cfg(unix)]
 fn interrupted(dir: &Path, signal: &str) -> Output {
+    interrupted_telling(dir, signal, Stdio::piped())
+}
+
+/// The same, with a place for what the run tells people.
+#[cfg(unix)]
+fn interrupted_telling(dir: &Path, signal: &str, stderr: Stdio) -> Output {
     let args = tiny("--steps 1000000 --sample-every 1000000 --out run");
-    let child = command(dir, &args.split(' ').collect::<Vec<_>>()).spawn().unwrap();
+    let child = command(dir, &args.split(' ').collect::<Vec<_>>()).stderr(stderr).spawn().unwrap();
     let start = Instant::now();
     while steps_written(&dir.join("run")) < 4 {
         assert!(start.elapsed() < Duration::from_secs(120), "no fourth step after two minutes");
         std::thread::sleep(Duration::from_millis(5));
     }
-    let mut kill = std::process::Command::new("kill");
-    kill.args([signal, &child.id().to_string()]);
-    assert_eq!(output(kill).code, Some(0));
+    send(signal, &child);
     let done = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Output { code: done.status.code(), stdout: text(done.stdout), stderr: text(done.stderr) }
+}
+
+#[cfg(unix)]
+fn send(signal: &str, to: &Child) {
+    let mut kill = Command::new("kill");
+    kill.args([signal, &to.id().to_string()]);
+    assert_eq!(output(kill).code, Some(0));
 }
 
 /// Resumes `dir`/run up to `steps`, and compares it with a run that never stopped.
@@ -78,6 +90,66 @@ fn a_request_to_end_has_its_own_code() {
     let output = interrupted(dir.path(), "-TERM");
     assert_eq!(output.code, Some(143), "{}", output.stderr);
     assert!(output.stdout.contains("to go on: gan resume run"), "{}", output.stdout);
+}
+
+/// A disk is full where the log goes: nobody can be told, but nothing is lost.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_with_a_log_that_cannot_be_written_leaves_all_that_it_should() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    assert_eq!(interrupted_telling(dir.path(), "-INT", full.into()).code, Some(130));
+    for file in ["checkpoint.safetensors", "animation.png", "report.html"] {
+        assert!(dir.path().join("run").join(file).is_file(), "{file}");
+    }
+}
+
+/// A closed terminal; under `nohup`, which these tests may be, too, nobody is asked to end.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_terminal_leaves_a_checkpoint() {
+    let ignored = wengert_demos::interrupt::is_ignored(1);
+    let dir = tempfile::tempdir().unwrap();
+    if !ignored {
+        let output = interrupted(dir.path(), "-HUP");
+        assert_eq!(output.code, Some(129), "{}", output.stderr);
+        let last = steps_written(&dir.path().join("run"));
+        assert!(succeed(dir.path(), "sample run --n 1").contains(&format!("step {last}\n")));
+    }
+    // What `nohup` does.
+    let args = tiny("--steps 6 --out deaf").replace('"', "");
+    let script = format!("trap '' HUP; '{}' {args} & sleep 0.3; kill -HUP $!; wait $!", env!("CARGO_BIN_EXE_gan"));
+    let mut shell = Command::new("sh");
+    shell.current_dir(dir.path()).args(["-c", &script]);
+    assert_eq!(output(shell).code, Some(0));
+    assert!(dir.path().join("deaf/report.html").is_file());
+}
+
+/// A signal while images are generated or compared: the evaluation of that step is made when the run goes on.
+#[cfg(unix)]
+#[test]
+fn a_signal_within_an_evaluation_costs_no_evaluation() {
+    let dir = tempfile::tempdir().unwrap();
+    super::evaluation::prepare(dir.path());
+    std::fs::create_dir(dir.path().join("runs")).unwrap();
+    std::fs::rename(dir.path().join("cache"), dir.path().join("runs/classifiers")).unwrap();
+    let args = tiny("--data mnist --data-dir set --steps 5 --evaluate-every 1 --out ");
+    succeed(dir.path(), &format!("{args}whole"));
+    let evaluations = |run: &str| std::fs::read(dir.path().join(run).join("evaluation.json")).unwrap_or_default();
+    for run in ["early", "late"] {
+        let begin = format!("{args}{run}");
+        let child = command(dir.path(), &begin.split(' ').collect::<Vec<_>>()).spawn().unwrap();
+        while evaluations(run).is_empty() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(if run == "early" { 20 } else { 150 }));
+        send("-INT", &child);
+        let done = child.wait_with_output().unwrap();
+        if done.status.code() == Some(130) {
+            succeed(dir.path(), &format!("resume {run}"));
+        }
+        assert!(evaluations(run) == evaluations("whole"), "{run}: {:?}", done.status);
+    }
 }
 
 #[test]

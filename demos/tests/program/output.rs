@@ -15,6 +15,24 @@ fn a_log_gets_a_line_with_each_picture() {
     assert!(!said.contains(['\r', '\x1b']), "nothing that only a terminal understands");
 }
 
+/// What was asked for and could not be told is a failure, with a word where there is still somebody.
+#[cfg(target_os = "linux")]
+#[test]
+fn text_that_cannot_be_written_is_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for args in [&["--help"][..], &["--version"], &["train", "--help"], &["help", "sample"], &["devices"]] {
+        let failed = command(dir.path(), args).stdout(full()).output().unwrap();
+        let said = String::from_utf8(failed.stderr).unwrap();
+        assert!(
+            failed.status.code() == Some(1) && said.contains("cannot write to standard output"),
+            "{args:?}: {said}"
+        );
+    }
+    let failed = command(dir.path(), &["sample", "nothing"]).stderr(full()).status().unwrap();
+    assert_eq!(failed.code(), Some(1));
+}
+
 #[test]
 fn nobody_needs_to_read_what_a_run_prints() {
     let dir = tempfile::tempdir().unwrap();
