@@ -15,9 +15,10 @@
 //!   `split`, `broadcast_to`, views where strides allow; `repeat`, `flip`, `pad`, `concat`, `stack`; `to` a device.
 //! - By index: `index_select`, `index_add`.
 //! - Products: `matmul`, `conv2d`, `conv2d_leaky_relu`, `conv_transpose2d`, `conv2d_weight_grad`.
-//! - Pooling: `max_pool2d`, `avg_pool2d`. Maps of other sizes: `upsample_nearest`, `sum_blocks`.
-//! - Norms: `batch_norm_train`, `batch_norm_relu_train`, `batch_norm_eval`, `layer_norm`, `spectral_norm`,
-//!   `spectral_sigma`.
+//! - Pooling: `max_pool2d`, `avg_pool2d`, `global_max_pool2d`, `global_avg_pool2d`. Maps of other sizes:
+//!   `upsample_nearest`, `sum_blocks`, `upsample_bilinear`, `pixel_shuffle`, `pixel_unshuffle`.
+//! - Norms: `batch_norm_train`, `batch_norm_relu_train`, `batch_norm_eval`, `layer_norm`, `group_norm`,
+//!   `instance_norm`, `spectral_norm`, `spectral_sigma`.
 //! - Noise: `dropout`.
 //! - Losses, functions of [`loss`]: `mse`, `l1`, `cross_entropy`, `binary_cross_entropy_with_logits`, those of GANs.
 //!
@@ -37,6 +38,7 @@ mod pool;
 #[cfg(test)]
 mod printed;
 mod reduction;
+mod resize;
 mod shape;
 mod softmax;
 mod spectral;

@@ -11,7 +11,7 @@ use crate::table::{Entry, Sampler, Scalar, as_it_is, entry, first, second};
 use crate::{Bound, F32, F64, compare, failures, for_all};
 
 /// Operations whose value is a formula of the elements at each place, or an element from elsewhere.
-const BY_ELEMENT: [&str; 48] = [
+const BY_ELEMENT: [&str; 51] = [
     "abs",
     "add",
     "affine",
@@ -24,6 +24,7 @@ const BY_ELEMENT: [&str; 48] = [
     "exp",
     "flatten",
     "flip",
+    "global_max_pool2d",
     "index_select",
     "leaky_relu",
     "ln",
@@ -39,6 +40,8 @@ const BY_ELEMENT: [&str; 48] = [
     "neg",
     "pad",
     "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "powf",
     "powi",
     "relu",

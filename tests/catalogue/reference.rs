@@ -197,6 +197,14 @@ pub fn batch_norm(x: &[ArrayD<f64>], eps: f64) -> ArrayD<f64> {
     normalised(&x[0], &axes, eps) * per_channel(&x[1], rank) + per_channel(&x[2], rank)
 }
 
+/// Group normalisation of (x, γ, β): a group for every so many channels, normalised with all of its positions.
+pub fn group_norm(x: &[ArrayD<f64>], groups: usize, eps: f64) -> ArrayD<f64> {
+    let shape = x[0].shape();
+    let grouped = reshape(&x[0], &[shape[0], groups, shape[1..].iter().product::<usize>() / groups]);
+    let rank = shape.len();
+    reshape(&normalised(&grouped, &[2], eps), shape) * per_channel(&x[1], rank) + per_channel(&x[2], rank)
+}
+
 /// A vector (C) as (C, 1, …), which fits axis 1 of an array of this rank.
 pub fn per_channel(vector: &ArrayD<f64>, rank: usize) -> ArrayD<f64> {
     let mut shape = vec![1; rank - 1];
@@ -230,6 +238,40 @@ pub fn upsample(x: &ArrayD<f64>, factors: [usize; 2]) -> ArrayD<f64> {
     let [n, c, h, w] = extents(x);
     let shape = [n, c, h * factors[0], w * factors[1]];
     Array4::from_shape_fn(shape, |(n, c, i, j)| x[[n, c, i / factors[0], j / factors[1]]]).into_dyn()
+}
+
+/// The sum of all pixels, each weighed by how near its middle is to that of the pixel of the larger map, held to
+/// between the outermost middles.
+pub fn upsample_bilinear(x: &ArrayD<f64>, factors: [usize; 2]) -> ArrayD<f64> {
+    let [n, c, h, w] = extents(x);
+    let nearness = |axis: usize, at: usize, i: usize| {
+        let last = [h, w][axis] as f64 - 1.0;
+        let middle = ((at as f64 + 0.5) / factors[axis] as f64 - 0.5).max(0.0).min(last);
+        (1.0 - (middle - i as f64).abs()).max(0.0)
+    };
+    let y = Array4::from_shape_fn([n, c, h * factors[0], w * factors[1]], |(n, c, p, q)| {
+        let pixels = indices([h, w]).into_iter();
+        pixels.map(|(i, j)| nearness(0, p, i) * nearness(1, q, j) * x[[n, c, i, j]]).sum()
+    });
+    y.into_dyn()
+}
+
+/// Channel c·r² + r·i + j as pixel (i, j) of each block of channel c.
+pub fn pixel_shuffle(x: &ArrayD<f64>, r: usize) -> ArrayD<f64> {
+    let [n, c, h, w] = extents(x);
+    let shape = [n, c / (r * r), h * r, w * r];
+    Array4::from_shape_fn(shape, |(n, c, p, q)| x[[n, c * r * r + p % r * r + q % r, p / r, q / r]]).into_dyn()
+}
+
+/// Pixel (i, j) of each block of channel c as channel c·r² + r·i + j.
+pub fn pixel_unshuffle(x: &ArrayD<f64>, r: usize) -> ArrayD<f64> {
+    let [n, c, h, w] = extents(x);
+    let shape = [n, c * r * r, h / r, w / r];
+    Array4::from_shape_fn(shape, |(n, k, p, q)| {
+        let (c, i, j) = (k / (r * r), k / r % r, k % r);
+        x[[n, c, p * r + i, q * r + j]]
+    })
+    .into_dyn()
 }
 
 /// The three maps of a convolution: x (N, C, H, W), the weight w (K, C/groups, R, S), and y (N, K, OH, OW).
