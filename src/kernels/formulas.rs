@@ -26,6 +26,10 @@ function!(
     /// The larger of both, NaN if one is.
     pub Larger |a, b| a.if_above(b, a, a.if_nan(a, b))
 );
+function!(
+    /// The smaller of both, NaN if one is.
+    pub Smaller |a, b| b.if_above(a, a, a.if_nan(a, b))
+);
 #[cfg(any(feature = "opencl", test))]
 function!(
     /// x

@@ -7,6 +7,7 @@
 
 pub mod around;
 pub mod batch_norm;
+pub mod bilinear;
 pub mod buffer;
 #[allow(clippy::needless_range_loop, reason = "the index runs through several slices in step")]
 #[allow(clippy::redundant_locals, reason = "the copy of a function is for the sake of what it captured")]

@@ -16,7 +16,7 @@ function!(pub Under { c } |x| c / x);
 /// Both operands repeated to one shape. This is all that there is to broadcasting: operators see operands of one shape,
 /// and the rule of [`broadcast_to`](Var::broadcast_to) adds up the gradients of the copies.
 #[track_caller]
-fn repeated<T: Element>(name: &str, a: &Var<T>, b: &Var<T>) -> (Var<T>, Var<T>) {
+pub(super) fn repeated<T: Element>(name: &str, a: &Var<T>, b: &Var<T>) -> (Var<T>, Var<T>) {
     let (a_shape, b_shape) = (a.shape(), b.shape());
     // Not `unwrap_or_else`: a panic in a closure points here, not at the caller.
     let Some(shape) = a_shape.broadcast(b_shape) else {

@@ -1,5 +1,10 @@
 //! Functions of one variable, applied to every element.
 
+mod activation;
+
+#[cfg(test)]
+pub(super) use activation::{Gelu, GeluSlope, NormalDensity, Silu, SiluSlope};
+
 use crate::compute::{by_element, update_by_element};
 use crate::kernels::optim::{Clamp, ClampGate};
 use crate::{Backward, Element, Function, Number, Tensor, Var, function, number};
@@ -14,6 +19,8 @@ function!(
     pub RealPower { p } |x| x.if_equal(number(f64::NEG_INFINITY), number(f64::NAN), x.powf(p))
 );
 function!(pub Abs |x| x.abs());
+function!(pub Sin |x| x.sin());
+function!(pub Cos |x| x.cos());
 function!(pub Tanh |x| x.tanh());
 function!(
     /// 1/(1 + e⁻ˣ), with the exponential of a negative number only.
@@ -137,6 +144,33 @@ impl<T: Element> Var<T> {
             1 => self.through_input("powi", Powi { n }, |grad, _| grad.clone()),
             _ => self.through_input("powi", Powi { n }, move |grad, x| grad * x.powi(n - 1) * n as f64),
         }
+    }
+
+    /// y = x²; x̄ = 2ȳ ⊙ x.
+    #[track_caller]
+    pub fn square(&self) -> Var<T> {
+        self.powi(2)
+    }
+
+    /// y = sin x, x in radians; x̄ = ȳ ⊙ cos x.
+    ///
+    /// ```
+    /// use wengert::{Tape, Tensor};
+    /// let tape = Tape::new();
+    /// let x = tape.var(Tensor::<f64>::scalar(0.0));
+    /// let slope = x.sin().grad(&[&x]).remove(0);
+    /// assert_eq!(slope.item(), 1.0); // cos 0
+    /// assert_eq!(slope.backward().wrt(&x).item(), 0.0); // −sin 0
+    /// ```
+    #[track_caller]
+    pub fn sin(&self) -> Var<T> {
+        self.through_input("sin", Sin, |grad, x| grad * x.cos())
+    }
+
+    /// y = cos x, x in radians; x̄ = −ȳ ⊙ sin x.
+    #[track_caller]
+    pub fn cos(&self) -> Var<T> {
+        self.through_input("cos", Cos, |grad, x| -(grad * x.sin()))
     }
 
     /// y = xᵖ for a real p and x ≥ 0, NaN for x < 0 unless p is whole; x̄ = ȳ ⊙ p·xᵖ⁻¹, for p < 0 as ȳ ⊙ y·p/x.

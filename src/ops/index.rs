@@ -1,11 +1,13 @@
-//! Rows by index: picking them (an embedding is a table picked along axis 0), and its adjoint, adding them up.
+//! Rows by index: picking them (an embedding is a table picked along axis 0), and its adjoint, adding them up; and the
+//! rows in reverse.
 //!
-//! Each is the other's rule, so every order of derivative is there.
+//! Picking and adding up are each other's rule, and reversing is its own, so every order of derivative is there.
 
+use super::reduction::check_axes;
 use crate::compute::{Indices, Layout, compute_indexed};
 use crate::kernels::around::Around;
 use crate::kernels::index::{IndexAdd, Select};
-use crate::{Element, Shape, Tensor, Var};
+use crate::{Axes, Element, Shape, Tensor, Var};
 
 impl<T: Element> Var<T> {
     /// The elements at `indices` along `axis`, in that order, any of them any number of times:
@@ -56,11 +58,33 @@ impl<T: Element> Var<T> {
     /// [`Var::index_select`], checked.
     #[track_caller]
     fn pick(&self, axis: usize, indices: Indices) -> Var<T> {
-        let (x, around) = around(self.value(), axis);
-        let layout = Layout::in_order(x.shape().with_extent(axis, indices.len()), x.strides().order());
-        let ([value], []) = compute_indexed(&Select { around }, (&[&x], &[&indices]), ([layout], []));
+        let (value, extent) = (picked(self.value(), axis, &indices), self.shape()[axis]);
         Var::record("index_select", &[self], value, move |grad, back| {
-            back.give(0, |_| grad.scatter(axis, indices.clone(), around.extent));
+            back.give(0, |_| grad.scatter(axis, indices.clone(), extent));
+        })
+    }
+
+    /// The elements in reverse order along each of `axes`, a copy; x̄ is ȳ, flipped back.
+    ///
+    /// ```
+    /// use wengert::{Tensor, Var};
+    /// let x = Var::<f64>::from(Tensor::from_vec([2, 3], vec![1., 2., 3., 4., 5., 6.]));
+    /// assert_eq!(x.flip([1]).value().to_vec(), [3., 2., 1., 6., 5., 4.]);
+    /// assert_eq!(x.flip([0, 1]).value().to_vec(), [6., 5., 4., 3., 2., 1.]);
+    /// ```
+    ///
+    /// # Panics
+    /// If one of `axes` is out of range or named twice.
+    #[track_caller]
+    pub fn flip(&self, axes: impl Into<Axes>) -> Var<T> {
+        let axes = check_axes("flip", self.shape(), axes);
+        let reversed = |x: Tensor<T>, &axis: &usize| {
+            let backwards: Vec<usize> = (0..x.shape()[axis]).rev().collect();
+            picked(&x, axis, &Indices::new(&backwards))
+        };
+        let value = axes.iter().fold(self.value().clone(), reversed);
+        Var::record("flip", &[self], value, move |grad, back| {
+            back.give(0, |_| grad.flip(axes));
         })
     }
 
@@ -90,6 +114,14 @@ fn check_indices(name: &str, shape: &Shape, axis: usize, indices: &[usize], exte
             indices.len()
         );
     }
+}
+
+/// The elements of x at these indices along `axis`, in the memory order of x.
+fn picked<T: Element>(x: &Tensor<T>, axis: usize, indices: &Indices) -> Tensor<T> {
+    let (x, around) = around(x, axis);
+    let layout = Layout::in_order(x.shape().with_extent(axis, indices.len()), x.strides().order());
+    let ([y], []) = compute_indexed(&Select { around }, (&[&x], &[indices]), ([layout], []));
+    y
 }
 
 /// `x` without gaps in its own memory order (copied only if it has some), seen around `axis`.

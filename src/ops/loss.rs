@@ -1,4 +1,4 @@
-//! The losses of GANs, and of classifiers: scalars, means over the batch, all to be minimised.
+//! The losses of GANs, of classifiers, and of regression: scalars, means over the batch, all to be minimised.
 //!
 //! Those of the standard GAN take logits ℓ, where the discriminator's output is D = sigmoid ℓ. Then
 //! −ln D = softplus(−ℓ) and −ln(1 − D) = softplus(ℓ), which stay finite where D rounds to 0 or 1.
@@ -55,6 +55,41 @@ pub fn wasserstein_critic<T: Element>(real: &Var<T>, fake: &Var<T>) -> Var<T> {
 #[track_caller]
 pub fn wasserstein_generator<T: Element>(fake: &Var<T>) -> Var<T> {
     -fake.mean()
+}
+
+/// The mean squared error, mean over all elements: (x − target)².
+///
+/// ```
+/// use wengert::{Tape, Tensor, ops::loss};
+/// let tape = Tape::new();
+/// let x = tape.var(Tensor::<f64>::from_vec([2], vec![1.0, 5.0]));
+/// let y = loss::mse(&x, &Tensor::from_vec([2], vec![1.0, 2.0]).into());
+/// assert_eq!(y.item(), 4.5);
+/// assert_eq!(y.backward().wrt(&x).to_vec(), [0.0, 3.0]);
+/// ```
+///
+/// # Panics
+/// If the shapes differ: repeated to one shape, (N, 1) and (N) would compare each with each.
+#[track_caller]
+pub fn mse<T: Element>(x: &Var<T>, target: &Var<T>) -> Var<T> {
+    check_target("mse", x, target);
+    (x - target).square().mean()
+}
+
+/// The mean absolute error, mean over all elements: |x − target|; its gradient is 0 where they are equal.
+///
+/// # Panics
+/// If the shapes differ.
+#[track_caller]
+pub fn l1<T: Element>(x: &Var<T>, target: &Var<T>) -> Var<T> {
+    check_target("l1", x, target);
+    (x - target).abs().mean()
+}
+
+#[track_caller]
+fn check_target<T: Element>(name: &str, x: &Var<T>, target: &Var<T>) {
+    let (found, expected) = (target.shape(), x.shape());
+    assert!(found == expected, "{name}: a target of shape {found} for x of shape {expected}: expected equal shapes");
 }
 
 /// The cross entropy of classes, mean over the batch: −ln of the softmax of row n at `labels[n]`; logits (N, K).

@@ -1,10 +1,11 @@
-//! Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167) and layer normalisation (Ba, Kiros and Hinton 2016,
-//! arXiv:1607.06450).
+//! Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167), layer normalisation (Ba, Kiros and Hinton 2016,
+//! arXiv:1607.06450), group normalisation (Wu and He 2018, arXiv:1803.08494) and instance normalisation (Ulyanov,
+//! Vedaldi and Lempitsky 2016, arXiv:1607.08022).
 
 use super::elementwise::ReluGate;
 use crate::compute::{Layout, by_element, compute};
 use crate::kernels::batch_norm::{BatchMoments, BatchNormGradient, BatchNormalise};
-use crate::{Axes, Element, Shape, Tensor, Var, function, number};
+use crate::{Axes, Element, MAX_RANK, Shape, Tensor, Var, function, number};
 
 function!(
     /// 1/√(variance + eps)
@@ -155,10 +156,77 @@ impl<T: Element> Var<T> {
                 "layer_norm: {name} of shape {found} for x of shape {shape}: expected {expected}"
             );
         }
-        let over: Axes = (rank - axes..rank).collect();
+        self.normalise((rank - axes..rank).collect(), eps) * gamma + beta
+    }
+
+    /// Group normalisation: the channels in `groups` groups of neighbours, each of each sample by itself:
+    /// y = γ ⊙ (x − μ)/√(σ² + eps) + β with the mean μ and the biased variance σ² of the group. x is (N, C) or
+    /// (N, C, positions…), γ and β are (C).
+    ///
+    /// Made of differentiable operations, so it has no rule of its own; it copies neither row-major maps nor those that
+    /// lie channels-last, and keeps their order.
+    ///
+    /// ```
+    /// use wengert::{Tensor, Var};
+    /// let x = Var::<f64>::from(Tensor::from_vec([1, 4], vec![1.0, 3.0, 10.0, 50.0]));
+    /// let (ones, zeros) = (Tensor::ones([4]).into(), Tensor::zeros([4]).into());
+    /// assert_eq!(x.group_norm(2, &ones, &zeros, 0.0).value().to_vec(), [-1.0, 1.0, -1.0, 1.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// If the rank of x is below 2 or as high as a tensor's can be, `groups` is 0 or does not divide C, γ or β is not
+    /// (C), or a group has fewer than 2 values: one value says nothing about a variance, and its y would be β whatever
+    /// x is.
+    #[track_caller]
+    pub fn group_norm(&self, groups: usize, gamma: &Var<T>, beta: &Var<T>, eps: f64) -> Var<T> {
+        self.normalise_groups("group_norm", |_| groups, gamma, beta, eps)
+    }
+
+    /// Instance normalisation: [`group_norm`](Var::group_norm) with a group for each channel, so that every channel of
+    /// every sample has the mean β and the deviation |γ|. Training and evaluation are the same.
+    ///
+    /// # Panics
+    /// As [`group_norm`](Var::group_norm), of fewer than 2 positions.
+    #[track_caller]
+    pub fn instance_norm(&self, gamma: &Var<T>, beta: &Var<T>, eps: f64) -> Var<T> {
+        self.normalise_groups("instance_norm", |channels| channels, gamma, beta, eps)
+    }
+
+    #[track_caller]
+    fn normalise_groups(
+        &self,
+        name: &str,
+        groups: impl Fn(usize) -> usize,
+        gamma: &Var<T>,
+        beta: &Var<T>,
+        eps: f64,
+    ) -> Var<T> {
+        let channels = check_channels(name, self, &[("gamma", gamma.value()), ("beta", beta.value())]);
+        let (shape, groups) = (*self.shape(), groups(channels));
+        let rank = shape.len();
+        let fits = rank < MAX_RANK && groups > 0 && channels.is_multiple_of(groups);
+        assert!(
+            fits,
+            "{name}: {groups} groups for x of shape {shape}: expected a number that divides the channels, and less \
+             than {MAX_RANK} axes"
+        );
+        let each = channels / groups;
+        let count = each * shape[2..].iter().product::<usize>();
+        assert!(
+            count > 1,
+            "{name}: {count} value(s) per group in x of shape {shape}: expected more than 1, to have a variance"
+        );
+        let split: Shape = [shape[0], groups, each].iter().chain(&shape[2..]).copied().collect();
+        let normal = self.reshape(split).normalise((2..=rank).collect(), eps).reshape(shape);
+        normal * per_channel(gamma, rank) + per_channel(beta, rank)
+    }
+
+    /// (x − μ)/√(σ² + eps) with the mean μ and the biased variance σ² over these axes.
+    #[track_caller]
+    fn normalise(&self, over: Axes, eps: f64) -> Var<T> {
         let deviation = self.deviation(over);
         let inverse = (deviation.powi(2).mean_axes(over, true) + eps).sqrt().powi(-1);
-        deviation * inverse * gamma + beta
+        deviation * inverse
     }
 }
 

@@ -70,6 +70,38 @@ impl<T: Element> Var<T> {
         })
     }
 
+    /// The mean of each map: (N, C, 1, 1), NaN of maps without pixels. PyTorch's `adaptive_avg_pool2d(1)`; x̄ spreads ȳ
+    /// evenly over the map.
+    ///
+    /// ```
+    /// use wengert::{Tensor, Var};
+    /// let x = Var::<f64>::from(Tensor::from_vec([1, 2, 1, 2], vec![1.0, 3.0, 5.0, 5.0]));
+    /// assert_eq!(x.global_avg_pool2d().value(), &Tensor::from_vec([1, 2, 1, 1], vec![2.0, 5.0]));
+    /// assert_eq!(x.global_max_pool2d().value(), &Tensor::from_vec([1, 2, 1, 1], vec![3.0, 5.0]));
+    /// ```
+    ///
+    /// # Panics
+    /// If this is no map.
+    #[track_caller]
+    pub fn global_avg_pool2d(&self) -> Var<T> {
+        let shape = self.shape();
+        assert!(shape.len() == 4, "global_avg_pool2d: shape {shape}: expected (N, C, H, W)");
+        self.mean_axes([2, 3], true)
+    }
+
+    /// The largest value of each map: (N, C, 1, 1). Of equal values the first one takes the gradient, as in
+    /// [`max_pool2d`](Var::max_pool2d) with a window of the whole map.
+    ///
+    /// # Panics
+    /// If this is no map, or it has no pixel.
+    #[track_caller]
+    pub fn global_max_pool2d(&self) -> Var<T> {
+        let shape = self.shape();
+        let fits = shape.len() == 4 && !shape[2..].contains(&0);
+        assert!(fits, "global_max_pool2d: shape {shape}: expected (N, C, H, W), with a pixel at least");
+        self.max_pool2d([shape[2], shape[3]], [1, 1], [0, 0])
+    }
+
     /// Every pixel repeated in a block of `factors` (height, width): (N, C, fh·H, fw·W). x̄ is ȳ summed over blocks.
     ///
     /// # Panics
@@ -112,7 +144,7 @@ impl<T: Element> Var<T> {
     }
 }
 
-fn by_kernel<T: Element>(kernel: &dyn Kernel<T>, x: &Var<T>, y_shape: [usize; 4]) -> Tensor<T> {
+pub(super) fn by_kernel<T: Element>(kernel: &dyn Kernel<T>, x: &Var<T>, y_shape: [usize; 4]) -> Tensor<T> {
     let [y] = compute(kernel, &[&x.value().channels_last()], [Layout::channels_last(y_shape)]);
     y
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{arithmetic, elementwise, loss, norm, reduction, softmax};
+use super::{arithmetic, choice, elementwise, loss, norm, reduction, softmax};
 use crate::Function;
 use crate::compute::source;
 use crate::kernels::{formulas, optim};
@@ -67,6 +67,8 @@ fn evaluate(text: &str, value: &dyn Fn(&str) -> f64) -> f64 {
             ("log", &[x]) => x.ln(),
             ("log1p", &[x]) => x.ln_1p(),
             ("sqrt", &[x]) => x.sqrt(),
+            ("sin", &[x]) => x.sin(),
+            ("cos", &[x]) => x.cos(),
             ("tanh", &[x]) => x.tanh(),
             ("pown", &[x, n]) => x.powi(n as i32),
             ("pow", &[x, p]) => x.powf(p),
@@ -135,6 +137,7 @@ fn every_formula_is_printed_and_read() {
         check(Quotient),
         check(Affine { scale: -1.5, shift: 0.25 }),
         check(Larger),
+        check(Smaller),
         check(Negative),
         check(Over { c: -0.3 }),
         check(Under { c: 2.5 }),
@@ -145,6 +148,8 @@ fn every_formula_is_printed_and_read() {
         check(Powf { p: 1.5 }),
         check(RealPower { p: 1.5 }),
         check(Abs),
+        check(Sin),
+        check(Cos),
         check(Tanh),
         check(SechSquared),
         check(Sigmoid),
@@ -156,6 +161,16 @@ fn every_formula_is_printed_and_read() {
         check(SignGate),
         check(Clamp { low, high }),
         check(ClampGate { low, high }),
+        check(Gelu),
+        check(GeluSlope),
+        check(NormalDensity),
+        check(Silu),
+        check(SiluSlope),
+        check(choice::Choose),
+        check(choice::WhereTrue),
+        check(choice::WhereFalse),
+        check(choice::ShareOfLarger),
+        check(choice::Part),
         check(reduction::IsEqual),
         check(loss::Weighted),
         check(norm::InverseRoot { eps }),

@@ -1,10 +1,13 @@
-//! Sums, means, variances and maxima over axes.
+//! Sums, means, variances, deviations, maxima and minima over axes, and where these lie.
 //!
-//! The sum of nothing is 0, its mean NaN, and its maximum a panic.
+//! The sum of nothing is 0, its mean NaN, and its maximum or minimum a panic.
 
+use super::choice::WhereTrue;
+use super::elementwise::Sqrt;
+use super::index::check_axis;
 use crate::compute::by_element;
-use crate::kernels::formulas::{Larger, Quotient, Sum};
-use crate::{Axes, Element, Shape, Tensor, Var, function, number};
+use crate::kernels::formulas::{Larger, Quotient, Smaller, Sum};
+use crate::{Axes, Element, Function, Shape, Tensor, Var, function, number};
 
 function!(
     /// 1 where both are equal, else 0.
@@ -117,6 +120,41 @@ impl<T: Element> Var<T> {
         &near - near.mean_axes(axes, true)
     }
 
+    /// The standard deviation over `axes`, the root of [`variance_axes`](Var::variance_axes) with this correction
+    /// (PyTorch's default is 1). Where all elements are equal it is 0, and so is its gradient.
+    ///
+    /// ```
+    /// use wengert::{Tape, Tensor};
+    /// let tape = Tape::new();
+    /// let x = tape.var(Tensor::<f64>::from_vec([2, 2], vec![1.0, 5.0, 3.0, 3.0]));
+    /// let y = x.std_axes([1], false, 0);
+    /// assert_eq!(y.value().to_vec(), [2.0, 0.0]);
+    /// assert_eq!(y.sum().backward().wrt(&x).to_vec(), [-0.5, 0.5, 0.0, 0.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// If one of `axes` is out of range or named twice.
+    #[track_caller]
+    pub fn std_axes(&self, axes: impl Into<Axes>, keepdim: bool, correction: usize) -> Var<T> {
+        let axes = check_axes("std", self.shape(), axes);
+        self.variance_axes(axes, keepdim, correction).root_of_variance()
+    }
+
+    /// y = √x; x̄ = ȳ / 2y, and 0 where y = 0: the slope is infinite there, but that of the variance is 0, and the
+    /// product would be NaN.
+    #[track_caller]
+    fn root_of_variance(&self) -> Var<T> {
+        let value = by_element(Sqrt, [self.value()]);
+        let saved = value.clone();
+        Var::record("std", &[self], value, move |grad, back| {
+            back.give(0, |back| {
+                let y = back.output(&saved);
+                let divisor = Var::where_cond(&saved, &y, &Tensor::scalar(1.0).into());
+                grad.gate(&saved, WhereTrue) / divisor * 0.5
+            });
+        })
+    }
+
     /// The maximum over `axes`, which stay with extent 1 if `keepdim`. Equal maxima share the gradient evenly.
     /// NaN if any element is.
     ///
@@ -124,22 +162,7 @@ impl<T: Element> Var<T> {
     /// If one of `axes` is out of range, named twice, or holds nothing: nothing has no maximum.
     #[track_caller]
     pub fn max_axes(&self, axes: impl Into<Axes>, keepdim: bool) -> Var<T> {
-        let axes = check_axes("max", self.shape(), axes);
-        let shape = *self.shape();
-        let empty = axes.iter().any(|&axis| shape[axis] == 0);
-        assert!(!empty, "max: over axes {axes} of shape {shape}: expected at least one element");
-        let kept = self.value().reduce(&axes, f64::NEG_INFINITY, Larger);
-        let kept_shape = *kept.shape();
-        let x = self.value().clone();
-        let value = keep(&kept, &axes, keepdim);
-        Var::record("max", &[self], value, move |grad, back| {
-            back.give(0, |_| {
-                let is_max = by_element(IsEqual, [&x, &kept]);
-                let ties = is_max.reduce(&axes, 0.0, Sum);
-                let share: Var<T> = by_element(Quotient, [&is_max, &ties]).into();
-                grad.reshape(kept_shape) * share
-            });
-        })
+        self.extreme("max", axes.into(), keepdim, f64::NEG_INFINITY, Larger)
     }
 
     /// The maximum of all elements, of shape (). Equal maxima share the gradient evenly.
@@ -150,11 +173,113 @@ impl<T: Element> Var<T> {
     pub fn max(&self) -> Var<T> {
         self.max_axes(self.shape().axes(), false)
     }
+
+    /// The minimum over `axes`, which stay with extent 1 if `keepdim`. Equal minima share the gradient evenly.
+    /// NaN if any element is.
+    ///
+    /// # Panics
+    /// If one of `axes` is out of range, named twice, or holds nothing: nothing has no minimum.
+    #[track_caller]
+    pub fn min_axes(&self, axes: impl Into<Axes>, keepdim: bool) -> Var<T> {
+        self.extreme("min", axes.into(), keepdim, f64::INFINITY, Smaller)
+    }
+
+    /// The minimum of all elements, of shape (). Equal minima share the gradient evenly.
+    ///
+    /// # Panics
+    /// If there are none: nothing has no minimum.
+    #[track_caller]
+    pub fn min(&self) -> Var<T> {
+        self.min_axes(self.shape().axes(), false)
+    }
+
+    /// The largest or smallest element over `axes`, which `function` keeps of two, beginning with `init`.
+    #[track_caller]
+    fn extreme(&self, name: &'static str, axes: Axes, keepdim: bool, init: f64, function: impl Function<2>) -> Var<T> {
+        let axes = check_axes(name, self.shape(), axes);
+        let shape = *self.shape();
+        let empty = axes.iter().any(|&axis| shape[axis] == 0);
+        assert!(!empty, "{name}: over axes {axes} of shape {shape}: expected at least one element");
+        let kept = self.value().reduce(&axes, init, function);
+        let kept_shape = *kept.shape();
+        let x = self.value().clone();
+        let value = keep(&kept, &axes, keepdim);
+        Var::record(name, &[self], value, move |grad, back| {
+            back.give(0, |_| {
+                let is_extreme = by_element(IsEqual, [&x, &kept]);
+                let ties = is_extreme.reduce(&axes, 0.0, Sum);
+                let share: Var<T> = by_element(Quotient, [&is_extreme, &ties]).into();
+                grad.reshape(kept_shape) * share
+            });
+        })
+    }
+
+    /// [`Tensor::argmax`] of the value.
+    ///
+    /// # Panics
+    /// As [`Tensor::argmax`].
+    #[track_caller]
+    pub fn argmax(&self, axis: usize) -> Vec<usize> {
+        self.value().argmax(axis)
+    }
+
+    /// [`Tensor::argmin`] of the value.
+    ///
+    /// # Panics
+    /// As [`Tensor::argmin`].
+    #[track_caller]
+    pub fn argmin(&self, axis: usize) -> Vec<usize> {
+        self.value().argmin(axis)
+    }
 }
 
 impl<T: Element> Tensor<T> {
     /// The sum of all elements.
     pub fn sum(&self) -> T {
         self.reduce(&self.shape().axes(), 0.0, Sum).item()
+    }
+
+    /// Where the largest element along `axis` lies: one index for each place of the other axes, in row-major order.
+    /// Of equal ones it is the first, and NaN, if there is one, as in PyTorch. The values are read back if a device has
+    /// them alone.
+    ///
+    /// The classes that logits (N, K) predict, as [`cross_entropy`](crate::ops::loss::cross_entropy) takes its labels:
+    /// ```
+    /// use wengert::Tensor;
+    /// let logits = Tensor::<f64>::from_vec([2, 3], vec![0.1, 0.7, 0.2, 3.0, -1.0, 3.0]);
+    /// assert_eq!(logits.argmax(1), [1, 0]);
+    /// assert_eq!(logits.argmin(0), [0, 1, 0]);
+    /// ```
+    ///
+    /// # Panics
+    /// If the axis is out of range or holds nothing.
+    #[track_caller]
+    pub fn argmax(&self, axis: usize) -> Vec<usize> {
+        self.place_of_extreme("argmax", axis, |x, best| x > best)
+    }
+
+    /// Where the smallest element along `axis` lies; else as [`argmax`](Tensor::argmax).
+    ///
+    /// # Panics
+    /// If the axis is out of range or holds nothing.
+    #[track_caller]
+    pub fn argmin(&self, axis: usize) -> Vec<usize> {
+        self.place_of_extreme("argmin", axis, |x, best| x < best)
+    }
+
+    /// Where along `axis` the element lies that no other one beats.
+    #[track_caller]
+    fn place_of_extreme(&self, name: &str, axis: usize, beats: impl Fn(T, T) -> bool) -> Vec<usize> {
+        let shape = self.shape();
+        check_axis(name, shape, axis);
+        let extent = shape[axis];
+        assert!(extent > 0, "{name}: along axis {axis} of shape {shape}: expected at least one element");
+        let (values, inner) = (self.to_vec(), shape[axis + 1..].iter().product::<usize>());
+        let of_place = |place: usize| {
+            let at = |i: usize| values[(place / inner * extent + i) * inner + place % inner];
+            let better = |i: usize, best: usize| !at(best).is_nan() && (at(i).is_nan() || beats(at(i), at(best)));
+            (1..extent).fold(0, |best, i| if better(i, best) { i } else { best })
+        };
+        (0..values.len() / extent).map(of_place).collect()
     }
 }

@@ -1,13 +1,14 @@
-//! The same elements elsewhere: to a device, reshape, permute, repeat, slice, pad, concat.
+//! The same elements elsewhere: to a device, reshape, permute, repeat, slice, pad, concat, stack.
 //!
 //! All are linear, and each is the rule of another: the adjoint of a slice is padding with zeros, of a repetition a
 //! sum, of a permutation its inverse.
 
 use std::ops::Range;
 
+use super::index::check_axis;
 use crate::compute::{Layout, compute};
 use crate::kernels::copy::{Concat, Piece};
-use crate::{Axes, Device, DeviceError, Element, Shape, Tensor, Var};
+use crate::{Axes, Device, DeviceError, Element, MAX_RANK, Shape, Tensor, Var};
 
 impl<T: Element> Var<T> {
     /// The same values living on a device, or on the host, see [`Tensor::to`]; x̄ is ȳ, moved to where x lives.
@@ -44,6 +45,39 @@ impl<T: Element> Var<T> {
         let shape = *self.shape();
         assert!(!shape.is_empty(), "flatten: expected a leading batch axis, found a scalar");
         self.reshape([shape[0], Shape::from(&shape[1..]).size()])
+    }
+
+    /// Without `axis`, whose extent is 1: a view. PyTorch keeps an axis of another extent; a program that goes on with
+    /// one axis more than it thinks is better told.
+    ///
+    /// ```
+    /// use wengert::{Tensor, Var};
+    /// let x = Var::<f64>::from(Tensor::ones([2, 1, 3]));
+    /// assert_eq!(x.squeeze(1).shape(), &[2, 3].into());
+    /// assert_eq!(x.unsqueeze(3).shape(), &[2, 1, 3, 1].into());
+    /// ```
+    ///
+    /// # Panics
+    /// If the axis is out of bounds or its extent is not 1.
+    #[track_caller]
+    pub fn squeeze(&self, axis: usize) -> Var<T> {
+        let shape = self.shape();
+        check_axis("squeeze", shape, axis);
+        assert!(shape[axis] == 1, "squeeze: axis {axis} of shape {shape}: expected an extent of 1");
+        self.reshape(shape[..axis].iter().chain(&shape[axis + 1..]).copied().collect::<Shape>())
+    }
+
+    /// With a new axis of extent 1, which will be number `axis`: a view.
+    ///
+    /// # Panics
+    /// If `axis` is above the rank, or there are as many axes already as a tensor can have.
+    #[track_caller]
+    pub fn unsqueeze(&self, axis: usize) -> Var<T> {
+        let shape = self.shape();
+        let rank = shape.len();
+        assert!(axis <= rank, "unsqueeze: axis {axis} for shape {shape}: expected one of at most {rank}");
+        assert!(rank < MAX_RANK, "unsqueeze: shape {shape}: expected less than {MAX_RANK} axes");
+        self.reshape(shape[..axis].iter().chain(&[1]).chain(&shape[axis..]).copied().collect::<Shape>())
     }
 
     /// The axes in another order: axis i of the result is axis `axes[i]` of this. x̄ is ȳ permuted back.
@@ -88,6 +122,54 @@ impl<T: Element> Var<T> {
         Var::record("broadcast_to", &[self], value, move |grad, back| {
             back.give(0, |_| grad.sum_to(from));
         })
+    }
+
+    /// The whole several times, `times[i]` of it one after another along axis i; `times` may name new leading axes
+    /// first. x̄ is ȳ summed over the copies. Axes of extent 1 become views, as by
+    /// [`broadcast_to`](Var::broadcast_to); others are copied, in the memory order of x.
+    ///
+    /// ```
+    /// use wengert::{Tape, Tensor};
+    /// let tape = Tape::new();
+    /// let x = tape.var(Tensor::<f64>::from_vec([2], vec![1.0, 2.0]));
+    /// let y = x.repeat([2, 3]);
+    /// assert_eq!(y.value(), &Tensor::from_vec([2, 6], [1.0, 2.0].repeat(6)));
+    /// assert_eq!(y.sum().backward().wrt(&x).to_vec(), [6.0, 6.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// If there are fewer numbers than axes, or the result is larger than a computer can count.
+    #[track_caller]
+    pub fn repeat(&self, times: impl Into<Axes>) -> Var<T> {
+        let (times, from) = (times.into(), *self.shape());
+        let rank = times.len();
+        assert!(rank >= from.len(), "repeat: shape {from} {times} times: expected at least {} numbers", from.len());
+        let shape: Shape = (from.len()..rank).map(|_| 1).chain(from.iter().copied()).collect();
+        let mut extents = shape.iter().zip(times.iter()).map(|(&extent, &times)| extent.checked_mul(times));
+        let size = extents.try_fold(1usize, |size, extent| size.checked_mul(extent?));
+        assert!(size.is_some(), "repeat: shape {from} {times} times: more than a computer can count");
+        // In the order of memory, in which the axes that vary faster than one are a single run, copied as it is.
+        let x = if rank == from.len() { self.clone() } else { self.reshape(shape) };
+        let order = x.value().strides().order();
+        let mut y = x.permute(order);
+        for (axis, &times) in order.iter().map(|&axis| &times[axis]).enumerate() {
+            y = y.repeat_axis(axis, times);
+        }
+        let mut back = order;
+        order.iter().enumerate().for_each(|(i, &axis)| back[axis] = i);
+        y.permute(back)
+    }
+
+    /// `times` copies one after another along an axis.
+    #[track_caller]
+    fn repeat_axis(&self, axis: usize, times: usize) -> Var<T> {
+        let shape = *self.shape();
+        let to = shape.with_extent(axis, shape[axis] * times);
+        if times == 1 || shape[axis] == 1 {
+            return self.broadcast_to(to);
+        }
+        let (outer, run): (usize, usize) = (shape[..axis].iter().product(), shape[axis..].iter().product());
+        self.reshape([outer, 1, run]).broadcast_to([outer, times, run]).reshape(to)
     }
 
     /// The elements with index in `range` along `axis`, a view; x̄ is ȳ among zeros.
@@ -182,6 +264,38 @@ impl<T: Element> Var<T> {
                 start = end;
             }
         })
+    }
+
+    /// Several variables of one shape one after the other along a new axis, number `axis`; each gets its part of ȳ.
+    ///
+    /// ```
+    /// use wengert::{Tensor, Var};
+    /// let row = |values: [f64; 2]| Var::from(Tensor::from_vec([2], values.to_vec()));
+    /// let y = Var::stack(&[&row([1.0, 2.0]), &row([3.0, 4.0])], 1);
+    /// assert_eq!(y.value(), &Tensor::from_vec([2, 2], vec![1.0, 3.0, 2.0, 4.0]));
+    /// ```
+    ///
+    /// # Panics
+    /// If there are none, their shapes differ, `axis` is above their rank, or there are as many axes already as a
+    /// tensor can have.
+    #[track_caller]
+    pub fn stack(parts: &[&Var<T>], axis: usize) -> Var<T> {
+        let first = *parts.first().expect("stack: expected at least one operand").shape();
+        let rank = first.len();
+        if parts.iter().any(|part| *part.shape() != first) || axis > rank || rank == MAX_RANK {
+            let shapes: Vec<String> = parts.iter().map(|part| part.shape().to_string()).collect();
+            panic!(
+                "stack: shapes {} along a new axis {axis}: expected equal shapes of less than {MAX_RANK} axes, and an \
+                 axis of at most their rank",
+                shapes.join(", ")
+            );
+        }
+        // Not `map`: a panic in a closure points here, not at the caller.
+        let mut with_axis = Vec::with_capacity(parts.len());
+        for part in parts {
+            with_axis.push(part.unsqueeze(axis));
+        }
+        Var::concat(&with_axis.iter().collect::<Vec<_>>(), axis)
     }
 }
 

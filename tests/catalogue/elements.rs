@@ -1,6 +1,8 @@
 //! Operators and functions of elements.
 
-use crate::reference::{leaky, power, sigmoid};
+use wengert::{Element, Tensor, Var};
+
+use crate::reference::{distribution, leaky, pairwise, power, sigmoid};
 use crate::table::{Bad, Entry, Sampler, bad, entry};
 
 /// Scalars, nothing, sizes around every vector width, maps, and enough to be cut into chunks.
@@ -29,6 +31,8 @@ pub fn entries(s: &mut Sampler) -> Vec<Entry> {
     let mut entries = operators(s);
     entries.extend(functions(s));
     entries.extend(kinked(s));
+    entries.extend(waves_and_gates(s));
+    entries.extend(choices(s));
     entries
 }
 
@@ -108,6 +112,51 @@ fn kinked(s: &mut Sampler) -> Vec<Entry> {
     ]
 }
 
+fn waves_and_gates(s: &mut Sampler) -> Vec<Entry> {
+    // Where a careless formula overflows or cancels.
+    let far = || vec![vec![Tensor::from_vec([6], vec![-17.0, -9.0, -6.0, 6.0, 9.0, 17.0])]];
+    vec![
+        entry!("sin", ones(s), |x| x[0].sin(), |x| x[0].mapv(f64::sin)),
+        entry!("cos", ones(s), |x| x[0].cos(), |x| x[0].mapv(f64::cos)),
+        entry!("square", ones(s), |x| x[0].square(), |x| x[0].mapv(|x| x * x)),
+        entry!("gelu", ones(s), |x| x[0].gelu(), |x| x[0].mapv(|x| x * distribution(x))),
+        entry!("silu", ones(s), |x| x[0].silu(), |x| x[0].mapv(|x| x * sigmoid(x))),
+        entry!("gelu", far(), |x| x[0].gelu(), |x| x[0].mapv(|x| x * distribution(x))).with("far"),
+        entry!("silu", far(), |x| x[0].silu(), |x| x[0].mapv(|x| x * sigmoid(x))).with("far"),
+    ]
+}
+
+/// A mask of zeros and other numbers.
+fn mask<T: Element>(shape: &[usize]) -> Tensor<T> {
+    let values = Sampler::new(3).any(shape);
+    values.map(|x| if x < 0.0 { 0.0 } else { x }).cast()
+}
+
+fn choices(s: &mut Sampler) -> Vec<Entry> {
+    let mut pairs = || {
+        let ties = vec![Tensor::from_vec([2, 2], vec![1.0, 2.0, -1.0, 0.5]), Tensor::from_vec([2], vec![1.0, 0.5])];
+        PAIRS.iter().map(|[a, b]| vec![s.any(*a), s.any(*b)]).chain([ties]).collect::<Vec<_>>()
+    };
+    let mut entries = vec![
+        entry!("maximum", pairs(), |x| x[0].maximum(&x[1]), |x| pairwise(&x[0], &x[1], f64::max)),
+        entry!("minimum", pairs(), |x| x[0].minimum(&x[1]), |x| pairwise(&x[0], &x[1], f64::min)),
+        entry!("maximum", pairs(), |x| x[0].maximum(&x[0]) * &x[1], |x| &x[0] * &x[1]).with("x and x"),
+        entry!("where_cond", pairs(), |x| Var::where_cond(&mask(x[0].shape()), &x[0], &x[1]), |x| {
+            let chosen = mask::<f64>(x[0].shape()).map(|m| f64::from(m != 0.0)).to_array();
+            &chosen * &x[0] + (1.0 - &chosen) * &x[1]
+        }),
+    ];
+    let of_numbers = s.samples(&[&[&[], &[3]], &[&[1], &[]]]);
+    entries.push(
+        entry!("where_cond", of_numbers, |x| Var::where_cond(&mask(&[4, 3]), &x[0], &x[1]), |x| {
+            let chosen = mask::<f64>(&[4, 3]).map(|m| f64::from(m != 0.0)).to_array();
+            &chosen * &x[0] + (1.0 - &chosen) * &x[1]
+        })
+        .with("a mask that is larger"),
+    );
+    entries
+}
+
 pub fn bad_calls() -> Vec<Bad> {
     vec![
         bad!("add", [[2, 3], [4]], |x| &x[0] + &x[1], "counting axes from the last"),
@@ -116,6 +165,10 @@ pub fn bad_calls() -> Vec<Bad> {
         bad!("mul", [[0], [2]], |x| &x[0] * &x[1]),
         bad!("div", [[2, 1, 3], [2, 4]], |x| &x[0] / &x[1]),
         bad!("leaky_relu", [], |_x| wengert::Var::<f64>::from(wengert::Tensor::ones([2])).leaky_relu(-0.1), "-0.1"),
+        bad!("maximum", [[2, 3], [2]], |x| x[0].maximum(&x[1]), "counting axes from the last"),
+        bad!("minimum", [[2, 3], [4, 1, 2]], |x| x[0].minimum(&x[1])),
+        bad!("where_cond", [[2, 3], [3], [2]], |x| Var::where_cond(x[0].value(), &x[1], &x[2]), "counting axes"),
+        bad!("where_cond", [[2, 3], [4], [4]], |x| Var::where_cond(x[0].value(), &x[1], &x[2])),
         bad!("clamp", [], |_x| wengert::Var::<f64>::from(wengert::Tensor::ones([2])).clamp(1.0, f64::NAN), "NaN"),
     ]
 }

@@ -1,15 +1,16 @@
-//! Rows by index, and the losses.
+//! Rows by index, the losses, dropout.
 
 use ndarray::Axis;
-use wengert::ops::loss;
+use wengert::{Rng, ops::loss};
 
-use crate::reference::{index_add, mean_of, scalar, sigmoid, softmax};
+use crate::reference::{dropout, index_add, mean_of, scalar, sigmoid, softmax};
 use crate::table::{Bad, Entry, Sampler, bad, entry};
 
 pub fn entries(s: &mut Sampler) -> Vec<Entry> {
     let mut entries = indices(s);
     entries.extend(gan_losses(s));
     entries.extend(cross_entropies(s));
+    entries.extend(errors_and_noise(s));
     entries
 }
 
@@ -64,6 +65,20 @@ fn cross_entropies(s: &mut Sampler) -> Vec<Entry> {
     vec![of_classes, of_answers]
 }
 
+fn errors_and_noise(s: &mut Sampler) -> Vec<Entry> {
+    let mut two = || s.samples(&[&[&[4], &[4]], &[&[], &[]], &[&[3, 17], &[3, 17]], &[&[150, 131], &[150, 131]]]);
+    let mut entries = vec![
+        entry!("mse", two(), |x| loss::mse(&x[0], &x[1]), |x| scalar(mean_of(&(&x[0] - &x[1]), |x| x * x))),
+        entry!("l1", two(), |x| loss::l1(&x[0], &x[1]), |x| scalar(mean_of(&(&x[0] - &x[1]), f64::abs))),
+    ];
+    for p in [0.0, 0.3, 1.0] {
+        let samples = s.samples(&[&[&[]], &[&[0]], &[&[17]], &[&[2, 3, 4, 5]], &[&[150, 131]]]);
+        let f = entry!("dropout", samples, |x| x[0].dropout(p, &mut Rng::seed(8)), |x| dropout(&x[0], p, 8));
+        entries.push(f.with(p.to_string()));
+    }
+    entries
+}
+
 fn indices(s: &mut Sampler) -> Vec<Entry> {
     let mut entries = Vec::new();
     for axis in 0..4 {
@@ -94,6 +109,10 @@ pub fn bad_calls() -> Vec<Bad> {
         bad!("cross_entropy", [[2, 3]], |x| loss::cross_entropy(&x[0], &[0])),
         bad!("cross_entropy", [[2, 3]], |x| loss::cross_entropy(&x[0], &[0, 3]), "label 3"),
         bad!("cross_entropy", [[2, 3, 1]], |x| loss::cross_entropy(&x[0], &[0, 0])),
+        bad!("mse", [[2, 3], [3]], |x| loss::mse(&x[0], &x[1])),
+        bad!("l1", [[2, 3], [2, 1]], |x| loss::l1(&x[0], &x[1])),
+        bad!("dropout", [[2, 3]], |x| x[0].dropout(1.5, &mut Rng::seed(0)), "p = 1.5"),
+        bad!("dropout", [[2, 3]], |x| x[0].dropout(f64::NAN, &mut Rng::seed(0)), "p = NaN"),
         bad!("binary_cross_entropy_with_logits", [[2, 3], [3]], |x| {
             loss::binary_cross_entropy_with_logits(&x[0], &x[1])
         }),

@@ -10,7 +10,7 @@ use wengert::{Shape, Tape, Tensor};
 use crate::{bad_calls, catalogue};
 
 /// Operations that no shape is wrong for.
-const TAKES_ANY_SHAPE: [&str; 22] = [
+const TAKES_ANY_SHAPE: [&str; 27] = [
     "gan_discriminator",
     "gan_generator",
     "gan_generator_saturating",
@@ -26,6 +26,11 @@ const TAKES_ANY_SHAPE: [&str; 22] = [
     "sigmoid",
     "tanh",
     "softplus",
+    "sin",
+    "cos",
+    "square",
+    "gelu",
+    "silu",
     "powi",
     "powf",
     "abs",

@@ -1,8 +1,8 @@
 //! Softmax and its kin, normalisation, spectral normalisation.
 
-use wengert::{Element, Tensor};
+use wengert::{Element, Tensor, Var};
 
-use crate::reference::{batch_norm, log_sum_exp, normalised, per_channel, reduce, scalar, sigma, softmax};
+use crate::reference::{batch_norm, group_norm, log_sum_exp, normalised, per_channel, reduce, scalar, sigma, softmax};
 use crate::table::{Bad, Entry, Sampler, bad, entry};
 
 const EPS: f64 = 1e-5;
@@ -12,6 +12,7 @@ pub fn entries(s: &mut Sampler) -> Vec<Entry> {
     entries.extend(batch_norms(s));
     entries.extend(layer_norms(s));
     entries.extend(spectral(s));
+    entries.extend(group_norms(s));
     entries
 }
 
@@ -104,6 +105,34 @@ fn layer_norms(s: &mut Sampler) -> Vec<Entry> {
     entries
 }
 
+/// Three values in a group at least: two are −1 and 1 whatever they were, and what is left of their slope is rounding.
+fn group_norms(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for groups in [1, 2, 6] {
+        let samples = s.samples(&[
+            &[&[2, 18], &[18], &[18]],
+            &[&[1, 6, 5], &[6], &[6]],
+            &[&[2, 6, 4, 3], &[6], &[6]],
+            &[&[0, 6, 4, 3], &[6], &[6]],
+            &[&[3, 18, 11, 13], &[18], &[18]],
+        ]);
+        let f = entry!("group_norm", samples, |x| x[0].group_norm(groups, &x[1], &x[2], EPS), |x| {
+            group_norm(x, groups, EPS)
+        });
+        entries.push(f.with(format!("{groups} groups")));
+    }
+    let samples = s.samples(&[
+        &[&[2, 3, 5], &[3], &[3]],
+        &[&[1, 1, 1, 3], &[1], &[1]],
+        &[&[2, 3, 4, 5], &[3], &[3]],
+        &[&[5, 17, 11, 13], &[17], &[17]],
+    ]);
+    entries.push(entry!("instance_norm", samples, |x| x[0].instance_norm(&x[1], &x[2], EPS), |x| {
+        group_norm(x, x[1].len(), EPS)
+    }));
+    entries
+}
+
 /// u and v of any values, not converged: the rules must be right for those as well. Positive, as the samples are, so
 /// that σ = uᵀWv is far from 0.
 fn directions<T: Element>(weight: &[usize], out_axis: usize) -> (Tensor<T>, Tensor<T>) {
@@ -156,6 +185,10 @@ fn spectral(s: &mut Sampler) -> Vec<Entry> {
     entries
 }
 
+fn ones(channels: usize) -> Var<f64> {
+    Tensor::ones([channels]).into()
+}
+
 pub fn bad_calls() -> Vec<Bad> {
     vec![
         bad!("softmax", [[2, 3]], |x| x[0].softmax(2), "axis 2"),
@@ -183,6 +216,14 @@ pub fn bad_calls() -> Vec<Bad> {
         bad!("layer_norm", [[4, 3], [2], [3]], |x| x[0].layer_norm(1, &x[1], &x[2], EPS), "gamma"),
         bad!("layer_norm", [[4, 3], [4, 3], [3]], |x| x[0].layer_norm(2, &x[1], &x[2], EPS), "beta"),
         bad!("layer_norm", [[4, 3]], |x| x[0].layer_norm(3, &x[0], &x[0], EPS), "expected 1 to 2"),
+        bad!("group_norm", [[4, 6], [3], [6]], |x| x[0].group_norm(2, &x[1], &x[2], EPS), "gamma"),
+        bad!("group_norm", [[4, 6], [6], [3]], |x| x[0].group_norm(2, &x[1], &x[2], EPS), "beta"),
+        bad!("group_norm", [[4, 6]], |x| x[0].group_norm(4, &ones(6), &ones(6), EPS), "4 groups"),
+        bad!("group_norm", [[4, 6]], |x| x[0].group_norm(0, &ones(6), &ones(6), EPS), "0 groups"),
+        bad!("group_norm", [[4, 6]], |x| x[0].group_norm(6, &ones(6), &ones(6), EPS), "to have a variance"),
+        bad!("group_norm", [[1, 2, 1, 2, 1, 2]], |x| x[0].group_norm(1, &ones(2), &ones(2), EPS), "less than 6 axes"),
+        bad!("instance_norm", [[4, 3, 1, 1]], |x| x[0].instance_norm(&ones(3), &ones(3), EPS), "to have a variance"),
+        bad!("instance_norm", [[4, 3, 2], [2], [3]], |x| x[0].instance_norm(&x[1], &x[2], EPS), "gamma"),
         bad!("spectral_norm", [[4, 3], [3], [3]], |x| x[0].spectral_norm(x[1].value(), x[2].value(), 0)),
         bad!("spectral_norm", [[4, 3], [4], [3]], |x| x[0].spectral_norm(x[1].value(), x[2].value(), 1)),
         bad!("spectral_norm", [[4, 3]], |x| x[0].spectral_norm(x[0].value(), x[0].value(), 2), "axis 2"),

@@ -4,6 +4,7 @@
 //! Functions of elements and moves of elements stand in the table itself.
 
 use ndarray::{Array, Array4, ArrayD, ArrayView4, Axis, Dimension, concatenate, indices};
+use wengert::Rng;
 use wengert::ops::Conv2dOptions;
 
 /// A number as an array without axes.
@@ -22,6 +23,25 @@ pub fn power(x: f64, n: i32) -> f64 {
     if n < 0 { 1.0 / product } else { product }
 }
 
+/// Φ(x), how much of the normal distribution lies below x: ½ + e^(−x²/2)/√(2π)·(x + x³/3 + x⁵/(3·5) + …), whose terms
+/// all have the sign of x.
+pub fn distribution(x: f64) -> f64 {
+    let (mut term, mut sum) = (x, 0.0);
+    for k in 1..2000 {
+        sum += term;
+        term *= x * x / (2 * k + 1) as f64;
+    }
+    0.5 + (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt() * sum
+}
+
+/// f of the elements at the same place of two arrays, which are repeated to one shape.
+pub fn pairwise(a: &ArrayD<f64>, b: &ArrayD<f64>, f: impl Fn(f64, f64) -> f64) -> ArrayD<f64> {
+    let mut y = a + &ArrayD::<f64>::zeros(b.shape());
+    let b = b.broadcast(y.shape()).expect("shapes that broadcast");
+    y.zip_mut_with(&b, |a, &b| *a = f(*a, b));
+    y
+}
+
 /// x for x > 0, else slope·x.
 pub fn leaky(x: f64, slope: f64) -> f64 {
     if x > 0.0 { x } else { slope * x }
@@ -37,6 +57,10 @@ pub fn mean(values: &[f64]) -> f64 {
 
 pub fn max(values: &[f64]) -> f64 {
     values.iter().fold(f64::NEG_INFINITY, |max, &x| max.max(x))
+}
+
+pub fn min(values: &[f64]) -> f64 {
+    values.iter().fold(f64::INFINITY, |min, &x| min.min(x))
 }
 
 /// Σ(x − mean)²/(n − correction).
@@ -112,6 +136,12 @@ pub fn sum_to(x: &ArrayD<f64>, shape: &[usize]) -> ArrayD<f64> {
     y
 }
 
+/// 0 where the generator's next number is below p, else x/(1 − p): one number for each element, in row-major order.
+pub fn dropout(x: &ArrayD<f64>, p: f64, seed: u64) -> ArrayD<f64> {
+    let mut rng = Rng::seed(seed);
+    x.map(|x| if rng.unit() < p { 0.0 } else { x / (1.0 - p) })
+}
+
 /// Zeros of extent `extent` along `axis`, with part j of x added at `to[j]`.
 pub fn index_add(x: &ArrayD<f64>, axis: usize, to: &[usize], extent: usize) -> ArrayD<f64> {
     let mut shape = x.shape().to_vec();
@@ -122,6 +152,20 @@ pub fn index_add(x: &ArrayD<f64>, axis: usize, to: &[usize], extent: usize) -> A
         place += &part;
     }
     y
+}
+
+/// The whole several times along each axis; `times` has a number for each axis, and may have more in front.
+pub fn repeat(x: &ArrayD<f64>, times: &[usize]) -> ArrayD<f64> {
+    let mut y = x.clone();
+    while y.ndim() < times.len() {
+        y = y.insert_axis(Axis(0));
+    }
+    let shape = y.shape().to_vec();
+    let whole: Vec<usize> = shape.iter().zip(times).map(|(extent, times)| extent * times).collect();
+    ArrayD::from_shape_fn(whole, |index| {
+        let index = index.slice().iter().zip(&shape).map(|(i, extent)| i % extent);
+        y[&index.collect::<Vec<_>>()[..]]
+    })
 }
 
 /// Products of matrices (…, m, k)·(…, k, n): all products of elements, (…, m, k, n), summed over k.
@@ -151,6 +195,14 @@ pub fn batch_norm(x: &[ArrayD<f64>], eps: f64) -> ArrayD<f64> {
     let rank = x[0].ndim();
     let axes = (0..rank).filter(|&axis| axis != 1).collect::<Vec<_>>();
     normalised(&x[0], &axes, eps) * per_channel(&x[1], rank) + per_channel(&x[2], rank)
+}
+
+/// Group normalisation of (x, γ, β): a group for every so many channels, normalised with all of its positions.
+pub fn group_norm(x: &[ArrayD<f64>], groups: usize, eps: f64) -> ArrayD<f64> {
+    let shape = x[0].shape();
+    let grouped = reshape(&x[0], &[shape[0], groups, shape[1..].iter().product::<usize>() / groups]);
+    let rank = shape.len();
+    reshape(&normalised(&grouped, &[2], eps), shape) * per_channel(&x[1], rank) + per_channel(&x[2], rank)
 }
 
 /// A vector (C) as (C, 1, …), which fits axis 1 of an array of this rank.
@@ -186,6 +238,40 @@ pub fn upsample(x: &ArrayD<f64>, factors: [usize; 2]) -> ArrayD<f64> {
     let [n, c, h, w] = extents(x);
     let shape = [n, c, h * factors[0], w * factors[1]];
     Array4::from_shape_fn(shape, |(n, c, i, j)| x[[n, c, i / factors[0], j / factors[1]]]).into_dyn()
+}
+
+/// The sum of all pixels, each weighed by how near its middle is to that of the pixel of the larger map, held to
+/// between the outermost middles.
+pub fn upsample_bilinear(x: &ArrayD<f64>, factors: [usize; 2]) -> ArrayD<f64> {
+    let [n, c, h, w] = extents(x);
+    let nearness = |axis: usize, at: usize, i: usize| {
+        let last = [h, w][axis] as f64 - 1.0;
+        let middle = ((at as f64 + 0.5) / factors[axis] as f64 - 0.5).max(0.0).min(last);
+        (1.0 - (middle - i as f64).abs()).max(0.0)
+    };
+    let y = Array4::from_shape_fn([n, c, h * factors[0], w * factors[1]], |(n, c, p, q)| {
+        let pixels = indices([h, w]).into_iter();
+        pixels.map(|(i, j)| nearness(0, p, i) * nearness(1, q, j) * x[[n, c, i, j]]).sum()
+    });
+    y.into_dyn()
+}
+
+/// Channel c·r² + r·i + j as pixel (i, j) of each block of channel c.
+pub fn pixel_shuffle(x: &ArrayD<f64>, r: usize) -> ArrayD<f64> {
+    let [n, c, h, w] = extents(x);
+    let shape = [n, c / (r * r), h * r, w * r];
+    Array4::from_shape_fn(shape, |(n, c, p, q)| x[[n, c * r * r + p % r * r + q % r, p / r, q / r]]).into_dyn()
+}
+
+/// Pixel (i, j) of each block of channel c as channel c·r² + r·i + j.
+pub fn pixel_unshuffle(x: &ArrayD<f64>, r: usize) -> ArrayD<f64> {
+    let [n, c, h, w] = extents(x);
+    let shape = [n, c * r * r, h / r, w / r];
+    Array4::from_shape_fn(shape, |(n, k, p, q)| {
+        let (c, i, j) = (k / (r * r), k / r % r, k % r);
+        x[[n, c, p * r + i, q * r + j]]
+    })
+    .into_dyn()
 }
 
 /// The three maps of a convolution: x (N, C, H, W), the weight w (K, C/groups, R, S), and y (N, K, OH, OW).

@@ -1,9 +1,9 @@
 //! Reductions, and the same elements elsewhere.
 
-use ndarray::{Axis, concatenate};
+use ndarray::{Axis, Slice, concatenate, stack};
 use wengert::Var;
 
-use crate::reference::{max, mean, pad, reduce, reduce_all, reshape, sum, sum_to, transposed, variance};
+use crate::reference::{max, mean, min, pad, reduce, reduce_all, repeat, reshape, sum, sum_to, transposed, variance};
 use crate::table::{Bad, Entry, Sampler, bad, entry};
 
 pub fn entries(s: &mut Sampler) -> Vec<Entry> {
@@ -14,6 +14,9 @@ pub fn entries(s: &mut Sampler) -> Vec<Entry> {
     entries.extend(moves(s));
     entries.extend(windows(s));
     entries.extend(joins(s));
+    entries.extend(minima_and_deviations(s));
+    entries.extend(axes_of_one(s));
+    entries.extend(reversals_and_copies(s));
     entries
 }
 
@@ -183,7 +186,85 @@ fn joins(s: &mut Sampler) -> Vec<Entry> {
     entries
 }
 
+fn minima_and_deviations(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for keepdim in [false, true] {
+        for axes in [&[0][..], &[1], &[0, 2], &[2, 0, 1], &[]] {
+            let samples = s.samples(&[&[&[2, 3, 5]], &[&[1, 4, 1]], &[&[40, 6, 90]]]);
+            let f = entry!("min_axes", samples, |x| x[0].min_axes(axes, keepdim), |x| {
+                reduce(&x[0], axes, keepdim, min)
+            });
+            entries.push(f.with(format!("{axes:?} keepdim {keepdim}")));
+        }
+        for (axes, correction) in [(&[0][..], 0), (&[1, 2], 1), (&[0, 1, 2], 0), (&[2], 1)] {
+            let samples = s.samples(&[&[&[2, 3, 5]], &[&[3, 1, 4]], &[&[40, 6, 90]]]);
+            let f = entry!("std_axes", samples, |x| x[0].std_axes(axes, keepdim, correction), |x| {
+                reduce(&x[0], axes, keepdim, |values| variance(values, correction).sqrt())
+            });
+            entries.push(f.with(format!("{axes:?} keepdim {keepdim} correction {correction}")));
+        }
+    }
+    let ties = vec![vec![wengert::Tensor::from_vec([2, 3], vec![3.0, 2.0, 2.0, 1.0, 1.0, 1.0])]];
+    let samples = s.samples(&[&[&[]], &[&[17]], &[&[2, 3, 4, 5]], &[&[150, 131]]]);
+    entries.extend([
+        entry!("min", samples, |x| x[0].min(), |x| reduce_all(&x[0], min)),
+        entry!("min_axes", ties, |x| x[0].min_axes([1], false), |x| reduce(&x[0], &[1], false, min)).with("ties"),
+    ]);
+    entries
+}
+
+fn axes_of_one(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for axis in 0..4 {
+        let shape: [usize; 4] = std::array::from_fn(|i| if i == axis { 1 } else { 3 });
+        let samples = vec![vec![s.any(shape)], vec![s.any(shape.map(|n| if n == 1 { 1 } else { 17 }))]];
+        let f = entry!("squeeze", samples, |x| x[0].squeeze(axis).tanh(), |x| {
+            x[0].index_axis(Axis(axis), 0).mapv(f64::tanh)
+        });
+        entries.push(f.with(format!("axis {axis}")));
+        let samples = s.samples(&[&[&[2, 3, 4]], &[&[1, 1, 1]], &[&[2, 0, 3]], &[&[17, 9, 33]]]);
+        let f = entry!("unsqueeze", samples, |x| x[0].unsqueeze(axis), |x| x[0].clone().insert_axis(Axis(axis)));
+        entries.push(f.with(format!("axis {axis}")));
+        let shapes = [[2, 3, 4], [1, 1, 1], [2, 0, 3], [17, 9, 33]];
+        let samples = shapes.map(|shape| vec![s.any(shape), s.any(shape), s.any(shape)]).to_vec();
+        let f = entry!("stack", samples, |x| Var::stack(&[&x[0], &x[1], &x[2], &x[0]], axis), |x| {
+            stack![Axis(axis), x[0], x[1], x[2], x[0]]
+        });
+        entries.push(f.with(format!("axis {axis}, one part twice")));
+    }
+    let numbers = s.samples(&[&[&[], &[]]]);
+    entries.push(entry!("stack", numbers, |x| Var::stack(&[&x[0], &x[1]], 0), |x| stack![Axis(0), x[0], x[1]]));
+    entries
+}
+
+fn reversals_and_copies(s: &mut Sampler) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for axes in [&[0][..], &[3], &[2, 1], &[0, 1, 2, 3], &[]] {
+        let maps = s.samples(&[&[&[2, 3, 4, 5]], &[&[1, 2, 2, 1]], &[&[2, 3, 0, 5]], &[&[7, 13, 14, 15]]]);
+        let f = entry!("flip", maps, |x| x[0].flip(axes), |x| {
+            let mut y = x[0].clone();
+            axes.iter().for_each(|&axis| y.slice_axis_inplace(Axis(axis), Slice::new(0, None, -1)));
+            y
+        });
+        entries.push(f.with(format!("{axes:?}")));
+    }
+    for times in [&[1, 1, 1, 1][..], &[1, 2, 1, 1], &[2, 1, 3, 2], &[3, 2, 1, 1, 2], &[1, 0, 1, 1]] {
+        let maps = s.samples(&[&[&[2, 3, 4, 5]], &[&[1, 2, 2, 1]], &[&[2, 3, 0, 5]], &[&[7, 13, 9, 15]]]);
+        let f = entry!("repeat", maps, |x| x[0].repeat(times), |x| repeat(&x[0], times));
+        entries.push(f.with(format!("{times:?}")));
+    }
+    let numbers = s.samples(&[&[&[]]]);
+    entries.push(entry!("repeat", numbers, |x| x[0].repeat([2, 3]), |x| repeat(&x[0], &[2, 3])).with("a number"));
+    entries
+}
+
 pub fn bad_calls() -> Vec<Bad> {
+    let mut bad = bad_reductions();
+    bad.extend(bad_moves());
+    bad
+}
+
+fn bad_reductions() -> Vec<Bad> {
     vec![
         bad!("sum_axes", [[2, 3]], |x| x[0].sum_axes([2], false), "axis 2"),
         bad!("sum_axes", [[2, 3]], |x| x[0].sum_axes([1, 1], true), "named twice"),
@@ -192,6 +273,32 @@ pub fn bad_calls() -> Vec<Bad> {
         bad!("max_axes", [[2, 3]], |x| x[0].max_axes([2], false), "axis 2"),
         bad!("max_axes", [[2, 0, 3]], |x| x[0].max_axes([1], false), "expected at least one element"),
         bad!("max", [[0]], |x| x[0].max(), "expected at least one element"),
+        bad!("min_axes", [[2, 3]], |x| x[0].min_axes([2], false), "axis 2"),
+        bad!("min_axes", [[2, 0, 3]], |x| x[0].min_axes([1], false), "expected at least one element"),
+        bad!("min", [[0]], |x| x[0].min(), "expected at least one element"),
+        bad!("std_axes", [[4]], |x| x[0].std_axes([1], false, 1), "axis 1"),
+        bad!("argmax", [[2, 3]], |x| x[0].argmax(2), "axis 2"),
+        bad!("argmax", [[2, 0]], |x| x[0].value().argmax(1), "expected at least one element"),
+        bad!("argmin", [[2, 3]], |x| x[0].value().argmin(2), "axis 2"),
+        bad!("argmin", [[0]], |x| x[0].argmin(0), "expected at least one element"),
+    ]
+}
+
+fn bad_moves() -> Vec<Bad> {
+    vec![
+        bad!("squeeze", [[2, 3]], |x| x[0].squeeze(1), "axis 1"),
+        bad!("squeeze", [[2, 1]], |x| x[0].squeeze(2), "axis 2"),
+        bad!("unsqueeze", [[2, 3]], |x| x[0].unsqueeze(3), "axis 3"),
+        bad!("unsqueeze", [[1, 2, 1, 2, 1, 2]], |x| x[0].unsqueeze(0), "less than 6 axes"),
+        bad!("stack", [[2, 3], [2, 1]], |x| Var::stack(&[&x[0], &x[1]], 0), "expected equal shapes"),
+        bad!("stack", [[2, 3], [2, 3]], |x| Var::stack(&[&x[0], &x[1]], 3), "axis 3"),
+        bad!("stack", [[1, 2, 1, 2, 1, 2]], |x| Var::stack(&[&x[0]], 0), "less than 6 axes"),
+        bad!("stack", [], |_x| Var::<f64>::stack(&[], 0), "at least one operand"),
+        bad!("flip", [[2, 3]], |x| x[0].flip([2]), "axis 2"),
+        bad!("flip", [[2, 3]], |x| x[0].flip([1, 1]), "named twice"),
+        bad!("repeat", [[2, 3]], |x| x[0].repeat([2]), "at least 2 numbers"),
+        bad!("repeat", [[2, 3]], |x| x[0].repeat([usize::MAX, 1]), "count"),
+        bad!("repeat", [[2, 3]], |x| x[0].repeat([1 << 33, 1 << 33]), "count"),
         bad!("sum_to", [[2, 3], [2]], |x| x[0].sum_to(x[1].shape())),
         bad!("sum_to", [[3], [2, 3]], |x| x[0].sum_to(x[1].shape())),
         bad!("broadcast_to", [[2, 3], [2, 4]], |x| x[0].broadcast_to(x[1].shape())),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use wengert::ops::{Conv2dOptions, loss};
-use wengert::{Element, Tape, Tensor, Var};
+use wengert::{Axes, Element, Tape, Tensor, Var};
 
 use super::fixture::Fixture;
 
@@ -71,6 +71,13 @@ impl<'a> Call<'a> {
         let value = &self.options()[option];
         let at = |i: usize| value[i].as_u64().unwrap_or_else(|| panic!("{}: {option} is no pair", self.case));
         [at(0) as usize, at(1) as usize]
+    }
+
+    /// A list of whole numbers: axes, or how often.
+    pub fn counts(&self, option: &str) -> Axes {
+        let list = self.options()[option].as_array();
+        let list = list.unwrap_or_else(|| panic!("{}: {option} is no list", self.case));
+        list.iter().map(|n| n.as_u64().expect("a whole number") as usize).collect()
     }
 
     pub fn conv_options(&self) -> Conv2dOptions {
@@ -141,6 +148,37 @@ pub fn forward<T: Element>(call: &Call, tape: &Tape<T>, vars: &Vars<T>) -> Var<T
         "gan_saturating_g" => loss::gan_generator_saturating(var("fake")),
         "gan_hinge_d" => loss::hinge_discriminator(var("real"), var("fake")),
         "gan_hinge_g" => loss::hinge_generator(var("fake")),
+        _ => further(call, vars),
+    }
+}
+
+/// [`forward`] of the operations that users of PyTorch expect beside a GAN's layers.
+fn further<T: Element>(call: &Call, vars: &Vars<T>) -> Var<T> {
+    let var = |name: &str| vars.get(name).unwrap_or_else(|| panic!("{}: no input {name}", call.case));
+    let x = || var("x");
+    match call.op() {
+        "sin" => x().sin(),
+        "cos" => x().cos(),
+        "square" => x().square(),
+        "gelu" => x().gelu(),
+        "silu" => x().silu(),
+        "maximum" => var("a").maximum(var("b")),
+        "minimum" => var("a").minimum(var("b")),
+        "where" => Var::where_cond(&call.tensor("mask"), var("a"), var("b")),
+        "amin" => x().min_axes(call.counts("dims"), false),
+        "std" => x().std_axes(call.counts("dims"), call.flag("keepdim"), call.count("correction")),
+        "stack" => Var::stack(&[var("a"), var("b"), var("a")], call.count("dim")),
+        "flip" => x().flip(call.counts("dims")),
+        "repeat" => x().repeat(call.counts("times")),
+        "pixel_shuffle" => x().pixel_shuffle(call.count("factor")),
+        "pixel_unshuffle" => x().pixel_unshuffle(call.count("factor")),
+        "upsample_bilinear2d" => x().upsample_bilinear(call.pair("scale")),
+        "global_avg_pool2d" => x().global_avg_pool2d(),
+        "global_max_pool2d" => x().global_max_pool2d(),
+        "group_norm" => x().group_norm(call.count("groups"), var("weight"), var("bias"), call.number("eps")),
+        "instance_norm" => x().instance_norm(var("weight"), var("bias"), call.number("eps")),
+        "mse" => loss::mse(x(), var("target")),
+        "l1" => loss::l1(x(), var("target")),
         op => panic!("{}: the test does not know the op {op}", call.case),
     }
 }
