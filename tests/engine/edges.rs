@@ -148,7 +148,7 @@ fn empty_slices_and_parts() {
 #[test]
 fn nan_passes_through() {
     type F = fn(&Var<f64>) -> Var<f64>;
-    let functions: [(&str, F); 14] = [
+    let functions: [(&str, F); 21] = [
         ("exp", |x| x.exp()),
         ("ln", |x| x.ln()),
         ("sqrt", |x| x.sqrt()),
@@ -161,7 +161,14 @@ fn nan_passes_through() {
         ("relu", |x| x.relu()),
         ("leaky_relu", |x| x.leaky_relu(0.2)),
         ("clamp", |x| x.clamp(-1.0, 1.0)),
+        ("sin", |x| x.sin()),
+        ("cos", |x| x.cos()),
+        ("gelu", |x| x.gelu()),
+        ("silu", |x| x.silu()),
         ("max", |x| x.max_axes([3], true)),
+        ("min", |x| x.min_axes([3], true)),
+        ("std", |x| x.std_axes([3], true, 0)),
+        ("upsample_bilinear", |x| x.upsample_bilinear([1, 2])),
         ("max_pool2d", |x| x.max_pool2d([1, 2], [1, 2], [0, 0])),
     ];
     for values in [[f64::NAN, 1.0], [1.0, f64::NAN]] {

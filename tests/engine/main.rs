@@ -1,5 +1,6 @@
 //! The engine part by part. One program, since what is generic is compiled anew for each program of tests.
 
+mod choice;
 mod edges;
 mod fused;
 mod gradcheck;

@@ -54,6 +54,32 @@ fn formulas_over_any_strides() {
     check::<f64>();
 }
 
+function!(Blend | a, b, c | a.if_above(b, c * a, b - c));
+
+#[test]
+fn formulas_of_three_tensors() {
+    fn check<T: Element>() {
+        let cases: [(&str, [Tensor<T>; 3]); 4] = [
+            ("alike", [noise(&[7, 33], 1), noise(&[7, 33], 2), noise(&[7, 33], 3)]),
+            ("a row, a column and a number", [noise(&[17], 1), noise(&[9, 1], 2), noise(&[], 3)]),
+            (
+                "three layouts",
+                [
+                    noise::<T>(&[3, 5, 7, 4], 1).channels_last(),
+                    noise(&[3, 5, 7, 4], 2),
+                    noise::<T>(&[4, 7, 5], 3).permute([2, 1, 0]),
+                ],
+            ),
+            ("nothing", [noise(&[0, 3], 1), noise(&[3], 2), noise(&[1, 3], 3)]),
+        ];
+        for (case, inputs) in cases {
+            agree(case, bound::<T>(), |x| vec![by_element(Blend, [&x[0], &x[1], &x[2]])], &inputs);
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+}
+
 /// A formula with a field that is no option: the field is part of the source.
 #[derive(Clone, Copy)]
 struct Power(i32);
