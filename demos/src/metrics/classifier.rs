@@ -229,7 +229,7 @@ impl Classifier {
 
     fn load(&mut self, path: &Path) -> Result<()> {
         let mut archive = sealed::load(path)?;
-        sealed::open(&mut archive).with_context(|| format!("{}; delete it", path.display()))?;
+        sealed::open(&mut archive).with_context(|| path.display().to_string())?;
         self.params.restore(&archive, "classifier.")?;
         let text = archive.text("accuracy")?;
         let accuracy = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));

@@ -98,7 +98,8 @@ fn help_mentions_every_flag_and_default() {
     mentions("inspect", &[("<RUN>", ""), ("--n <N>", "[default: 256]"), ("--seed", "[default: 0]"), ("--json", "")]);
     mentions("report", &[("<RUN>", "")]);
     mentions("devices", &[("--json", "")]);
-    for command in ["train", "resume", "sample", "evaluate", "inspect", "bench step", "bench layers"] {
+    mentions("resume", &[("--device <DEVICE>", "[default: where the run was trained last]")]);
+    for command in ["train", "sample", "evaluate", "inspect", "bench step", "bench layers"] {
         mentions(command, &[("--device <DEVICE>", "[default: cpu]")]);
     }
     mentions(

@@ -133,11 +133,11 @@ fn a_signal_within_an_evaluation_costs_no_evaluation() {
     super::evaluation::prepare(dir.path());
     std::fs::create_dir(dir.path().join("runs")).unwrap();
     std::fs::rename(dir.path().join("cache"), dir.path().join("runs/classifiers")).unwrap();
-    let args = tiny("--data mnist --data-dir set --steps 5 --evaluate-every 1 --out ");
-    succeed(dir.path(), &format!("{args}whole"));
+    let train = |run| tiny(&format!("--data mnist --data-dir set --steps 5 --evaluate-every 1 --out {run}"));
+    succeed(dir.path(), &train("whole"));
     let evaluations = |run: &str| std::fs::read(dir.path().join(run).join("evaluation.json")).unwrap_or_default();
     for run in ["early", "late"] {
-        let begin = format!("{args}{run}");
+        let begin = train(run);
         let child = command(dir.path(), &begin.split(' ').collect::<Vec<_>>()).spawn().unwrap();
         while evaluations(run).is_empty() {
             std::thread::sleep(Duration::from_millis(5));
@@ -200,7 +200,11 @@ fn a_run_that_diverges_keeps_its_checkpoint_and_its_curve_and_says_where_it_bega
     // goes on all the same has running statistics that are not finite where they are to be saved.
     for (flags, reason, origin) in [
         ("--lr 1e38", "the losses are ", "first in step 1, the generator's update: conv2d_leaky_relu (node "),
-        ("--lr 1e10", "beyond ±1.7e7 they say nothing", "first in step 1, the generator's update: "),
+        (
+            "--lr 1e10",
+            "beyond ±1.7e7 they say nothing",
+            "first in step 1, the discriminator's update: it leaves numbers in ",
+        ),
         ("--lr 1e10 --force", " is not finite", "first in step "),
     ] {
         let dir = tempfile::tempdir().unwrap();

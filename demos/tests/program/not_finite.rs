@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 use wengert::{Archive, Tensor};
+use wengert_demos::sealed;
 
 use super::bad_input::refuses;
 use super::evaluation::prepare;
@@ -94,6 +95,7 @@ fn the_classifier_of_the_metrics() {
     let put = |name: &str, shape: &[usize], value: f64| {
         let mut archive = good.clone();
         archive.set_tensor(format!("classifier.{name}"), &Tensor::<f32>::full(shape, value));
+        sealed::seal(&mut archive);
         archive.save(&path).unwrap();
     };
     let train = tiny("--data mnist --data-dir set --evaluate-every 2 --out new");

@@ -16,7 +16,10 @@ pub struct Memory(Never);
 enum Never {}
 
 fn absent() -> DeviceError {
-    DeviceError::new("OpenCL", "this program was built without the feature `opencl`; `--features opencl` builds it with")
+    DeviceError::new(
+        "OpenCL",
+        "this program was built without the feature `opencl`; `--features opencl` builds it with",
+    )
 }
 
 pub fn devices() -> Result<Vec<DeviceInfo>, DeviceError> {
