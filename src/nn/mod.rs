@@ -19,6 +19,7 @@
 //! ```
 
 mod conv;
+mod grads;
 mod init;
 mod linear;
 mod norm;
@@ -27,9 +28,10 @@ mod pass;
 mod weight;
 
 pub use conv::{Conv2d, ConvTranspose2d};
+pub use grads::ParamGrads;
 pub use init::Init;
 pub use linear::{Embedding, Linear};
 pub use norm::{BatchNorm, LayerNorm};
 pub use params::{BufferId, CounterId, ParamId, Params, Scope};
-pub use pass::{Mode, ParamGrads, Pass};
+pub use pass::{Mode, Pass};
 pub use weight::WeightOptions;
