@@ -18,6 +18,35 @@ use crate::{Archive, Device, DeviceError, Element, StateError, Tensor};
 /// [`Pass`](super::Pass) in [`Mode::Train`](super::Mode), and through [`set`](Params::set) and
 /// [`restore`](Params::restore). Clones have values of their own and serve the same layers.
 ///
+/// A clone costs little: its tensors share the memory of the first until one of both is changed. So threads that
+/// sample from one network take a clone each; a store can be sent to another thread, though not shared:
+///
+/// ```
+/// use std::thread;
+/// use wengert::nn::{Init, Linear, Mode, Params, Pass, Sequential};
+/// use wengert::{Rng, Tensor, Var};
+/// let mut rng = Rng::seed(0);
+/// let mut params = Params::<f32>::new();
+/// let net = Sequential::builder(&mut params.scope("g"))
+///     .layer(|scope| Linear::new(scope, 8, 2, Init::PyTorch, &mut rng))
+///     .function(Var::tanh)
+///     .build();
+/// let samples: Vec<Tensor> = thread::scope(|threads| {
+///     let start = |seed| {
+///         let (net, params) = (&net, params.clone());
+///         threads.spawn(move || {
+///             let z = Rng::seed(seed).normal([4, 8]).into();
+///             net.forward(&Pass::frozen(&params, Mode::Eval), &z).into_value()
+///         })
+///     };
+///     let started: Vec<_> = (0..3).map(start).collect();
+///     started.into_iter().map(|thread| thread.join().unwrap()).collect()
+/// });
+/// assert!(samples.len() == 3 && samples[0] != samples[1]);
+/// ```
+///
+/// A store by itself:
+///
 /// ```
 /// use wengert::{Rng, nn::{Init, Linear, Params}};
 /// let mut params = Params::<f32>::new();
