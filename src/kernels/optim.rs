@@ -11,9 +11,22 @@ function!(
 );
 
 function!(
+    /// p ← p − lr·(g + decay·p).
+    pub SgdDecayStep { lr, decay } |p, g| p - lr * (g + decay * p)
+);
+
+function!(
     /// b ← μb + g; p ← p − lr·b.
     pub MomentumStep { lr, mu } |p, b, g| -> [p, b] {
         let b = mu * b + g;
+        let p = p - lr * b;
+    }
+);
+
+function!(
+    /// b ← μb + g + decay·p; p ← p − lr·b.
+    pub MomentumDecayStep { lr, mu, decay } |p, b, g| -> [p, b] {
+        let b = mu * b + (g + decay * p);
         let p = p - lr * b;
     }
 );
@@ -27,12 +40,71 @@ function!(
 );
 
 function!(
+    /// As [`RmsPropStep`], with g + decay·p in place of g.
+    pub RmsPropDecayStep { lr, alpha, rest, eps, decay } |p, s, g| -> [p, s] {
+        let g = g + decay * p;
+        let s = alpha * s + rest * (g * g);
+        let p = p - lr * (g / (s.sqrt() + eps));
+    }
+);
+
+function!(
+    /// As [`RmsPropDecayStep`], with momentum: b ← μb + g/(√s + ε); p ← p − lr·b.
+    pub RmsPropMomentumStep { lr, alpha, rest, eps, decay, mu } |p, s, b, g| -> [p, s, b] {
+        let g = g + decay * p;
+        let s = alpha * s + rest * (g * g);
+        let b = mu * b + g / (s.sqrt() + eps);
+        let p = p - lr * b;
+    }
+);
+
+function!(
+    /// As [`RmsPropDecayStep`], centred: m ← αm + rest·g, and √(s − m²) in place of √s.
+    pub RmsPropCentredStep { lr, alpha, rest, eps, decay } |p, s, m, g| -> [p, s, m] {
+        let g = g + decay * p;
+        let s = alpha * s + rest * (g * g);
+        let m = alpha * m + rest * g;
+        let p = p - lr * (g / ((s - m * m).sqrt() + eps));
+    }
+);
+
+function!(
+    /// As [`RmsPropCentredStep`], with momentum: b ← μb + g/(√(s − m²) + ε); p ← p − lr·b.
+    pub RmsPropCentredMomentumStep { lr, alpha, rest, eps, decay, mu } |p, s, b, m, g| -> [p, s, b, m] {
+        let g = g + decay * p;
+        let s = alpha * s + rest * (g * g);
+        let m = alpha * m + rest * g;
+        let b = mu * b + g / ((s - m * m).sqrt() + eps);
+        let p = p - lr * b;
+    }
+);
+
+function!(
     /// m ← β₁m + rest₁·g; v ← β₂v + rest₂·g²; p ← p − step_size·m/(√v/root + ε), with restᵢ = 1 − βᵢ,
     /// step_size = lr/(1 − β₁ᵗ), root = √(1 − β₂ᵗ).
     pub AdamStep { beta1, rest1, beta2, rest2, step_size, root, eps } |p, m, v, g| -> [p, m, v] {
         let m = beta1 * m + rest1 * g;
         let v = beta2 * v + rest2 * (g * g);
         let p = p - step_size * (m / (v.sqrt() / root + eps));
+    }
+);
+
+function!(
+    /// As [`AdamStep`], with g + decay·p in place of g.
+    pub AdamDecayStep { beta1, rest1, beta2, rest2, step_size, root, eps, decay } |p, m, v, g| -> [p, m, v] {
+        let g = g + decay * p;
+        let m = beta1 * m + rest1 * g;
+        let v = beta2 * v + rest2 * (g * g);
+        let p = p - step_size * (m / (v.sqrt() / root + eps));
+    }
+);
+
+function!(
+    /// As [`AdamStep`], with keep·p in place of p, keep = 1 − lr·decay.
+    pub AdamWStep { beta1, rest1, beta2, rest2, step_size, root, eps, keep } |p, m, v, g| -> [p, m, v] {
+        let m = beta1 * m + rest1 * g;
+        let v = beta2 * v + rest2 * (g * g);
+        let p = keep * p - step_size * (m / (v.sqrt() / root + eps));
     }
 );
 

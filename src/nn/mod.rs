@@ -3,6 +3,7 @@
 //! [`Params`] stores parameters and buffers under PyTorch's names and lives outside tapes. Layers hold no values, only
 //! places in the store. A [`Pass`] binds a store to a tape for one use and is what layers compute with: it says
 //! whether weights are variables or constants, and whether running statistics and the vectors of spectral norm change.
+//! [`Sequential`] puts layers one after another, [`Layer`] is what they have in common.
 //!
 //! ```
 //! use wengert::{Rng, Tape, nn::{Init, Linear, Mode, Params, Pass}};
@@ -19,7 +20,9 @@
 //! ```
 
 mod conv;
+mod grads;
 mod init;
+mod layer;
 mod linear;
 mod norm;
 mod params;
@@ -27,9 +30,11 @@ mod pass;
 mod weight;
 
 pub use conv::{Conv2d, ConvTranspose2d};
+pub use grads::ParamGrads;
 pub use init::Init;
+pub use layer::{Layer, Sequential, SequentialBuilder};
 pub use linear::{Embedding, Linear};
 pub use norm::{BatchNorm, LayerNorm};
 pub use params::{BufferId, CounterId, ParamId, Params, Scope};
-pub use pass::{Mode, ParamGrads, Pass};
+pub use pass::{Mode, Pass};
 pub use weight::WeightOptions;

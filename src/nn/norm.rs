@@ -7,18 +7,31 @@ use crate::kernels::optim::Average;
 use crate::ops::BatchStats;
 use crate::{Element, Rng, Shape, Tensor, Var};
 
-/// What is added to a variance before its root is taken (PyTorch's value).
+/// What is added to a variance before its root is taken, unless told otherwise (PyTorch's value).
 const EPS: f64 = 1e-5;
 
-/// The weight of a new batch in the running statistics (PyTorch's value).
+/// The weight of a new batch in the running statistics, unless told otherwise (PyTorch's value).
 const MOMENTUM: f64 = 0.1;
 
-/// Batch norm over axis 1 of (N, C) or (N, C, H, W): y = γ (x − mean)/√(var + 1e-5) + β.
+/// Batch norm over axis 1 of (N, C) or (N, C, H, W): y = γ (x − mean)/√(var + ε) + β, ε = 1e-5 unless
+/// [`eps`](BatchNorm::eps) says otherwise.
 ///
 /// Parameters `weight` (γ) and `bias` (β), of (C); buffers `running_mean` and `running_var`, of (C), and
 /// `num_batches_tracked`. In training it uses the mean and the biased variance of the batch; each batch in
-/// [`Mode::Train`] moves the running statistics by a tenth towards its mean and its *unbiased* variance, as in PyTorch.
-/// In [`Mode::Eval`] it uses the running ones.
+/// [`Mode::Train`] moves the running statistics by a tenth, or another [`momentum`](BatchNorm::momentum), towards its
+/// mean and its *unbiased* variance, as in PyTorch. In [`Mode::Eval`] it uses the running ones.
+///
+/// ```
+/// use wengert::{Rng, nn::{BatchNorm, Init, Mode, Params, Pass}};
+/// let mut rng = Rng::seed(0);
+/// let mut params = Params::<f32>::new();
+/// let norm = BatchNorm::new(&mut params.scope("b"), 3, Init::PyTorch, &mut rng).eps(1e-3).momentum(0.01);
+/// let x = rng.normal([64, 3]).map(|x| x + 5.0).into();
+/// let y = norm.forward(&Pass::frozen(&params, Mode::Train), &x);
+/// assert!(y.mean().item().abs() < 1e-5);
+/// let mean = params.get("b.running_mean").unwrap(); // has moved a hundredth of the way from 0
+/// assert!(mean.to_vec().iter().all(|m| (0.04..0.06).contains(m)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
     channels: usize,
@@ -27,6 +40,8 @@ pub struct BatchNorm {
     mean: BufferId,
     var: BufferId,
     batches: CounterId,
+    eps: f64,
+    momentum: f64,
 }
 
 impl BatchNorm {
@@ -41,7 +56,8 @@ impl BatchNorm {
         BatchNorm { affine: Some((gamma, beta)), ..BatchNorm::without_affine(scope, channels) }
     }
 
-    /// Batch norm without γ and β, for networks that compute those themselves (conditional batch norm).
+    /// Batch norm without γ and β (PyTorch's `affine=False`), for networks that compute those themselves (conditional
+    /// batch norm).
     ///
     /// # Panics
     /// If a name is taken.
@@ -53,7 +69,30 @@ impl BatchNorm {
             mean: scope.buffer("running_mean", Tensor::zeros([channels])),
             var: scope.buffer("running_var", Tensor::ones([channels])),
             batches: scope.counter("num_batches_tracked"),
+            eps: EPS,
+            momentum: MOMENTUM,
         }
+    }
+
+    /// The same with this ε, which is added to a variance before its root is taken.
+    ///
+    /// # Panics
+    /// If it is not above 0, or not finite.
+    #[track_caller]
+    pub fn eps(self, eps: f64) -> BatchNorm {
+        assert!(eps.is_finite() && eps > 0.0, "BatchNorm: expected an eps above 0, found {eps}");
+        BatchNorm { eps, ..self }
+    }
+
+    /// The same with this weight of a new batch in the running statistics:
+    /// running ← (1 − momentum)·running + momentum·batch.
+    ///
+    /// # Panics
+    /// If it is not in [0, 1].
+    #[track_caller]
+    pub fn momentum(self, momentum: f64) -> BatchNorm {
+        assert!((0.0..=1.0).contains(&momentum), "BatchNorm: expected a momentum in 0..=1, found {momentum}");
+        BatchNorm { momentum, ..self }
     }
 
     /// The normalised batch, of the shape of `x`.
@@ -67,7 +106,7 @@ impl BatchNorm {
         if pass.mode() == Mode::Eval {
             return self.evaluate(pass, x, &gamma, &beta);
         }
-        let (y, stats) = x.batch_norm_train(&gamma, &beta, EPS);
+        let (y, stats) = x.batch_norm_train(&gamma, &beta, self.eps);
         self.track(pass, &stats);
         y
     }
@@ -83,7 +122,7 @@ impl BatchNorm {
         if pass.mode() == Mode::Eval {
             return self.evaluate(pass, x, &gamma, &beta).relu();
         }
-        let (y, stats) = x.batch_norm_relu_train(&gamma, &beta, EPS);
+        let (y, stats) = x.batch_norm_relu_train(&gamma, &beta, self.eps);
         self.track(pass, &stats);
         y
     }
@@ -104,17 +143,17 @@ impl BatchNorm {
 
     #[track_caller]
     fn evaluate<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>, gamma: &Var<T>, beta: &Var<T>) -> Var<T> {
-        x.batch_norm_eval(gamma, beta, &pass.buffer(self.mean), &pass.buffer(self.var), EPS)
+        x.batch_norm_eval(gamma, beta, &pass.buffer(self.mean), &pass.buffer(self.var), self.eps)
     }
 
-    /// In [`Mode::Train`], moves the running statistics a tenth towards those of the batch.
+    /// In [`Mode::Train`], moves the running statistics towards those of the batch.
     fn track<T: Element>(&self, pass: &Pass<'_, T>, stats: &BatchStats<T>) {
         if pass.mode() != Mode::Train {
             return;
         }
         let unbias = stats.count as f64 / (stats.count - 1) as f64;
         for (id, batch, scale) in [(self.mean, &stats.mean, 1.0), (self.var, &stats.variance, unbias)] {
-            let average = Average { decay: 1.0 - MOMENTUM, rest: MOMENTUM * scale };
+            let average = Average { decay: 1.0 - self.momentum, rest: self.momentum * scale };
             pass.set_buffer(id, by_element(average, [&pass.buffer(id), batch]));
         }
         pass.increment(self.batches);

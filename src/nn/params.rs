@@ -2,6 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Archive, Device, DeviceError, Element, StateError, Tensor};
@@ -16,6 +18,35 @@ use crate::{Archive, Device, DeviceError, Element, StateError, Tensor};
 /// [`Pass`](super::Pass) in [`Mode::Train`](super::Mode), and through [`set`](Params::set) and
 /// [`restore`](Params::restore). Clones have values of their own and serve the same layers.
 ///
+/// A clone costs little: its tensors share the memory of the first until one of both is changed. So threads that
+/// sample from one network take a clone each; a store can be sent to another thread, though not shared:
+///
+/// ```
+/// use std::thread;
+/// use wengert::nn::{Init, Linear, Mode, Params, Pass, Sequential};
+/// use wengert::{Rng, Tensor, Var};
+/// let mut rng = Rng::seed(0);
+/// let mut params = Params::<f32>::new();
+/// let net = Sequential::builder(&mut params.scope("g"))
+///     .layer(|scope| Linear::new(scope, 8, 2, Init::PyTorch, &mut rng))
+///     .function(Var::tanh)
+///     .build();
+/// let samples: Vec<Tensor> = thread::scope(|threads| {
+///     let start = |seed| {
+///         let (net, params) = (&net, params.clone());
+///         threads.spawn(move || {
+///             let z = Rng::seed(seed).normal([4, 8]).into();
+///             net.forward(&Pass::frozen(&params, Mode::Eval), &z).into_value()
+///         })
+///     };
+///     let started: Vec<_> = (0..3).map(start).collect();
+///     started.into_iter().map(|thread| thread.join().unwrap()).collect()
+/// });
+/// assert!(samples.len() == 3 && samples[0] != samples[1]);
+/// ```
+///
+/// A store by itself:
+///
 /// ```
 /// use wengert::{Rng, nn::{Init, Linear, Params}};
 /// let mut params = Params::<f32>::new();
@@ -28,12 +59,12 @@ pub struct Params<T: Element = f32> {
     /// Which network this is; clones share it, and ids carry it.
     structure: u64,
     entries: Vec<Entry<T>>,
-    by_name: HashMap<String, usize>,
+    by_name: HashMap<Arc<str>, usize>,
 }
 
 #[derive(Clone)]
 struct Entry<T: Element> {
-    name: String,
+    name: Arc<str>,
     slot: Slot<T>,
 }
 
@@ -45,10 +76,17 @@ enum Slot<T: Element> {
 }
 
 /// A place in a store: which network, and which entry of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
     structure: u64,
     index: usize,
+}
+
+impl fmt::Debug for Key {
+    /// The number of the entry, counted from 0.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.index)
+    }
 }
 
 /// The place of a parameter in its [`Params`] and in clones of it.
@@ -64,6 +102,11 @@ pub struct BufferId(Key);
 pub struct CounterId(Key);
 
 impl ParamId {
+    /// The parameter at this position among the entries of that network's store.
+    pub(super) fn new(structure: u64, index: usize) -> ParamId {
+        ParamId(Key { structure, index })
+    }
+
     /// The position among the entries of the store.
     pub(crate) fn index(self) -> usize {
         self.0.index
@@ -96,13 +139,13 @@ impl<T: Element> Params<T> {
 
     /// All names, in the order of making.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().map(|entry| entry.name.as_str())
+        self.entries.iter().map(|entry| &*entry.name)
     }
 
     /// The parameters, in the order of making, without the buffers.
     pub fn parameters(&self) -> impl Iterator<Item = (ParamId, &str, &Tensor<T>)> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| match &entry.slot {
-            Slot::Parameter(value) => Some((ParamId(self.key(index)), entry.name.as_str(), value)),
+            Slot::Parameter(value) => Some((ParamId(self.key(index)), &*entry.name, value)),
             _ => None,
         })
     }
@@ -232,6 +275,7 @@ impl<T: Element> Params<T> {
     #[track_caller]
     fn add(&mut self, name: String, slot: Slot<T>) -> Key {
         let key = self.key(self.entries.len());
+        let name: Arc<str> = name.into();
         let old = self.by_name.insert(name.clone(), key.index);
         assert!(old.is_none(), "Params: there is a `{name}` already");
         self.entries.push(Entry { name, slot });
@@ -243,6 +287,11 @@ impl<T: Element> Params<T> {
         let own = key.structure == self.structure && key.index < self.entries.len();
         assert!(own, "Params: this layer was made in another store");
         &self.entries[key.index].slot
+    }
+
+    /// The name of an entry.
+    pub(super) fn name(&self, index: usize) -> &Arc<str> {
+        &self.entries[index].name
     }
 
     /// Whether the gradients or averages of that network are of this one.
@@ -266,7 +315,7 @@ impl<T: Element> Params<T> {
     /// The parameters for writing, each with its index among all entries.
     pub(crate) fn parameters_mut(&mut self) -> impl Iterator<Item = (usize, &str, &mut Tensor<T>)> {
         self.entries.iter_mut().enumerate().filter_map(|(index, entry)| match &mut entry.slot {
-            Slot::Parameter(value) => Some((index, entry.name.as_str(), value)),
+            Slot::Parameter(value) => Some((index, &*entry.name, value)),
             _ => None,
         })
     }
@@ -304,6 +353,38 @@ impl<T: Element> Params<T> {
                 _ => {}
             }
         }
+    }
+}
+
+impl<T: Element> fmt::Debug for Params<T> {
+    /// Names and shapes, and of counters the counts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let about = |slot: &Slot<T>| match slot {
+            Slot::Parameter(value) => value.shape().to_string(),
+            Slot::Buffer(value) => value.borrow().shape().to_string(),
+            Slot::Counter(count) => count.get().to_string(),
+        };
+        list_shapes(f, "Params", self.entries.iter().map(|entry| (&*entry.name, about(&entry.slot))))
+    }
+}
+
+/// `title {name: shape, …}`
+pub(super) fn list_shapes<'a>(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    entries: impl Iterator<Item = (&'a str, String)>,
+) -> fmt::Result {
+    write!(f, "{title} ")?;
+    let shown = entries.map(|(name, shape)| (Plain(name.to_string()), Plain(shape)));
+    f.debug_map().entries(shown).finish()
+}
+
+/// A text that is shown without quotation marks.
+struct Plain(String);
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use super::ParamGrads;
 use super::params::{BufferId, CounterId, ParamId, Params};
 use crate::{Element, Gradients, Tape, Tensor, Var};
 
@@ -138,7 +139,7 @@ impl<'a, T: Element> Pass<'a, T> {
                 *grad = gradients.get(&var).cloned();
             }
         }
-        ParamGrads { structure: self.params.structure(), grads }
+        ParamGrads::of(self.params, grads)
     }
 
     /// The normalised form of a weight that this pass has made already, or else the one that `make` makes now.
@@ -150,36 +151,5 @@ impl<'a, T: Element> Pass<'a, T> {
         let weight = make();
         self.normalised.borrow_mut().insert(id, weight.clone());
         weight
-    }
-}
-
-/// The gradients of a network's parameters; none for those that the loss does not depend on.
-#[derive(Clone)]
-pub struct ParamGrads<T: Element = f32> {
-    structure: u64,
-    /// By index among the entries of the store.
-    grads: Vec<Option<Tensor<T>>>,
-}
-
-impl<T: Element> ParamGrads<T> {
-    /// The gradient of a parameter, or `None` if the loss does not depend on it.
-    ///
-    /// # Panics
-    /// If it is a parameter of another network.
-    #[track_caller]
-    pub fn get(&self, id: ParamId) -> Option<&Tensor<T>> {
-        assert!(id.structure() == self.structure, "ParamGrads::get: this is a parameter of another network");
-        self.by_index(id.index())
-    }
-
-    pub(crate) fn by_index(&self, index: usize) -> Option<&Tensor<T>> {
-        self.grads.get(index)?.as_ref()
-    }
-
-    /// Checks that these are gradients of that network.
-    #[track_caller]
-    pub(crate) fn check(&self, params: &Params<T>) {
-        let same = self.structure == params.structure();
-        assert!(same, "optimiser: these are gradients of another network than the parameters");
     }
 }

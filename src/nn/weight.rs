@@ -1,5 +1,7 @@
 //! The weight of a layer: drawn, and divided by its spectral norm if asked.
 
+use std::fmt;
+
 use super::init::Role;
 use super::{BufferId, Init, Mode, ParamId, Pass, Scope};
 use crate::ops::{power_iteration, unit_vector};
@@ -88,14 +90,14 @@ impl WeightOptions {
 }
 
 /// A registered weight.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Weight {
     id: ParamId,
     shape: Shape,
     spectral: Option<Spectral>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Spectral {
     u: BufferId,
     v: BufferId,
@@ -123,5 +125,12 @@ impl Weight {
             }
             weight.spectral_norm(&u, &v, axis)
         })
+    }
+}
+
+impl fmt::Debug for Weight {
+    /// The shape, and whether it is divided by its spectral norm.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.shape, if self.spectral.is_some() { "/σ" } else { "" })
     }
 }

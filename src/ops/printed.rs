@@ -129,6 +129,8 @@ fn every_formula_is_printed_and_read() {
     use formulas::*;
     use optim::*;
     let (low, high, lr, eps) = (-0.5, 0.75, 0.1, 1e-8);
+    let (mu, decay, alpha, rest) = (0.9, 0.01, 0.99, 0.01);
+    let (beta1, rest1, beta2, rest2, step_size, root) = (0.5, 0.5, 0.9, 0.1, lr, 0.3);
     let found = [
         check(Same),
         check(Sum),
@@ -178,9 +180,17 @@ fn every_formula_is_printed_and_read() {
         check(softmax::ExpOfDifference),
         check(softmax::LnPlus),
         check(SgdStep { lr }),
-        check(MomentumStep { lr, mu: 0.9 }),
-        check(RmsPropStep { lr, alpha: 0.99, rest: 0.01, eps }),
-        check(AdamStep { beta1: 0.5, rest1: 0.5, beta2: 0.9, rest2: 0.1, step_size: lr, root: 0.3, eps }),
+        check(SgdDecayStep { lr, decay }),
+        check(MomentumStep { lr, mu }),
+        check(MomentumDecayStep { lr, mu, decay }),
+        check(RmsPropStep { lr, alpha, rest, eps }),
+        check(RmsPropDecayStep { lr, alpha, rest, eps, decay }),
+        check(RmsPropMomentumStep { lr, alpha, rest, eps, decay, mu }),
+        check(RmsPropCentredStep { lr, alpha, rest, eps, decay }),
+        check(RmsPropCentredMomentumStep { lr, alpha, rest, eps, decay, mu }),
+        check(AdamStep { beta1, rest1, beta2, rest2, step_size, root, eps }),
+        check(AdamDecayStep { beta1, rest1, beta2, rest2, step_size, root, eps, decay }),
+        check(AdamWStep { beta1, rest1, beta2, rest2, step_size, root, eps, keep: 0.999 }),
         check(Average { decay: 0.9, rest: 0.1 }),
     ];
     [-3, 0, 2, 5].iter().for_each(|&n| assert_eq!(check(Powi { n }), "Powi"));

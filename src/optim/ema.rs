@@ -21,7 +21,7 @@ use crate::nn::Params;
 /// ema.update(&params);
 /// assert_eq!(ema.params().get("w"), Some(Tensor::scalar(2.0)));
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Ema<T: Element = f32> {
     decay: f64,
     average: Params<T>,

@@ -1,4 +1,5 @@
-//! Optimisers, weight clipping, and moving averages of parameters.
+//! Optimisers, schedules of their learning rate, weight clipping, and moving averages of parameters. Gradients are
+//! clipped and added up by [`ParamGrads`].
 //!
 //! The formulas are PyTorch's. A step works in place, in one pass over memory, and skips parameters that have no
 //! gradient: their moments and step counts stay as they are.
@@ -26,11 +27,13 @@ mod adam;
 mod ema;
 mod moments;
 mod rms_prop;
+mod schedule;
 mod sgd;
 
 pub use adam::Adam;
 pub use ema::Ema;
 pub use rms_prop::RmsProp;
+pub use schedule::Schedule;
 pub use sgd::Sgd;
 
 use crate::compute::update_alike;

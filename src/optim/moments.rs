@@ -1,28 +1,31 @@
 //! What optimisers remember of each parameter.
 
+use std::fmt;
+
 use crate::compute::update_alike;
 use crate::nn::{ParamGrads, Params};
 use crate::{Archive, Device, DeviceError, Element, Function, StateError, Tensor};
 
-/// `N` running averages and a step count for each parameter that has been trained.
+/// Running averages and a step count for each parameter that has been trained.
 #[derive(Clone)]
-pub(super) struct Moments<T: Element, const N: usize> {
+pub(super) struct Moments<T: Element> {
     /// PyTorch's names of the averages.
-    names: [&'static str; N],
+    names: &'static [&'static str],
     /// The network that the slots are of, once there are any.
     structure: Option<u64>,
     /// By index among the entries of the store; `None` until the first step.
-    slots: Vec<Option<Slot<T, N>>>,
+    slots: Vec<Option<Slot<T>>>,
 }
 
 #[derive(Clone)]
-struct Slot<T: Element, const N: usize> {
+struct Slot<T: Element> {
     step: u64,
-    averages: [Tensor<T>; N],
+    /// One to each name.
+    averages: Vec<Tensor<T>>,
 }
 
-impl<T: Element, const N: usize> Moments<T, N> {
-    pub(super) fn new(names: [&'static str; N]) -> Self {
+impl<T: Element> Moments<T> {
+    pub(super) fn new(names: &'static [&'static str]) -> Self {
         Moments { names, structure: None, slots: Vec::new() }
     }
 
@@ -47,11 +50,12 @@ impl<T: Element, const N: usize> Moments<T, N> {
             let Some(gradient) = gradients.by_index(index) else { continue };
             let slot = self.slots[index].get_or_insert_with(|| Slot {
                 step: 0,
-                averages: std::array::from_fn(|_| Tensor::zeros(parameter.shape())),
+                averages: self.names.iter().map(|_| Tensor::zeros(parameter.shape())).collect(),
             });
             slot.step += 1;
             let mut updated = [parameter].into_iter().chain(&mut slot.averages);
-            let updated: [&mut Tensor<T>; OUT] = std::array::from_fn(|_| updated.next().expect("OUT = N + 1"));
+            let updated: [&mut Tensor<T>; OUT] =
+                std::array::from_fn(|_| updated.next().expect("a result for each average"));
             update_alike(function(slot.step), updated, &[gradient]);
         }
     }
@@ -75,20 +79,26 @@ impl<T: Element, const N: usize> Moments<T, N> {
 
     pub(super) fn restore(&mut self, params: &Params<T>, archive: &Archive, prefix: &str) -> Result<(), StateError> {
         let key = |name: &str, what: &str| format!("{prefix}{name}.{what}");
-        let kinds = || self.names.into_iter().chain(["step"]);
+        let kinds = || self.names.iter().copied().chain(["step"]);
         let present = |name: &str| kinds().any(|kind| archive.contains(&key(name, kind)));
         let trained = params.parameters().filter(|(_, name, _)| present(name));
         let expected: Vec<String> = trained.flat_map(|(_, name, _)| kinds().map(move |kind| key(name, kind))).collect();
         archive.check_names(prefix, &expected)?;
         let mut slots = vec![None; params.len()];
         for (id, name, value) in params.parameters().filter(|(_, name, _)| present(name)) {
-            let mut averages = std::array::from_fn(|_| value.clone());
-            for (average, kind) in averages.iter_mut().zip(self.names) {
-                *average = archive.tensor(&key(name, kind), value.shape())?.to(&value.device())?;
-            }
+            let read = |kind: &&str| Ok(archive.tensor(&key(name, kind), value.shape())?.to(&value.device())?);
+            let averages = self.names.iter().map(read).collect::<Result<_, StateError>>()?;
             slots[id.index()] = Some(Slot { step: archive.count(&key(name, "step"))?, averages });
         }
         (self.structure, self.slots) = (Some(params.structure()), slots);
         Ok(())
+    }
+}
+
+impl<T: Element> fmt::Debug for Moments<T> {
+    /// The names of the averages, and how many parameters have been trained.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let trained = self.slots.iter().flatten().count();
+        write!(f, "[{}] of {trained} parameters", self.names.join(", "))
     }
 }

@@ -1,21 +1,31 @@
 //! Gradient descent.
 
 use super::{Optimizer, check, moments::Moments};
-use crate::kernels::optim::{MomentumStep, SgdStep};
+use crate::kernels::optim::{MomentumDecayStep, MomentumStep, SgdDecayStep, SgdStep};
 use crate::nn::{ParamGrads, Params};
 use crate::{Archive, Device, DeviceError, Element, StateError};
 
 /// Gradient descent, p ← p − lr·g; with momentum μ, b ← μb + g and p ← p − lr·b, as PyTorch computes it.
-#[derive(Clone)]
+///
+/// ```
+/// use wengert::{Tape, Tensor, nn::{Mode, Params, Pass}, optim::{Optimizer, Sgd}};
+/// let mut params = Params::<f64>::new();
+/// let w = params.scope("").parameter("w", Tensor::scalar(2.0));
+/// let mut sgd = Sgd::new(0.1).momentum(0.9).weight_decay(0.5);
+/// let tape = Tape::new();
+/// let pass = Pass::new(&params, &tape, Mode::Train);
+/// let loss = pass.param(w) * 3.0;
+/// let gradients = pass.gradients(&loss.backward());
+/// sgd.step(&mut params, &gradients);
+/// assert_eq!(params.get("w").unwrap().item(), 2.0 - 0.1 * (3.0 + 0.5 * 2.0));
+/// ```
+#[derive(Clone, Debug)]
 pub struct Sgd<T: Element = f32> {
     lr: f64,
-    rule: Rule<T>,
-}
-
-#[derive(Clone)]
-enum Rule<T: Element> {
-    Plain(Moments<T, 0>),
-    Momentum(f64, Moments<T, 1>),
+    /// Whether there is a buffer is a matter of having been given a momentum, not of its value.
+    momentum: Option<f64>,
+    decay: f64,
+    moments: Moments<T>,
 }
 
 impl<T: Element> Sgd<T> {
@@ -26,7 +36,7 @@ impl<T: Element> Sgd<T> {
     #[track_caller]
     pub fn new(lr: f64) -> Sgd<T> {
         check("Sgd", "lr", lr, 0.0..);
-        Sgd { lr, rule: Rule::Plain(Moments::new([])) }
+        Sgd { lr, momentum: None, decay: 0.0, moments: Moments::new(&[]) }
     }
 
     /// The same with momentum μ.
@@ -36,17 +46,30 @@ impl<T: Element> Sgd<T> {
     #[track_caller]
     pub fn momentum(self, mu: f64) -> Sgd<T> {
         check("Sgd", "momentum", mu, 0.0..1.0);
-        Sgd { rule: Rule::Momentum(mu, Moments::new(["momentum_buffer"])), ..self }
+        Sgd { momentum: Some(mu), moments: Moments::new(&["momentum_buffer"]), ..self }
+    }
+
+    /// The same with the gradient of λ/2 · |p|² added to g: g + λp in place of g, which PyTorch calls `weight_decay`.
+    /// 0 is none.
+    ///
+    /// # Panics
+    /// If λ is negative or not finite.
+    #[track_caller]
+    pub fn weight_decay(self, lambda: f64) -> Sgd<T> {
+        check("Sgd", "weight decay", lambda, 0.0..);
+        Sgd { decay: lambda, ..self }
     }
 }
 
 impl<T: Element> Optimizer<T> for Sgd<T> {
     #[track_caller]
     fn step(&mut self, params: &mut Params<T>, gradients: &ParamGrads<T>) {
-        let lr = self.lr;
-        match &mut self.rule {
-            Rule::Plain(moments) => moments.step(params, gradients, |_| SgdStep { lr }),
-            &mut Rule::Momentum(mu, ref mut moments) => moments.step(params, gradients, |_| MomentumStep { lr, mu }),
+        let &mut Sgd { lr, momentum, decay, ref mut moments } = self;
+        match (momentum, decay) {
+            (None, 0.0) => moments.step(params, gradients, |_| SgdStep { lr }),
+            (None, decay) => moments.step(params, gradients, |_| SgdDecayStep { lr, decay }),
+            (Some(mu), 0.0) => moments.step(params, gradients, |_| MomentumStep { lr, mu }),
+            (Some(mu), decay) => moments.step(params, gradients, |_| MomentumDecayStep { lr, mu, decay }),
         }
     }
 
@@ -61,23 +84,14 @@ impl<T: Element> Optimizer<T> for Sgd<T> {
     }
 
     fn to(&mut self, device: &Device) -> Result<(), DeviceError> {
-        match &mut self.rule {
-            Rule::Plain(moments) => moments.to(device),
-            Rule::Momentum(_, moments) => moments.to(device),
-        }
+        self.moments.to(device)
     }
 
     fn store(&self, params: &Params<T>, archive: &mut Archive, prefix: &str) {
-        match &self.rule {
-            Rule::Plain(moments) => moments.store(params, archive, prefix),
-            Rule::Momentum(_, moments) => moments.store(params, archive, prefix),
-        }
+        self.moments.store(params, archive, prefix);
     }
 
     fn restore(&mut self, params: &Params<T>, archive: &Archive, prefix: &str) -> Result<(), StateError> {
-        match &mut self.rule {
-            Rule::Plain(moments) => moments.restore(params, archive, prefix),
-            Rule::Momentum(_, moments) => moments.restore(params, archive, prefix),
-        }
+        self.moments.restore(params, archive, prefix)
     }
 }

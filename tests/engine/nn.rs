@@ -1,7 +1,10 @@
 //! Stores, passes and layers: names, freezing, caching, state; `tests/pytorch` compares their values with PyTorch's.
 
-use crate::support::assert_close;
-use wengert::nn::{BatchNorm, Conv2d, ConvTranspose2d, Embedding, Init, Linear, Mode, Params, Pass, WeightOptions};
+use crate::support::{assert_close, assert_panics};
+use wengert::nn::{
+    BatchNorm, Conv2d, ConvTranspose2d, Embedding, Init, Layer, LayerNorm, Linear, Mode, Params, Pass, Sequential,
+    WeightOptions,
+};
 use wengert::ops::Conv2dOptions;
 use wengert::{Rng, Tape, Tensor, Var};
 
@@ -190,6 +193,118 @@ fn spectral_norm_brings_every_kind_of_layer_to_one() {
         assert_close(u.matmul(&matrix).value(), &(v.t() * sigma).into_value(), 1e-6);
         assert_close(matrix.matmul(&v).value(), &(u.t() * sigma).into_value(), 1e-6);
     }
+}
+
+#[test]
+fn layers_one_after_another() {
+    let (mut params, mut rng) = (Params::<f64>::new(), rng());
+    let o = Conv2dOptions::default();
+    let net = Sequential::builder(&mut params.scope("net"))
+        .layer(|scope| Conv2d::new(scope, 2, 3, [2, 2], &o, normalised(), &mut rng))
+        .function(|x| x.leaky_relu(0.2))
+        .layer(|scope| ConvTranspose2d::new(scope, 3, 2, [2, 2], &o, Init::PyTorch, &mut rng))
+        .layer(|scope| BatchNorm::new(scope, 2, Init::PyTorch, &mut rng))
+        .function(Var::relu)
+        .layer(|scope| {
+            Sequential::builder(scope)
+                .function(|x| x.reshape([x.shape()[0], 32]))
+                .layer(|scope| LayerNorm::new(scope, [32]))
+                .layer(|scope| Linear::new(scope, 32, 1, Init::PyTorch, &mut rng))
+                .build()
+        })
+        .build();
+    let places: Vec<&str> = params.parameters().map(|(_, name, _)| name).collect();
+    let expected = [
+        "net.0.parametrizations.weight.original",
+        "net.0.bias",
+        "net.2.weight",
+        "net.2.bias",
+        "net.3.weight",
+        "net.3.bias",
+        "net.5.1.weight",
+        "net.5.1.bias",
+        "net.5.2.weight",
+        "net.5.2.bias",
+    ];
+    assert_eq!(places, expected);
+
+    // The same layers, made in the same order by the same draws, and called one by one.
+    let (mut own, mut rng) = (Params::<f64>::new(), self::rng());
+    let conv = Conv2d::new(&mut own.scope("c"), 2, 3, [2, 2], &o, normalised(), &mut rng);
+    let up = ConvTranspose2d::new(&mut own.scope("t"), 3, 2, [2, 2], &o, Init::PyTorch, &mut rng);
+    let norm = BatchNorm::new(&mut own.scope("b"), 2, Init::PyTorch, &mut rng);
+    let layer_norm = LayerNorm::new(&mut own.scope("n"), [32]);
+    let linear = Linear::new(&mut own.scope("l"), 32, 1, Init::PyTorch, &mut rng);
+    let x: Var<f64> = rng.normal([5, 2, 4, 4]).into();
+    let pass = Pass::frozen(&own, Mode::Train);
+    let maps = norm.forward(&pass, &up.forward(&pass, &conv.forward(&pass, &x).leaky_relu(0.2))).relu();
+    let y = linear.forward(&pass, &layer_norm.forward(&pass, &maps.reshape([5, 32])));
+    let net: &dyn Layer<f64> = &net;
+    assert_eq!(net.forward(&Pass::frozen(&params, Mode::Train), &x).value(), y.value());
+}
+
+#[test]
+fn no_layers_change_nothing() {
+    let mut params = Params::<f32>::new();
+    let net = Sequential::builder(&mut params.scope("")).build();
+    let x = Tensor::ones([2]).into();
+    assert_eq!(net.forward(&Pass::frozen(&params, Mode::Eval), &x).value(), &Tensor::ones([2]));
+}
+
+/// Stores go from thread to thread, layers are shared.
+#[test]
+fn threads_sample_with_clones_of_a_store() {
+    fn is_send<T: Send>(_: &T) {}
+    fn is_shared<T: Send + Sync>(_: &T) {}
+    let (mut params, mut rng) = (Params::<f32>::new(), rng());
+    let net = Sequential::builder(&mut params.scope("g"))
+        .layer(|scope| Linear::new(scope, 3, 4, normalised(), &mut rng))
+        .layer(|scope| BatchNorm::new(scope, 4, Init::PyTorch, &mut rng))
+        .function(Var::tanh)
+        .build();
+    is_send(&params);
+    is_shared(&net);
+    let sample = |params: &Params<f32>, seed: u64| {
+        let z = Rng::seed(seed).normal([64, 3]).into();
+        net.forward(&Pass::frozen(params, Mode::Eval), &z).into_value()
+    };
+    let expected: Vec<Tensor> = (0..4).map(|seed| sample(&params, seed)).collect();
+    let weight = |params: &Params<f32>| params.parameters().next().expect("a parameter").2.data().as_ptr() as usize;
+    let own = weight(&params);
+    let found: Vec<Tensor> = std::thread::scope(|scope| {
+        let start = |seed: u64| {
+            let params = params.clone();
+            scope.spawn(move || {
+                assert_eq!(weight(&params), own, "a clone shares the memory");
+                sample(&params, seed)
+            })
+        };
+        let threads: Vec<_> = (0..4).map(start).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a sample")).collect()
+    });
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn stores_and_layers_show_themselves() {
+    let (mut params, mut rng) = (Params::<f32>::new(), rng());
+    BatchNorm::new(&mut params.scope("b"), 2, Init::PyTorch, &mut rng);
+    let expected =
+        "Params {b.weight: (2), b.bias: (2), b.running_mean: (2), b.running_var: (2), b.num_batches_tracked: 0}";
+    assert_eq!(format!("{params:?}"), expected);
+    let net = Sequential::builder(&mut params.scope("s"))
+        .layer(|scope| Linear::new(scope, 3, 2, normalised(), &mut rng))
+        .function(Var::relu)
+        .build();
+    let expected = "Sequential {0: Linear { weight: (2, 3)/σ, bias: Some(ParamId(#8)) }, 1: function}";
+    assert_eq!(format!("{net:?}"), expected);
+}
+
+#[test]
+fn options_of_batch_norm_are_checked() {
+    let norm = || BatchNorm::without_affine(&mut Params::<f32>::new().scope("b"), 2);
+    assert_panics(|| _ = norm().eps(0.0), &["BatchNorm: expected an eps above 0, found 0"]);
+    assert_panics(|| _ = norm().momentum(1.5), &["BatchNorm: expected a momentum in 0..=1, found 1.5"]);
 }
 
 #[test]

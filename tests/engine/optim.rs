@@ -2,8 +2,11 @@
 
 #![cfg(feature = "safetensors")]
 
+use std::ops::AddAssign;
+
+use crate::support::assert_panics;
 use wengert::nn::{Mode, ParamGrads, Params, Pass};
-use wengert::optim::{Adam, Optimizer, RmsProp, Sgd, clip_weights};
+use wengert::optim::{Adam, Optimizer, RmsProp, Schedule, Sgd, clip_weights};
 use wengert::{Archive, Element, Level, Rng, Tape, Tensor, Var};
 
 /// Gradients of any value: those of Σ p ⊙ g are g, for the parameters that are named.
@@ -116,9 +119,17 @@ fn parameters_without_gradient_are_skipped() {
 fn all() -> Vec<(&'static str, Box<dyn Optimizer<f32>>)> {
     vec![
         ("sgd", Box::new(sgd())),
+        ("sgd with decay", Box::new(sgd().weight_decay(0.1))),
         ("momentum", Box::new(sgd().momentum(0.9))),
+        ("momentum with decay", Box::new(sgd().momentum(0.9).weight_decay(0.1))),
         ("rmsprop", Box::new(RmsProp::new(1e-2))),
+        ("rmsprop with decay", Box::new(RmsProp::new(1e-2).weight_decay(0.1))),
+        ("rmsprop with momentum", Box::new(RmsProp::new(1e-2).momentum(0.9))),
+        ("centred rmsprop", Box::new(RmsProp::new(1e-2).centred())),
+        ("centred rmsprop with momentum", Box::new(RmsProp::new(1e-2).centred().momentum(0.9))),
         ("adam", Box::new(Adam::new(1e-2).betas(0.0, 0.9))),
+        ("adam with decay", Box::new(Adam::new(1e-2).weight_decay(0.1))),
+        ("adamw", Box::new(Adam::new(1e-2).decoupled_weight_decay(0.1))),
     ]
 }
 
@@ -226,6 +237,90 @@ fn an_optimiser_keeps_to_one_network() {
         let grads = gradients(&params, &[("p", Tensor::ones([1]))]);
         adam.step(&mut params, &grads);
     }
+}
+
+#[test]
+fn gradients_are_added_up_and_scaled() {
+    let (a, b) = (Tensor::from_vec([2], vec![1.0, -0.0]), Tensor::from_vec([2], vec![0.5, -0.0]));
+    let params = store(&[("a", Tensor::<f64>::ones([2])), ("b", Tensor::ones([2])), ("none", Tensor::ones([2]))]);
+    let first = gradients(&params, &[("a", a.clone())]);
+    let second = gradients(&params, &[("a", b.clone()), ("b", b.clone())]);
+    let mut total = ParamGrads::new(&params);
+    assert_eq!((total.iter().count(), total.norm(), total.clip_norm(1.0)), (0, 0.0, 0.0));
+    total += &first;
+    total += &second;
+    total *= 2.0;
+    let found: Vec<_> = total.iter().map(|(id, name, g)| (Some(id), name, g.to_vec())).collect();
+    assert_eq!(found, [(params.id("a"), "a", vec![3.0, 0.0]), (params.id("b"), "b", vec![1.0, 0.0])]);
+    assert!(found.iter().all(|(_, _, g)| g[1].is_sign_negative()), "−0 stays −0");
+    assert_eq!(total.norm(), 10f64.sqrt());
+    // What was added is as it was.
+    assert_eq!(first.get(params.id("a").unwrap()), Some(&a));
+    assert_eq!(second.get(params.id("b").unwrap()), Some(&b));
+    assert_eq!(format!("{total:?}"), "ParamGrads {a: (2), b: (2)}");
+}
+
+#[test]
+fn gradients_are_replaced_by_name() {
+    let params = store(&[("a", Tensor::<f64>::ones([2])), ("b", Tensor::ones([1]))]);
+    let grads = gradients(&params, &[("a", Tensor::ones([2])), ("b", Tensor::ones([1]))]);
+    let grads = grads.map(|_, name, g| if name == "b" { g.map(|x| 3.0 * x) } else { g });
+    assert_eq!(grads.iter().map(|(_, _, g)| g.to_vec()).collect::<Vec<_>>(), [vec![1.0, 1.0], vec![3.0]]);
+    assert_panics(|| drop(grads.map(|_, _, _| Tensor::ones([1]))), &["ParamGrads::map: `a` has shape (2), found (1)"]);
+}
+
+/// As in PyTorch: nothing of it is hidden, and the norm says so.
+#[test]
+fn clipping_gradients_that_are_not_finite() {
+    let params = store(&[("a", Tensor::<f32>::ones([2])), ("b", Tensor::ones([1]))]);
+    let clipped = |bad: f32| {
+        let bad = Tensor::from_vec([2], vec![1.0, bad]);
+        let mut grads = gradients(&params, &[("a", bad), ("b", Tensor::ones([1]))]);
+        let norm = grads.clip_norm(1.0);
+        let values: Vec<f32> = grads.iter().flat_map(|(_, _, g)| g.to_vec()).collect();
+        (norm, values)
+    };
+    let (norm, values) = clipped(f32::INFINITY);
+    assert!(norm == f64::INFINITY && values[0] == 0.0 && values[1].is_nan() && values[2] == 0.0, "{norm} {values:?}");
+    let (norm, values) = clipped(1e30);
+    assert!(norm == f64::INFINITY && values == [0.0; 3], "squares above the largest f32: {norm} {values:?}");
+    let (norm, values) = clipped(f32::NAN);
+    assert!(norm.is_nan() && values.iter().all(|x| x.is_nan()), "{norm} {values:?}");
+
+    let mut grads = gradients(&params, &[("a", Tensor::from_vec([2], vec![f32::NAN, f32::NEG_INFINITY]))]);
+    grads.clip_value(0.5);
+    let values = grads.get(params.id("a").unwrap()).unwrap().to_vec();
+    assert!(values[0].is_nan() && values[1] == -0.5, "{values:?}");
+}
+
+#[test]
+fn wrong_gradients_and_bounds_are_named() {
+    let (one, two) = (store(&[("p", Tensor::<f64>::ones([1]))]), store(&[("p", Tensor::ones([1]))]));
+    let grads = || gradients(&one, &[("p", Tensor::ones([1]))]);
+    assert_panics(|| ParamGrads::new(&two).add_assign(&grads()), &["ParamGrads: these are gradients of two networks"]);
+    assert_panics(|| _ = grads().clip_norm(-1.0), &["clip_norm: expected a norm of at least 0, found -1"]);
+    assert_panics(|| grads().clip_value(f64::NAN), &["clip_value: expected a bound of at least 0, found NaN"]);
+    assert_panics(
+        || drop(Sgd::<f32>::new(0.1).weight_decay(-0.1)),
+        &["Sgd: expected weight decay in 0.0.., found -0.1"],
+    );
+    assert_panics(
+        || drop(RmsProp::<f32>::new(0.1).momentum(1.0)),
+        &["RmsProp: expected momentum in 0.0..1.0, found 1"],
+    );
+    assert_panics(|| _ = Schedule::linear(-0.1, 0.0, 3), &["Schedule: expected the first lr in 0.0.., found -0.1"]);
+    assert_panics(|| _ = Schedule::cosine(0.1, 0.0, 0), &["Schedule: expected at least 1 step, found 0"]);
+}
+
+#[test]
+fn optimisers_show_their_settings() {
+    let mut params = store(&[("p", Tensor::<f32>::ones([3])), ("q", Tensor::ones([1]))]);
+    let mut rule = RmsProp::new(0.5).momentum(0.9);
+    let grads = gradients(&params, &[("p", Tensor::ones([3]))]);
+    rule.step(&mut params, &grads);
+    let expected = "RmsProp { lr: 0.5, alpha: 0.99, eps: 1e-8, momentum: 0.9, centred: false, decay: 0.0, moments: \
+                    [square_avg, momentum_buffer] of 1 parameters }";
+    assert_eq!(format!("{rule:?}"), expected);
 }
 
 #[test]

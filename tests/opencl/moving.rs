@@ -102,11 +102,16 @@ fn a_step_runs_where_the_network_lives() {
         return;
     }
     type Make = fn() -> Box<dyn Optimizer<f64>>;
-    let optimisers: [Make; 4] = [
+    let optimisers: [Make; 9] = [
         || Box::new(Adam::new(1e-2)),
         || Box::new(RmsProp::new(1e-2)),
         || Box::new(Sgd::new(1e-2)),
         || Box::new(Sgd::new(1e-2).momentum(0.9)),
+        || Box::new(Adam::new(1e-2).weight_decay(0.1)),
+        || Box::new(Adam::new(1e-2).decoupled_weight_decay(0.1)),
+        || Box::new(RmsProp::new(1e-2).weight_decay(0.1).momentum(0.9)),
+        || Box::new(RmsProp::new(1e-2).centred().momentum(0.9)),
+        || Box::new(Sgd::new(1e-2).momentum(0.9).weight_decay(0.1)),
     ];
     for make in optimisers {
         with_device(|device| {

@@ -47,9 +47,9 @@ fn layer(call: &Call, params: &mut Params<f64>) -> Option<Run> {
             let (shape, index) = call.fixture.indices(&format!("{}/index", call.case));
             Box::new(move |pass, _| layer.forward(pass, &index).reshape([shape[0], shape[1], w[1]]))
         }
-        // nn has PyTorch's defaults only; other options are those of the operation.
-        "batch_norm" if (call.number("eps"), call.number("momentum")) == (1e-5, 0.1) => {
+        "batch_norm" => {
             let layer = BatchNorm::new(scope, shape("weight")[0], Init::PyTorch, rng);
+            let layer = layer.eps(call.number("eps")).momentum(call.number("momentum"));
             Box::new(move |pass, x| layer.forward(pass, x))
         }
         "layer_norm" => {
@@ -208,5 +208,5 @@ fn running_statistics_move_from_call_to_call() {
         }
         cases += 1;
     }
-    assert_eq!(cases, 2, "two cases of batch norm in training have PyTorch's default options");
+    assert_eq!(cases, 3, "cases of batch norm in training, one with options of its own");
 }
