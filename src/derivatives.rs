@@ -1,5 +1,5 @@
 //! Derivatives in the forms in which people ask for them, all from walks backwards: values alone, products with a given
-//! vector from either side, whole matrices of them. They are methods of [`Var`](crate::Var).
+//! vector from either side, whole matrices of them. They are methods of [`Var`].
 //!
 //! For a scalar L, [`backward`](Var::backward) and [`grad`](Var::grad) give ∇L. What else there is, with
 //! J = ∂y/∂x of a value y of any shape, and H = ∂²L/∂x²:

@@ -221,14 +221,16 @@ impl Check {
 
 type Function<'a> = &'a dyn Fn(&[Var<f64>]) -> Var<f64>;
 type Value<'a> = &'a dyn Fn(&[Tensor<f64>]) -> Tensor<f64>;
+/// By x and r.
+type Claimed<'a> = &'a dyn Fn(&[Tensor<f64>], &Tensor<f64>) -> Vec<Gradient>;
 type Verdict = Result<Report, Box<Failure>>;
 
 /// φ(x) = ⟨r, f(x)⟩.
 struct Projection<'a> {
     /// f
     value: Value<'a>,
-    /// The gradients of φ at x that are to be checked, by x and r.
-    gradients: &'a dyn Fn(&[Tensor<f64>], &Tensor<f64>) -> Vec<Gradient>,
+    /// The gradients of φ that are to be checked.
+    gradients: Claimed<'a>,
     r: Tensor<f64>,
 }
 

@@ -23,11 +23,11 @@ fn forgetful(x: &Var<f64>) -> Var<f64> {
 }
 
 fn main() {
-    let x: Tensor<f64> = Rng::seed(0).normal([4, 3]);
-    let [first, second] = both(|x| softsign(&x[0]), &[x.clone()]).expect("a rule that is right");
+    let point: [Tensor<f64>; 1] = [Rng::seed(0).normal([4, 3])];
+    let [first, second] = both(|x| softsign(&x[0]), &point).expect("a rule that is right");
     println!("softsign, first order:  {first}");
     println!("softsign, second order: {second}\n");
-    let failure = both(|x| forgetful(&x[0]), &[x.clone()]).expect_err("a rule that is wrong");
+    let failure = both(|x| forgetful(&x[0]), &point).expect_err("a rule that is wrong");
     println!("forgetful: {failure}\n");
     assert_eq!(failure.order, 2);
 

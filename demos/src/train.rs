@@ -293,10 +293,10 @@ impl<T: Element> Trainer<T> {
             let epsilon = self.stream(Stream::Mixing(self.updates)).uniform([real.len(), 1, 1, 1], 0.0, 1.0);
             let between = tape.var(penalty::mixed(&real.values, &fake.values, &epsilon));
             let critic = |x: &Var<T>| self.discriminator.forward(&pass, x, None);
-            loss = loss + lambda * penalty::gradient_penalty(critic, &between);
+            loss += lambda * penalty::gradient_penalty(critic, &between);
         }
         if let (Some(lambda), Some(sigma)) = (self.config.sn_lambda, &self.sigma) {
-            loss = loss + lambda * sigma.forward(&pass);
+            loss += lambda * sigma.forward(&pass);
         }
         let gradients = pass.gradients(&loss.backward());
         self.look_at_tape();

@@ -2,9 +2,9 @@
 
 use ndarray::ArrayD;
 
-use super::judge::{Gradient, judge};
+use super::judge::judge;
 use super::report::{Failure, Report};
-use super::{Check, Projection, Value, Verdict, random_like};
+use super::{Check, Claimed, Projection, Value, Verdict, random_like};
 use crate::{Rng, Tensor};
 
 impl Check {
@@ -103,12 +103,7 @@ impl Check {
     }
 
     #[track_caller]
-    fn by_hand(
-        &self,
-        value: Value,
-        gradients: &dyn Fn(&[Tensor<f64>], &Tensor<f64>) -> Vec<Gradient>,
-        inputs: &[Tensor<f64>],
-    ) -> Verdict {
+    fn by_hand(&self, value: Value, gradients: Claimed, inputs: &[Tensor<f64>]) -> Verdict {
         self.assert_sense();
         assert!(self.order == 1, "gradcheck: an order of {}, expected 1 for what is on no tape", self.order);
         let result = self.steady(value, inputs).and_then(|()| {

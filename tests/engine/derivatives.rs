@@ -15,8 +15,10 @@ fn point() -> [Tensor<f64>; 2] {
     [noise([2, 4], 1), noise([4, 3], 2)]
 }
 
+type Pair = [Var<f64>; 2];
+
 /// That point as variables of a tape, the value and vectors of their shapes.
-fn on_a_tape() -> (Tape<f64>, [Var<f64>; 2], Var<f64>, [Var<f64>; 2]) {
+fn on_a_tape() -> (Tape<f64>, Pair, Var<f64>, Pair) {
     let (tape, [x, w]) = (Tape::new(), point());
     let (x, w) = (tape.var(x), tape.var(w));
     let y = curved(&x, &w);

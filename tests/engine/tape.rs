@@ -57,7 +57,7 @@ fn a_long_chain_needs_no_deep_stack() {
     let x = tape.var(scalar(1.0));
     let mut y = x.clone();
     for _ in 0..1_000_000 {
-        y = y + 1.0;
+        y += 1.0;
     }
     assert_eq!(y.backward().wrt(&x).item(), 1.0);
 }

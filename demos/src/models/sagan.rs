@@ -187,7 +187,7 @@ impl Discriminator {
         let mut logits = self.dense.forward(pass, &x.flatten());
         if let Some(classes) = &self.classes {
             let features = x.sum_axes([2, 3], false);
-            logits = logits + (features * classes.forward(pass, needed(labels))).sum_axes([1], true);
+            logits += (features * classes.forward(pass, needed(labels))).sum_axes([1], true);
         }
         (logits, map.expect("one convolution is followed by attention"))
     }
