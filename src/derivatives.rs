@@ -16,8 +16,8 @@
 //! | [`hessian`](Var::hessian) | H | the gradient | 1 and one for each element of x |
 //! | [`backward`](Var::backward), [`backward_from`](Var::backward_from) | ∇L, Jᵀv | no, it consumes the tape | 1 |
 //!
-//! What is recorded can be differentiated again, and stays on the tape, which grows; the others leave the tape as it is,
-//! so that they can be called as often as one likes.
+//! What is recorded can be differentiated again, and stays on the tape, which grows; the others leave the tape as it
+//! is, so that they can be called as often as one likes.
 
 use crate::gradients::Gradients;
 use crate::kernels::Element;
@@ -99,8 +99,8 @@ impl<T: Element> Var<T> {
         self.consume("backward_from", self.seed("backward_from", &v.into()))
     }
 
-    /// The product of the Jacobian of this value with vectors, Jv = Σᵢ (∂y/∂xᵢ) vᵢ, of the shape of this value y: how it
-    /// changes when each of `wrt` moves along its vector.
+    /// The product of the Jacobian of this value with vectors, Jv = Σᵢ (∂y/∂xᵢ) vᵢ, of the shape of this value y: how
+    /// it changes when each of `wrt` moves along its vector.
     ///
     /// Two walks backwards do it: Jᵀu is linear in u, and its derivative with respect to u, times v, is Jv. (Two walks
     /// for all inputs together; PyTorch's `autograd.functional.jvp` goes the same way.)
@@ -153,8 +153,9 @@ impl<T: Element> Var<T> {
         }
     }
 
-    /// The whole Jacobian of this value y with respect to each of `wrt`, of the shape of y followed by that of x, element
-    /// by element of y: for small functions. (As PyTorch's `autograd.functional.jacobian`.) The tape is as it was.
+    /// The whole Jacobian of this value y with respect to each of `wrt`, of the shape of y followed by that of x,
+    /// element by element of y: for small functions. (As PyTorch's `autograd.functional.jacobian`.) The tape is as it
+    /// was.
     ///
     /// ```
     /// use wengert::{Tape, Tensor};
@@ -180,8 +181,8 @@ impl<T: Element> Var<T> {
         shapes.into_iter().zip(rows).map(|(shape, rows)| Tensor::from_vec(shape, rows)).collect()
     }
 
-    /// The whole Hessian of this scalar: in row i and column j ∂²L/∂xᵢ∂xⱼ, of the shape of xᵢ followed by that of xⱼ, for
-    /// small functions. (As PyTorch's `autograd.functional.hessian`.) The tape grows by what the gradient records.
+    /// The whole Hessian of this scalar: in row i and column j ∂²L/∂xᵢ∂xⱼ, of the shape of xᵢ followed by that of xⱼ,
+    /// for small functions. (As PyTorch's `autograd.functional.hessian`.) The tape grows by what the gradient records.
     ///
     /// ```
     /// use wengert::{Tape, Tensor};

@@ -55,8 +55,8 @@
 //! assert_eq!(failure.place.unwrap().input, 0);
 //! ```
 //!
-//! A gradient that has nothing to do with this library: [`Check::gradient`] takes numbers, [`Check::backward`] arrays of
-//! `ndarray` and a backward pass.
+//! A gradient that has nothing to do with this library: [`Check::gradient`] takes numbers, [`Check::backward`] arrays
+//! of `ndarray` and a backward pass.
 
 mod by_hand;
 mod judge;

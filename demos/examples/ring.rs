@@ -1,5 +1,5 @@
-//! A Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) that learns eight clusters on a ring. The penalty is a
-//! function of the critic's gradient, so that its own gradient is one of second order.
+//! A Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) that learns eight clusters on a ring. The penalty is
+//! a function of the critic's gradient, so that its own gradient is one of second order.
 //!
 //! `cargo run --release --example ring` writes ring.png: grey the data, orange what the generator makes of noise, and
 //! behind them the critic.

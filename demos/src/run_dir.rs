@@ -200,8 +200,8 @@ impl RunDir {
         write_whole(&self.path.join("time.json"), text.as_bytes())
     }
 
-    /// The time that [`write_time`](RunDir::write_time) wrote; none at step 0, on the host, if there is no such file, or
-    /// if it is damaged: no run is to be lost for that.
+    /// The time that [`write_time`](RunDir::write_time) wrote; none at step 0, on the host, if there is no such file,
+    /// or if it is damaged: no run is to be lost for that.
     pub fn read_time(&self) -> TrainingTime {
         let bytes = read(&self.path.join("time.json"), MOST_BYTES).ok().flatten();
         let time = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());

@@ -68,8 +68,8 @@ pub struct Failure {
 pub enum Problem {
     /// The rules and the difference quotients disagree.
     Wrong {
-        /// The walk that gave the wrong derivative, `"grad"` or `"backward"`; `"gradient"` and `"backward"` for what was
-        /// written by hand.
+        /// The walk that gave the wrong derivative, `"grad"` or `"backward"`; `"gradient"` and `"backward"` for what
+        /// was written by hand.
         walk: &'static str,
     },
     /// The function is infinite or NaN at the inputs.

@@ -1,5 +1,5 @@
-//! Looking on while a tape is written and walked: an observer is told each node, walk, call of a rule and gradient. What
-//! it has seen can be drawn, by [`Tape::draw`].
+//! Looking on while a tape is written and walked: an observer is told each node, walk, call of a rule and gradient.
+//! What it has seen can be drawn, by [`Tape::draw`].
 //!
 //! ```
 //! use std::{cell::RefCell, rc::Rc};
