@@ -442,11 +442,18 @@ mod tests {
         for (name, shape) in [("dense.bias", 10), ("norm.1.running_var", 64)] {
             let mut archive = archive.clone();
             archive.set_tensor(format!("classifier.{name}"), &Tensor::<f32>::full([shape], f64::NAN));
+            sealed::seal(&mut archive);
             archive.save(&path).unwrap();
             let message = format!("{:#}", open(&set, dir.path(), &good).0.err().unwrap());
             let end = format!("{}: classifier.{name} is not finite", path.display());
             assert!(message.contains("is moved away") && message.ends_with(&end), "{message}");
         }
+        // A number that is another.
+        let mut archive = archive.clone();
+        archive.set_tensor("classifier.dense.bias", &Tensor::<f32>::full([10], 0.5));
+        archive.save(&path).unwrap();
+        let message = format!("{:#}", open(&set, dir.path(), &good).0.err().unwrap());
+        assert!(message.ends_with("damaged: the checksum is not that of what the file holds"), "{message}");
     }
 
     #[test]

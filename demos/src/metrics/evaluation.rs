@@ -260,6 +260,7 @@ mod tests {
         {
             let mut archive = good.clone();
             archive.set_tensor(format!("classifier.{weight}"), &Tensor::<f32>::full(shape, f32::MAX.into()));
+            crate::sealed::seal(&mut archive);
             archive.save(&path).unwrap();
             let message = Evaluator::new(&set, open(), 8, 0).err().unwrap().to_string();
             let start = format!("{part} of the reference images from the classifier some-");
