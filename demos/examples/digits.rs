@@ -34,7 +34,7 @@ fn main() {
         .function(Var::relu)
         .layer(|scope| Conv2d::new(scope, 16, 32, [4, 4], &halving, Init::PyTorch, &mut rng))
         .function(Var::relu)
-        .function(|x| x.reshape([x.shape()[0], 2 * height * width]))
+        .function(move |x| x.reshape([x.shape()[0], 2 * height * width]))
         .layer(|scope| Linear::new(scope, 2 * height * width, 10, Init::PyTorch, &mut rng))
         .build();
     println!("{} numbers to learn", params.size());
