@@ -119,11 +119,10 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn jvp(&self, wrt: &[&Var<T>], vectors: &[Var<T>]) -> Var<T> {
         // The derivative with respect to u is the same at every u; at 1 nothing is multiplied by zero.
-        let u = self.tape().map(|tape| tape.var(self.value().filled(1.0)));
-        let ones = u.unwrap_or_else(|| self.value().filled(1.0).into());
-        let products = self.walk("jvp", ones.clone(), wrt, true);
+        let u = self.node("jvp").0.var(self.value().filled(1.0));
+        let products = self.walk("jvp", u.clone(), wrt, true);
         match inner("jvp", &products, vectors) {
-            Some(product) if product.is_tracked() => product.walk("jvp", product.one("jvp"), &[&ones], true).remove(0),
+            Some(product) if product.is_tracked() => product.walk("jvp", product.one("jvp"), &[&u], true).remove(0),
             _ => self.value().filled(0.0).into(),
         }
     }

@@ -150,7 +150,7 @@ impl Check {
     pub fn run(&self, f: impl Fn(&[Var<f64>]) -> Var<f64>, inputs: &[Tensor<f64>]) -> Result<Report, Box<Failure>> {
         self.assert_sense();
         let tape = Tape::new();
-        f(&variables(&tape, inputs));
+        let y = f(&variables(&tape, inputs)).into_value();
         let mut operations = Vec::new();
         for name in tape.names().into_iter().filter(|&name| name != "var") {
             if !operations.contains(&name) {
@@ -158,7 +158,7 @@ impl Check {
             }
         }
         let value = |x: &[Tensor<f64>]| f(&variables(&Tape::new(), x)).into_value();
-        let result = self.steady(&value, inputs).and_then(|()| {
+        let result = self.steady(&value, inputs, &y).and_then(|()| {
             let mut rng = Rng::seed(self.seed);
             self.check(&f, inputs, self.order, &mut rng)
         });
@@ -166,7 +166,7 @@ impl Check {
     }
 
     /// A result with what only the whole check knows.
-    fn told(&self, result: Verdict, operations: Vec<&'static str>, inputs: usize) -> Verdict {
+    fn told(&self, result: Outcome, operations: Vec<&'static str>, inputs: usize) -> Outcome {
         match result {
             Ok(report) => Ok(Report { operations, ..report }),
             Err(failure) => Err(Failure { order: self.order, operations, inputs, ..*failure }.into()),
@@ -183,11 +183,10 @@ impl Check {
         assert!(directions >= 1, "gradcheck: {directions} directions, expected 1 or more");
     }
 
-    /// Whether the value at these inputs is finite, and comes out once more.
-    fn steady(&self, value: Value, inputs: &[Tensor<f64>]) -> Result<(), Box<Failure>> {
-        let y = value(inputs);
+    /// Whether `y`, the value at these inputs, is finite, and comes out once more.
+    fn steady(&self, value: Value, inputs: &[Tensor<f64>], y: &Tensor<f64>) -> Result<(), Box<Failure>> {
         let first = y.to_vec();
-        let place = |i| Some(place_of(std::slice::from_ref(&y), i));
+        let place = |i| Some(place_of(std::slice::from_ref(y), i));
         if let Some(i) = first.iter().position(|y| !y.is_finite()) {
             return Err(Failure { analytic: first[i], ..Failure::new(Problem::ValueNotFinite, place(i)) }.into());
         }
@@ -202,7 +201,7 @@ impl Check {
     }
 
     /// Lowers the order: the derivative of order n of f is that of order n − 1 of its gradient.
-    fn check(&self, f: Function, inputs: &[Tensor<f64>], order: usize, rng: &mut Rng) -> Verdict {
+    fn check(&self, f: Function, inputs: &[Tensor<f64>], order: usize, rng: &mut Rng) -> Outcome {
         let value = |x: &[Tensor<f64>]| f(&variables(&Tape::new(), x)).into_value();
         let r = random_like(rng, &value(inputs));
         if order == 1 {
@@ -223,7 +222,7 @@ type Function<'a> = &'a dyn Fn(&[Var<f64>]) -> Var<f64>;
 type Value<'a> = &'a dyn Fn(&[Tensor<f64>]) -> Tensor<f64>;
 /// By x and r.
 type Claimed<'a> = &'a dyn Fn(&[Tensor<f64>], &Tensor<f64>) -> Vec<Gradient>;
-type Verdict = Result<Report, Box<Failure>>;
+type Outcome = Result<Report, Box<Failure>>;
 
 /// φ(x) = ⟨r, f(x)⟩.
 struct Projection<'a> {

@@ -276,7 +276,7 @@ impl<T: Element> Var<T> {
 
     /// The tape and the node of a value to differentiate.
     #[track_caller]
-    fn node(&self, what: &str) -> (&Tape<T>, u32) {
+    pub(crate) fn node(&self, what: &str) -> (&Tape<T>, u32) {
         let Some((tape, id)) = &self.origin else { panic!("{what}: this value is a constant, on no tape") };
         (tape, *id)
     }

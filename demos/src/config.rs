@@ -198,7 +198,7 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// What may differ when a run goes on: how long and where, not what is computed.
+/// What may differ when a run goes on: how long, where, and what is let pass; not what is computed.
 const FREE_TO_CHANGE: [&str; 6] = ["steps", "sample_every", "checkpoint_every", "evaluate_every", "data_dir", "force"];
 
 impl Config {

@@ -60,7 +60,7 @@ pub fn write(dir: &RunDir) -> Result<()> {
     let losses = LastLosses::read(&dir.losses()[0])?;
     let title = format!("{} on {}", word("method"), word("data"));
     let wanted = config.get("steps").and_then(Value::as_u64).unwrap_or(0);
-    let time = dir.read_time();
+    let time = dir.read_time().unwrap_or_default();
     let body = [
         header(&title, losses.step, wanted, time.seconds),
         tiles(&losses, time.step, time.seconds),

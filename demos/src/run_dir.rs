@@ -53,6 +53,13 @@ fn host() -> String {
     Device::host().to_string()
 }
 
+impl Default for TrainingTime {
+    /// None, up to step 0, on the host.
+    fn default() -> TrainingTime {
+        TrainingTime { step: 0, seconds: 0.0, device: host() }
+    }
+}
+
 /// The most bytes of a file of settings, or of the training time.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -89,7 +96,7 @@ impl RunDir {
     }
 
     /// Takes the run for training: no other program may, as long as this one lives. What killed programs have left half
-    /// written is removed.
+    /// written is removed, and the directory of the samples made if it is missing.
     ///
     /// # Errors
     /// Another program trains this run, or the directory cannot be written.
@@ -200,12 +207,14 @@ impl RunDir {
         write_whole(&self.path.join("time.json"), text.as_bytes())
     }
 
-    /// The time that [`write_time`](RunDir::write_time) wrote; none at step 0, on the host, if there is no such file,
-    /// or if it is damaged: no run is to be lost for that.
-    pub fn read_time(&self) -> TrainingTime {
-        let bytes = read(&self.path.join("time.json"), MOST_BYTES).ok().flatten();
-        let time = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        time.unwrap_or_else(|| TrainingTime { step: 0, seconds: 0.0, device: host() })
+    /// The time that [`write_time`](RunDir::write_time) wrote; the default if there is no such file.
+    ///
+    /// # Errors
+    /// The file is damaged. No run is to be lost for that: the default does.
+    pub fn read_time(&self) -> Result<TrainingTime> {
+        let file = self.path.join("time.json");
+        let Some(bytes) = read(&file, MOST_BYTES)? else { return Ok(TrainingTime::default()) };
+        serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", file.display()))
     }
 
     /// Removes a directory that [`create`](RunDir::create) has just made, of a run that does not come about.

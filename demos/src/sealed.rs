@@ -26,7 +26,7 @@ pub fn seal(archive: &mut Archive) {
     archive.set_text("checksum", checksum);
 }
 
-/// Whether every bit is as it was when the archive was [sealed](seal); its checksum is then taken off.
+/// Whether every bit is as it was when the archive was [sealed](seal); it is left with an empty checksum.
 ///
 /// # Errors
 /// It is not, or there is no checksum.

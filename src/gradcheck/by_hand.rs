@@ -4,7 +4,7 @@ use ndarray::ArrayD;
 
 use super::judge::judge;
 use super::report::{Failure, Report};
-use super::{Check, Claimed, Projection, Value, Verdict, random_like};
+use super::{Check, Claimed, Outcome, Projection, Value, random_like};
 use crate::{Rng, Tensor};
 
 impl Check {
@@ -103,12 +103,13 @@ impl Check {
     }
 
     #[track_caller]
-    fn by_hand(&self, value: Value, gradients: Claimed, inputs: &[Tensor<f64>]) -> Verdict {
+    fn by_hand(&self, value: Value, gradients: Claimed, inputs: &[Tensor<f64>]) -> Outcome {
         self.assert_sense();
         assert!(self.order == 1, "gradcheck: an order of {}, expected 1 for what is on no tape", self.order);
-        let result = self.steady(value, inputs).and_then(|()| {
+        let y = value(inputs);
+        let result = self.steady(value, inputs, &y).and_then(|()| {
             let mut rng = Rng::seed(self.seed);
-            let phi = Projection { value, gradients, r: random_like(&mut rng, &value(inputs)) };
+            let phi = Projection { value, gradients, r: random_like(&mut rng, &y) };
             judge(self, &|x| phi.at(x), &|x| phi.gradients(x), inputs, &mut rng)
         });
         self.told(result, Vec::new(), inputs.len())

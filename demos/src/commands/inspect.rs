@@ -9,7 +9,7 @@ use wengert::nn::Params;
 use wengert::{Device, Tensor};
 
 use super::progress::counting;
-use super::train::{check_data, open_data};
+use super::train::{check_data, open_data, other_images};
 use super::{say, warn};
 use crate::data::{Dataset, ImageShape};
 use crate::files::{to_json, write_whole};
@@ -72,10 +72,7 @@ impl Inspect {
     fn inspect(&self, trainer: &Trainer<f32>, data: &dyn Dataset) -> Result<Inspection> {
         let shape = trainer.image_shape();
         check_data(trainer, data)?;
-        let now = data.fingerprint();
-        if let Some(then) = trainer.data.as_ref().filter(|then| **then != now) {
-            warn(format_args!("{}: found {now}; the run has learnt {then}", data.name()));
-        }
+        other_images(trainer, data).iter().for_each(warn);
         let (d, g) = (trainer.discriminator().linear_maps(shape), trainer.generator().linear_maps());
         let bar = counting("layer", (d.len() + g.len()) as u64);
         let figures = |net: &str, params: &Params, maps: &[LinearMap]| -> Result<Vec<LayerFigures>> {

@@ -68,7 +68,8 @@ impl Train {
         let mut trainer = Trainer::with_classes(&config, data.shape(), data.classes());
         trainer.data = Some(data.fingerprint());
         if let Some(run) = &config.init_from {
-            trainer.start_from(run).with_context(|| format!("--init-from {}", run.display()))?;
+            let damage = trainer.start_from(run).with_context(|| format!("--init-from {}", run.display()))?;
+            damage.iter().for_each(warn);
         }
         // Before the classifier is trained, if there is to be one: that takes minutes.
         let dir = RunDir::create(self.out.as_deref(), &config)?;
@@ -100,7 +101,10 @@ impl Resume {
         // All that may be refused, before anything is written.
         let losses = losses::read(&dir.losses()[0], step)?;
         let gammas = GammaHistory::read(&dir.gammas()[0], step, &gammas(&trainer.nets()))?;
-        let TrainingTime { seconds, device, .. } = dir.read_time();
+        let TrainingTime { seconds, device, .. } = dir.read_time().unwrap_or_else(|error| {
+            warn(format_args!("{error:#}; going on as if it had taken no time, on the processor"));
+            TrainingTime::default()
+        });
         let device = self.device.clone().map_or_else(|| device_of(&dir, &device), Ok)?;
         let evaluator = evaluator(&config)?;
         let goes_on = step < config.steps;
@@ -129,13 +133,11 @@ impl Resume {
 
     /// Whether these are the images that the run has learnt so far.
     fn check_images(&self, trainer: &mut Trainer<f32>, data: &dyn Dataset) -> Result<()> {
-        let now = data.fingerprint();
-        if let Some(then) = trainer.data.as_ref().filter(|then| **then != now) {
-            let message = format!("{}: found {now}; expected {then}, which the run has learnt so far", data.name());
+        if let Some(message) = other_images(trainer, data) {
             ensure!(self.force, "{message}; --force goes on with these");
             warn(format_args!("{message}; going on with these, since --force is given"));
         }
-        trainer.data = Some(now);
+        trainer.data = Some(data.fingerprint());
         Ok(())
     }
 }
@@ -203,6 +205,13 @@ pub(super) fn check_data(trainer: &Trainer<f32>, data: &dyn Dataset) -> Result<(
         ensure!(found == classes, "{}: {found} classes; expected {classes} as in the checkpoint", data.name());
     }
     Ok(())
+}
+
+/// That these are not the images that a run has learnt so far, if so: a line for people.
+pub(super) fn other_images(trainer: &Trainer<f32>, data: &dyn Dataset) -> Option<String> {
+    let (name, now) = (data.name(), data.fingerprint());
+    let then = trainer.data.as_ref().filter(|then| **then != now)?;
+    Some(format!("{name}: found {now}; expected {then}, which the run has learnt so far"))
 }
 
 /// Times a few steps of a copy of the run, and says how long the whole will take.

@@ -1,6 +1,6 @@
 //! Nets and optimisers' state in a file, and back.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use wengert::optim::Ema;
@@ -58,15 +58,8 @@ impl<T: Element> Trainer<T> {
     /// # Errors
     /// As [`load`](Trainer::load) of the last checkpoint, if neither can be had.
     pub fn open(dir: &RunDir, config: &Config) -> Result<Loaded<T>> {
-        let [last, previous] = dir.checkpoints();
-        let error = match Trainer::load(config, &last) {
-            Ok(trainer) => return Ok(Loaded { trainer, damage: None }),
-            Err(error) => error,
-        };
-        // What is wrong with the last may be wrong with both: the first error is the one to tell.
-        let Ok(trainer) = Trainer::load(config, &previous) else { return Err(error) };
-        let damage = format!("{error:#}\nusing {} instead, of step {}", previous.display(), trainer.step());
-        Ok(Loaded { trainer, damage: Some(damage) })
+        let (trainer, damage) = last_good(dir, |path| Trainer::load(config, path), |trainer| Ok(trainer.step()))?;
+        Ok(Loaded { trainer, damage })
     }
 
     /// Reads an [`archive`](Trainer::archive) from a file of a run of this configuration.
@@ -103,29 +96,26 @@ impl<T: Element> Trainer<T> {
     }
 
     /// Takes the nets of another run, with u, v and running statistics, without its optimisers' state: from its last
-    /// checkpoint, or, if that is damaged, from the one before.
+    /// checkpoint, or, if that is damaged, from the one before; then it returns why, a line for people.
     ///
     /// # Errors
     /// The run or its checkpoint cannot be read; or its nets have other names or shapes than these, or a number that is
     /// not finite.
-    pub fn start_from(&mut self, run: &Path) -> Result<()> {
+    pub fn start_from(&mut self, run: &Path) -> Result<Option<String>> {
         let (dir, config) = RunDir::open(run)?;
-        let read = |path: &Path| -> Result<Archive> {
+        let read = |path: &Path| -> Result<(Archive, PathBuf)> {
             let mut archive = sealed::load(path)?;
             check_format(&mut archive).with_context(|| path.display().to_string())?;
-            Ok(archive)
+            Ok((archive, path.to_path_buf()))
         };
-        let [last, previous] = dir.checkpoints();
-        let (archive, path) = match read(&last) {
-            Ok(archive) => (archive, last),
-            Err(error) => (read(&previous).map_err(|_| error)?, previous),
-        };
+        let ((archive, path), damage) = last_good(&dir, read, |(archive, _)| Ok(archive.count("step")?))?;
         let (ours, theirs) = (self.config.method.flag(), config.method.flag());
         let fits = |net: &str| format!("the {net} of that run, of the method {theirs}, does not fit this one, {ours}");
         self.generator_params.restore(&archive, "generator.").with_context(|| fits("generator"))?;
         self.discriminator_params.restore(&archive, "discriminator.").with_context(|| fits("discriminator"))?;
         self.ema = self.config.ema.map(|decay| Ema::new(&self.generator_params, decay));
-        self.check_finite(&path)
+        self.check_finite(&path)?;
+        Ok(damage)
     }
 
     /// Refuses weights from this file that are not finite.
@@ -134,6 +124,24 @@ impl<T: Element> Trainer<T> {
         ensure!(broken.is_none(), "{}: {} is not finite", path.display(), broken.unwrap_or_default());
         Ok(())
     }
+}
+
+/// What is read from the last checkpoint of a run; if that is damaged, from the one before, with a line for people that
+/// says so.
+fn last_good<R>(
+    dir: &RunDir,
+    read: impl Fn(&Path) -> Result<R>,
+    step: impl Fn(&R) -> Result<u64>,
+) -> Result<(R, Option<String>)> {
+    let [last, previous] = dir.checkpoints();
+    let error = match read(&last) {
+        Ok(found) => return Ok((found, None)),
+        Err(error) => error,
+    };
+    // What is wrong with the last may be wrong with both: the first error is the one to tell.
+    let Ok(found) = read(&previous) else { return Err(error) };
+    let damage = format!("{error:#}\nusing {} instead, of step {}", previous.display(), step(&found)?);
+    Ok((found, Some(damage)))
 }
 
 /// Whether a run that wrote this archive may go on with this configuration; the shape of its images and the number of

@@ -54,6 +54,8 @@ fn flags_of_train() {
     if cfg!(target_os = "linux") {
         let parts = ["--width 8 --z-dim 65536: the nets with gradients and optimisers need about", " GB of memory"];
         refuses(dir.path(), &tiny("--width 8 --z-dim 65536"), &parts);
+        let parts = ["--width 8 --z-dim 8: the nets with gradients and optimisers need about", " GB of memory"];
+        refuses(dir.path(), &tiny("--data shapes --size 256 --net dcgan --width 8"), &parts);
         let parts = ["--width 4 --batch 4096 --z-dim 8 need about", " GB of memory", " is free"];
         refuses(dir.path(), &tiny("--width 4 --batch 4096"), &parts);
         refuses(dir.path(), "bench step --width 4 --batch 4096", &["--width 4 --batch 4096", "GB"]);

@@ -235,7 +235,13 @@ fn a_damaged_training_time_counts_as_none() {
         succeed(dir.path(), "report good");
     }
     std::fs::remove_dir_all(dir.path().join("good/samples")).unwrap();
-    assert!(succeed(dir.path(), "resume good").contains("done in"));
+    let output = gan(dir.path(), "resume good");
+    assert!(output.code == Some(0) && output.stdout.contains("done in"), "{}", output.stderr);
+    assert!(
+        output.stderr.starts_with("good/time.json: damaged") && output.stderr.contains("no time"),
+        "{}",
+        output.stderr
+    );
 }
 
 /// A pipe that nobody writes to, and a file of 100 GB without contents: neither is read.

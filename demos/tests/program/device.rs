@@ -144,6 +144,12 @@ mod with_opencl {
                 assert!((moved - still).abs() <= 1e-3 * still.abs().max(1.0), "{name}: {moved} and {still}");
             }
         }
+        // Without a word about it, it goes on where it was last.
+        for (name, place) in [("there", ", batch 4, opencl:0 ("), ("back", ", batch 4, cpu: ")] {
+            edit(&dir.path().join(name).join("config.toml"), "steps = 6", "steps = 7");
+            let printed = succeed(dir.path(), &format!("resume {name}"));
+            assert!(printed.contains(place), "{printed}");
+        }
         let sample = |device: &str| {
             succeed(dir.path(), &format!("sample there --n 4 --device {device} --out {device}.png"));
             png_size(&dir.path().join(format!("{device}.png")))

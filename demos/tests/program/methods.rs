@@ -223,6 +223,16 @@ fn a_run_can_start_from_the_nets_of_another() {
     std::fs::rename(dir.path().join("old"), dir.path().join("kept")).unwrap();
     edit(&dir.path().join("new/config.toml"), "steps = 2", "steps = 3");
     succeed(dir.path(), "resume new");
+    // A damaged checkpoint is named, and the one before serves: here that of step 4.
+    std::fs::rename(dir.path().join("kept"), dir.path().join("hurt")).unwrap();
+    let last = dir.path().join("hurt/checkpoint.safetensors");
+    let good = std::fs::read(&last).unwrap();
+    std::fs::write(&last, &good[..good.len() / 2]).unwrap();
+    let output = gan(dir.path(), &tiny("--init-from hurt --steps 1 --out healed"));
+    assert!(output.code == Some(0) && output.stderr.contains("checkpoint.previous.safetensors instead, of step 4"));
+    assert!(picture("healed/samples/step-000000.png") == picture("hurt/samples/step-000004.png"));
+    std::fs::write(&last, good).unwrap();
+    std::fs::rename(dir.path().join("hurt"), dir.path().join("kept")).unwrap();
     // Nets that do not fit, by names and by shapes, and no run at all.
     let does_not_fit = |args: &str, parts: &[&str]| refuses(dir.path(), &format!("{args} --init-from kept"), parts);
     let names = ["--init-from", "the discriminator of that run, of the method sngan", "this one, gan", "c.0.weight"];

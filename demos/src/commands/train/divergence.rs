@@ -20,8 +20,9 @@ use crate::train::{Loaded, Trainer};
 const LARGEST_LOSS: f64 = (1 << 24) as f64;
 
 impl Run {
-    /// Why training cannot go on after a step with these losses, if it cannot.
-    pub(super) fn divergence(&self, losses: &Losses) -> Option<String> {
+    /// Why training cannot go on after a step with these losses, if it cannot. Weights are looked at before something is
+    /// made of them; else a loss tells of those that are not finite in the step after.
+    pub(super) fn divergence(&self, losses: &Losses, looks_at_weights: bool) -> Option<String> {
         let &Losses { discriminator: d, generator: g, .. } = losses;
         let told = || format!("the losses are {d} (discriminator) and {g} (generator)");
         if !d.is_finite() || !g.is_finite() {
@@ -30,7 +31,8 @@ impl Run {
         if d.abs().max(g.abs()) > LARGEST_LOSS && !self.config.force {
             return Some(format!("{}; beyond ±{LARGEST_LOSS:.1e} they say nothing (--force goes on)", told()));
         }
-        None
+        let broken = if looks_at_weights { self.trainer.not_finite() } else { None };
+        broken.map(|name| format!("{name} is not finite"))
     }
 
     /// The error of training that has diverged. The curve up to here is kept beside the last checkpoint.

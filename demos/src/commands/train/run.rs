@@ -44,11 +44,11 @@ pub(super) struct Run {
     device: Device,
 }
 
-/// Why training cannot go on.
+/// Why training does not go on.
 enum Trouble {
     /// It has diverged, for this reason.
     Diverged(String),
-    /// Something could not be written.
+    /// Something could not be written; or a signal has come within an evaluation.
     Other(anyhow::Error),
 }
 
@@ -123,17 +123,20 @@ impl Run {
         let first = self.config.discriminator_updates(self.trainer.step());
         let mut batches = Batches::new(&self.config, data, first);
         self.started = Instant::now();
-        let mut last = false;
+        let (mut last, mut cut) = (false, false);
         while !last {
             let losses = self.trainer.train_step(|n| batches.next(n));
             self.losses.push(losses);
             self.gammas.record(losses.step, self.trainer.gains());
             last = losses.step >= self.config.steps || interrupt::requested().is_some();
             let mut done = self.keep(&losses, last, &progress);
+            if matches!(&done, Err(Trouble::Other(error)) if error.is::<Interrupted>()) {
+                (cut, done) = (true, Ok(()));
+            }
             if done.is_ok() && !last && interrupt::requested().is_some() {
                 // It came while that was written: the step at hand is this one.
                 last = true;
-                done = self.looked_at(&losses).and_then(|()| self.save().map_err(Trouble::Other));
+                done = self.look(&losses, true).and_then(|()| self.save().map_err(Trouble::Other));
             }
             if let Err(trouble) = done {
                 drop(progress);
@@ -145,7 +148,7 @@ impl Run {
         }
         let time = progress.finish();
         self.finish()?;
-        self.report(time)
+        self.report(time, cut)
     }
 
     /// An error of something that is written as training goes, after a checkpoint of the last step, if its weights are
@@ -167,18 +170,12 @@ impl Run {
     fn keep(&mut self, losses: &Losses, last: bool, progress: &Progress) -> Result<(), Trouble> {
         let step = losses.step;
         let saves = last || step.is_multiple_of(self.config.checkpoint_every);
-        match saves || self.picture_is_due(step) || self.evaluation_is_due(step) {
-            true => self.looked_at(losses)?,
-            // A loss tells of weights that are not finite in the step after.
-            false => self.divergence(losses).map_or(Ok(()), |reason| Err(Trouble::Diverged(reason)))?,
-        }
+        self.look(losses, saves || self.picture_is_due(step) || self.evaluation_is_due(step))?;
         self.write(losses, saves, progress).map_err(Trouble::Other)
     }
 
-    /// Whether losses and weights are fit to be kept.
-    fn looked_at(&self, losses: &Losses) -> Result<(), Trouble> {
-        let broken = || self.trainer.not_finite().map(|name| format!("{name} is not finite"));
-        self.divergence(losses).or_else(broken).map_or(Ok(()), |reason| Err(Trouble::Diverged(reason)))
+    fn look(&self, losses: &Losses, at_weights: bool) -> Result<(), Trouble> {
+        self.divergence(losses, at_weights).map_or(Ok(()), |reason| Err(Trouble::Diverged(reason)))
     }
 
     /// Writes what is due after a step, the checkpoint, if it `saves` one, first.
@@ -193,7 +190,7 @@ impl Run {
         if picture {
             self.draw()?;
         }
-        if self.evaluation_is_due(step) && interrupt::requested().is_none() {
+        if self.evaluation_is_due(step) {
             self.evaluate()?;
         }
         Ok(())
@@ -264,21 +261,18 @@ impl Run {
         self.gammas.write(&self.dir.gammas()[0])
     }
 
-    /// What the nets are worth now: the figures go into evaluation.json, and the distance into the event file. A signal
-    /// ends it early; `resume` catches up.
+    /// What the nets are worth now: the figures go into evaluation.json, and the distance into the event file.
+    ///
+    /// # Errors
+    /// [`Interrupted`], if a signal asks for an end; `resume` catches up.
     fn evaluate(&mut self) -> Result<()> {
         let Some(evaluator) = &self.evaluator else { return Ok(()) };
         let (step, mut images) = (self.trainer.step(), Vec::new());
         for part in self.trainer.samples(evaluator.n(), evaluator.seed()) {
-            if interrupt::requested().is_some() {
-                return Ok(());
-            }
+            interrupt::check()?;
             images.extend(part);
         }
-        let evaluation = match evaluator.evaluate(step, &images) {
-            Err(error) if error.is::<Interrupted>() => return Ok(()),
-            done => done?,
-        };
+        let evaluation = evaluator.evaluate(step, &images)?;
         let frechet = evaluation.generated.frechet;
         History::record(self.dir.path(), evaluation)?;
         if let Some(events) = &mut self.events {
@@ -308,13 +302,13 @@ impl Run {
         report::write(&self.dir)
     }
 
-    /// What the run has come to.
+    /// What the run has come to; `cut`, if its last evaluation is missing.
     ///
     /// # Errors
     /// [`Interrupted`], if a signal has stopped it.
-    fn report(&self, time: Duration) -> Result<()> {
+    fn report(&self, time: Duration, cut: bool) -> Result<()> {
         let (step, path) = (self.trainer.step(), self.dir.path().display());
-        let stopped = step < self.config.steps;
+        let stopped = cut || step < self.config.steps;
         if stopped {
             say(format_args!("stopped after step {step} of {}; to go on: gan resume {path}", self.config.steps));
         } else {
