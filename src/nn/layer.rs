@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{BatchNorm, Conv2d, ConvTranspose2d, LayerNorm, Linear, Pass, Scope};
+use super::{
+    BatchNorm, Conv2d, ConvTranspose2d, Dropout, GroupNorm, InstanceNorm, LayerNorm, Linear, Pass, Scope,
+};
 use crate::{Element, Var};
 
 /// A map from a variable to a variable: what a network is made of. The layers of this module are layers (but for
@@ -56,7 +58,7 @@ macro_rules! layers {
     };
 }
 
-layers!(Linear, Conv2d, ConvTranspose2d, BatchNorm, LayerNorm);
+layers!(Linear, Conv2d, ConvTranspose2d, BatchNorm, LayerNorm, GroupNorm, InstanceNorm, Dropout);
 
 /// Layers one after another, under PyTorch's names: those of the third begin with `2.`; functions are counted too.
 ///

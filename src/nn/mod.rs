@@ -20,6 +20,7 @@
 //! ```
 
 mod conv;
+mod dropout;
 mod grads;
 mod init;
 mod layer;
@@ -30,11 +31,12 @@ mod pass;
 mod weight;
 
 pub use conv::{Conv2d, ConvTranspose2d};
+pub use dropout::Dropout;
 pub use grads::ParamGrads;
 pub use init::Init;
 pub use layer::{Layer, Sequential, SequentialBuilder};
 pub use linear::{Embedding, Linear};
-pub use norm::{BatchNorm, LayerNorm};
+pub use norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm};
 pub use params::{BufferId, CounterId, ParamId, Params, Scope};
 pub use pass::{Mode, Pass};
 pub use weight::WeightOptions;

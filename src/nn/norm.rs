@@ -1,4 +1,4 @@
-//! Batch norm and layer norm.
+//! Batch norm, and the norms of each sample by itself: layer norm, group norm, instance norm.
 
 use super::init::Role;
 use super::{BufferId, CounterId, Init, Mode, ParamId, Pass, Scope};
@@ -80,7 +80,7 @@ impl BatchNorm {
     /// If it is not above 0, or not finite.
     #[track_caller]
     pub fn eps(self, eps: f64) -> BatchNorm {
-        assert!(eps.is_finite() && eps > 0.0, "BatchNorm: expected an eps above 0, found {eps}");
+        check_eps("BatchNorm", eps);
         BatchNorm { eps, ..self }
     }
 
@@ -160,7 +160,8 @@ impl BatchNorm {
     }
 }
 
-/// Layer norm over the last axes: y = γ ⊙ (x − mean)/√(var + 1e-5) + β, mean and biased variance over those axes.
+/// Layer norm over the last axes: y = γ ⊙ (x − mean)/√(var + ε) + β, mean and biased variance over those axes, ε = 1e-5
+/// unless [`eps`](LayerNorm::eps) says otherwise.
 ///
 /// Parameters `weight` (γ, begins as 1) and `bias` (β, begins as 0), of the shape of those axes. It has no state.
 #[derive(Clone, Debug)]
@@ -168,6 +169,7 @@ pub struct LayerNorm {
     shape: Shape,
     gamma: ParamId,
     beta: ParamId,
+    eps: f64,
 }
 
 impl LayerNorm {
@@ -178,8 +180,18 @@ impl LayerNorm {
     #[track_caller]
     pub fn new<T: Element>(scope: &mut Scope<'_, T>, shape: impl Into<Shape>) -> LayerNorm {
         let shape = shape.into();
-        let gamma = scope.parameter("weight", Tensor::ones(shape));
-        LayerNorm { shape, gamma, beta: scope.parameter("bias", Tensor::zeros(shape)) }
+        let [gamma, beta] = gain_and_bias(scope, shape);
+        LayerNorm { shape, gamma, beta, eps: EPS }
+    }
+
+    /// The same with this ε, which is added to a variance before its root is taken.
+    ///
+    /// # Panics
+    /// If it is not above 0, or not finite.
+    #[track_caller]
+    pub fn eps(self, eps: f64) -> LayerNorm {
+        check_eps("LayerNorm", eps);
+        LayerNorm { eps, ..self }
     }
 
     /// The normalised input, of the shape of `x`.
@@ -190,6 +202,126 @@ impl LayerNorm {
     pub fn forward<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>) -> Var<T> {
         let (shape, own) = (x.shape(), &self.shape);
         assert!(shape.ends_with(own), "LayerNorm: input {shape}: expected last axes of extents {own}");
-        x.layer_norm(own.len(), &pass.param(self.gamma), &pass.param(self.beta), EPS)
+        x.layer_norm(own.len(), &pass.param(self.gamma), &pass.param(self.beta), self.eps)
     }
+}
+
+/// Group norm (Wu and He 2018): the channels of each sample in groups of neighbours, each group with its own mean and
+/// biased variance: y = γ ⊙ (x − mean)/√(var + ε) + β, ε = 1e-5 unless [`eps`](GroupNorm::eps) says otherwise.
+///
+/// Parameters `weight` (γ, begins as 1) and `bias` (β, begins as 0), of (C). It has no state: training and evaluation
+/// are the same. That no sample sees another makes it the norm for critics with a gradient penalty.
+///
+/// ```
+/// use wengert::{Rng, nn::{GroupNorm, Mode, Params, Pass}};
+/// let mut params = Params::<f32>::new();
+/// let norm = GroupNorm::new(&mut params.scope("n"), 2, 8);
+/// let x = Rng::seed(0).normal([4, 8, 5, 5]).map(|x| 3.0 * x + 2.0).into();
+/// let y = norm.forward(&Pass::frozen(&params, Mode::Eval), &x);
+/// let mean = y.reshape([4, 2, 4 * 25]).mean_axes([2], false); // of each group of each sample
+/// assert!(mean.value().to_vec().iter().all(|m| m.abs() < 1e-5));
+/// ```
+#[derive(Clone, Debug)]
+pub struct GroupNorm {
+    groups: usize,
+    gamma: ParamId,
+    beta: ParamId,
+    eps: f64,
+}
+
+impl GroupNorm {
+    /// Group norm in this scope, of so many groups of channels.
+    ///
+    /// # Panics
+    /// If `groups` is 0 or does not divide `channels`, or a name is taken.
+    #[track_caller]
+    pub fn new<T: Element>(scope: &mut Scope<'_, T>, groups: usize, channels: usize) -> GroupNorm {
+        let fits = groups > 0 && channels.is_multiple_of(groups);
+        assert!(fits, "GroupNorm: {groups} groups of {channels} channels: expected a number that divides the channels");
+        let [gamma, beta] = gain_and_bias(scope, [channels].into());
+        GroupNorm { groups, gamma, beta, eps: EPS }
+    }
+
+    /// The same with this ε, which is added to a variance before its root is taken.
+    ///
+    /// # Panics
+    /// If it is not above 0, or not finite.
+    #[track_caller]
+    pub fn eps(self, eps: f64) -> GroupNorm {
+        check_eps("GroupNorm", eps);
+        GroupNorm { eps, ..self }
+    }
+
+    /// The normalised input, of the shape of `x`, which is (N, C) or (N, C, positions…).
+    ///
+    /// # Panics
+    /// As [`Var::group_norm`], or if the layer belongs to another store than the pass.
+    #[track_caller]
+    pub fn forward<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        x.group_norm(self.groups, &pass.param(self.gamma), &pass.param(self.beta), self.eps)
+    }
+}
+
+/// Instance norm (Ulyanov, Vedaldi and Lempitsky 2016): each channel of each sample with its own mean and biased
+/// variance: y = γ ⊙ (x − mean)/√(var + ε) + β, ε = 1e-5 unless [`eps`](InstanceNorm::eps) says otherwise.
+///
+/// Parameters `weight` (γ, begins as 1) and `bias` (β, begins as 0), of (C): PyTorch's `affine=True`. It has no state:
+/// PyTorch's `track_running_stats=False`, its default.
+#[derive(Clone, Debug)]
+pub struct InstanceNorm {
+    channels: usize,
+    /// γ and β.
+    affine: Option<[ParamId; 2]>,
+    eps: f64,
+}
+
+impl InstanceNorm {
+    /// Instance norm in this scope.
+    ///
+    /// # Panics
+    /// If a name is taken.
+    #[track_caller]
+    pub fn new<T: Element>(scope: &mut Scope<'_, T>, channels: usize) -> InstanceNorm {
+        let affine = Some(gain_and_bias(scope, [channels].into()));
+        InstanceNorm { affine, ..InstanceNorm::without_affine(channels) }
+    }
+
+    /// Instance norm without γ and β: PyTorch's `affine=False`, its default.
+    pub fn without_affine(channels: usize) -> InstanceNorm {
+        InstanceNorm { channels, affine: None, eps: EPS }
+    }
+
+    /// The same with this ε, which is added to a variance before its root is taken.
+    ///
+    /// # Panics
+    /// If it is not above 0, or not finite.
+    #[track_caller]
+    pub fn eps(self, eps: f64) -> InstanceNorm {
+        check_eps("InstanceNorm", eps);
+        InstanceNorm { eps, ..self }
+    }
+
+    /// The normalised input, of the shape of `x`, which is (N, C, positions…).
+    ///
+    /// # Panics
+    /// As [`Var::instance_norm`], or if the layer belongs to another store than the pass.
+    #[track_caller]
+    pub fn forward<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        let [gamma, beta] = match self.affine {
+            Some([gamma, beta]) => [pass.param(gamma), pass.param(beta)],
+            None => [Tensor::ones([self.channels]).into(), Tensor::zeros([self.channels]).into()],
+        };
+        x.instance_norm(&gamma, &beta, self.eps)
+    }
+}
+
+#[track_caller]
+fn check_eps(layer: &str, eps: f64) {
+    assert!(eps.is_finite() && eps > 0.0, "{layer}: expected an eps above 0, found {eps}");
+}
+
+/// γ, which begins as 1, and β, which begins as 0.
+#[track_caller]
+fn gain_and_bias<T: Element>(scope: &mut Scope<'_, T>, shape: Shape) -> [ParamId; 2] {
+    [scope.parameter("weight", Tensor::ones(shape)), scope.parameter("bias", Tensor::zeros(shape))]
 }

@@ -1,11 +1,11 @@
 //! One use of a network: its parameters bound to a tape, and what happens to its state.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 
 use super::ParamGrads;
 use super::params::{BufferId, CounterId, ParamId, Params};
-use crate::{Element, Gradients, Tape, Tensor, Var};
+use crate::{Element, Gradients, Rng, Tape, Tensor, Var};
 
 /// What a pass does to state, and which statistics batch norm uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,7 @@ pub struct Pass<'a, T: Element = f32> {
     bound: RefCell<Vec<Option<Var<T>>>>,
     /// Weights divided by their spectral norm.
     normalised: RefCell<HashMap<ParamId, Var<T>>>,
+    noise: RefCell<Option<Rng>>,
 }
 
 impl<'a, T: Element> Pass<'a, T> {
@@ -62,7 +63,13 @@ impl<'a, T: Element> Pass<'a, T> {
     /// A pass whose parameters are constants: gradients flow through the network to its input, none to its weights.
     pub fn frozen(params: &'a Params<T>, mode: Mode) -> Pass<'a, T> {
         let bound = RefCell::new(vec![None; params.len()]);
-        Pass { params, tape: None, mode, bound, normalised: RefCell::default() }
+        Pass { params, tape: None, mode, bound, normalised: RefCell::default(), noise: RefCell::default() }
+    }
+
+    /// The same with the random numbers that layers such as [`Dropout`](super::Dropout) train with. A generator seeded
+    /// with the number of the step makes every step another, and each of them repeatable.
+    pub fn noise(self, rng: Rng) -> Pass<'a, T> {
+        Pass { noise: RefCell::new(Some(rng)), ..self }
     }
 
     /// What this pass does to state.
@@ -140,6 +147,11 @@ impl<'a, T: Element> Pass<'a, T> {
             }
         }
         ParamGrads::of(self.params, grads)
+    }
+
+    /// The random numbers of this pass, if it has any.
+    pub(super) fn noise_source(&self) -> RefMut<'_, Option<Rng>> {
+        self.noise.borrow_mut()
     }
 
     /// The normalised form of a weight that this pass has made already, or else the one that `make` makes now.

@@ -11,8 +11,9 @@
 //! - Choices: `where_cond` (PyTorch's `where`), `maximum`, `minimum`.
 //! - Reductions: `sum`, `mean`, `max`, `min`, each with `…_axes`; `variance_axes`, `std_axes`, `logsumexp`, `sum_to`.
 //!   Where extremes lie, without a gradient: `argmax`, `argmin`.
-//! - The same elements elsewhere: `reshape`, `flatten`, `squeeze`, `unsqueeze`, `permute`, `t`, `slice`, `narrow`,
-//!   `split`, `broadcast_to`, views where strides allow; `repeat`, `flip`, `pad`, `concat`, `stack`; `to` a device.
+//! - The same elements elsewhere: `reshape`, `flatten`, `squeeze`, `unsqueeze`, `permute`, `t`, `i` (an index),
+//!   `slice`, `narrow`, `split`, `broadcast_to`, views where strides allow; `repeat`, `flip`, `pad`, `concat`, `stack`;
+//!   `to` a device.
 //! - By index: `index_select`, `index_add`.
 //! - Products: `matmul`, `conv2d`, `conv2d_leaky_relu`, `conv_transpose2d`, `conv2d_weight_grad`.
 //! - Pooling: `max_pool2d`, `avg_pool2d`, `global_max_pool2d`, `global_avg_pool2d`. Maps of other sizes:
@@ -41,11 +42,13 @@ mod printed;
 mod reduction;
 mod resize;
 mod shape;
+mod slices;
 mod softmax;
 mod spectral;
 
 pub use conv::Conv2dOptions;
 pub(crate) use conv::WEIGHT_ORDER;
 pub use norm::BatchStats;
+pub use slices::{Along, Index};
 pub use spectral::power_iteration;
 pub(crate) use spectral::unit_vector;

@@ -1,6 +1,6 @@
 //! Reductions, and the same elements elsewhere.
 
-use ndarray::{Axis, Slice, concatenate, stack};
+use ndarray::{Axis, Slice, concatenate, s, stack};
 use wengert::Var;
 
 use crate::reference::{max, mean, min, pad, reduce, reduce_all, repeat, reshape, sum, sum_to, transposed, variance};
@@ -17,6 +17,7 @@ pub fn entries(s: &mut Sampler) -> Vec<Entry> {
     entries.extend(minima_and_deviations(s));
     entries.extend(axes_of_one(s));
     entries.extend(reversals_and_copies(s));
+    entries.extend(indices(s));
     entries
 }
 
@@ -258,6 +259,25 @@ fn reversals_and_copies(s: &mut Sampler) -> Vec<Entry> {
     entries
 }
 
+fn indices(s: &mut Sampler) -> Vec<Entry> {
+    let mut maps = || s.samples(&[&[&[2, 3, 4, 5]], &[&[5, 2, 4, 3]], &[&[7, 13, 14, 15]]]);
+    vec![
+        entry!("i", maps(), |x| x[0].i((1, .., 2..4, 0)), |x| x[0].slice(s![1, .., 2..4, 0]).into_owned().into_dyn())
+            .with("places and ranges"),
+        entry!("i", maps(), |x| x[0].i((1.., ..=1, .., 1..=2)), |x| {
+            x[0].slice(s![1.., ..=1, .., 1..=2]).into_owned().into_dyn()
+        })
+        .with("ranges"),
+        entry!("i", maps(), |x| x[0].i((.., 1)), |x| x[0].slice(s![.., 1, .., ..]).into_owned().into_dyn())
+            .with("of the first axes"),
+        entry!("i", maps(), |x| x[0].i((0, 1, 2, 2)), |x| x[0].slice(s![0, 1, 2, 2]).into_owned().into_dyn())
+            .with("of one number"),
+        entry!("i", maps(), |x| x[0].i(..), |x| x[0].clone()).with("of all"),
+        entry!("i", maps(), |x| x[0].i(2..2), |x| x[0].slice(s![2..2, .., .., ..]).into_owned().into_dyn())
+            .with("of nothing"),
+    ]
+}
+
 pub fn bad_calls() -> Vec<Bad> {
     let mut bad = bad_reductions();
     bad.extend(bad_moves());
@@ -286,6 +306,12 @@ fn bad_reductions() -> Vec<Bad> {
 
 fn bad_moves() -> Vec<Bad> {
     vec![
+        bad!("i", [[2, 3]], |x| x[0].i((.., 3)), "i: 3 along axis 1 of shape (2, 3): expected what lies within 0..3"),
+        bad!("i", [[2, 3]], |x| x[0].value().i((0, 1..=3)), "i: 1..=3 along axis 1"),
+        bad!("i", [[2, 3]], |x| x[0].i(2..1), "i: 2..1 along axis 0"),
+        bad!("i", [[2, 3]], |x| x[0].i(3..), "i: 3.. along axis 0"),
+        bad!("i", [[2, 3]], |x| x[0].i(..=usize::MAX), "along axis 0"),
+        bad!("i", [[2, 3]], |x| x[0].i((0, 0, 0)), "i: 3 parts for shape (2, 3): expected at most 2"),
         bad!("squeeze", [[2, 3]], |x| x[0].squeeze(1), "axis 1"),
         bad!("squeeze", [[2, 1]], |x| x[0].squeeze(2), "axis 2"),
         bad!("unsqueeze", [[2, 3]], |x| x[0].unsqueeze(3), "axis 3"),

@@ -2,8 +2,8 @@
 
 use crate::support::{assert_close, assert_panics};
 use wengert::nn::{
-    BatchNorm, Conv2d, ConvTranspose2d, Embedding, Init, Layer, LayerNorm, Linear, Mode, Params, Pass, Sequential,
-    WeightOptions,
+    BatchNorm, Conv2d, ConvTranspose2d, Dropout, Embedding, GroupNorm, Init, InstanceNorm, Layer, LayerNorm, Linear, Mode,
+    Params, Pass, Sequential, WeightOptions,
 };
 use wengert::ops::Conv2dOptions;
 use wengert::{Rng, Tape, Tensor, Var};
@@ -298,6 +298,50 @@ fn stores_and_layers_show_themselves() {
         .build();
     let expected = "Sequential {0: Linear { weight: (2, 3)/σ, bias: Some(ParamId(#8)) }, 1: function}";
     assert_eq!(format!("{net:?}"), expected);
+}
+
+#[test]
+fn norms_of_single_samples_are_the_operations() {
+    let (mut params, mut rng) = (Params::<f64>::new(), rng());
+    let net = Sequential::builder(&mut params.scope("s"))
+        .layer(|scope| GroupNorm::new(scope, 2, 6).eps(1e-3))
+        .layer(|scope| InstanceNorm::new(scope, 6).eps(1e-2))
+        .layer(|_| InstanceNorm::without_affine(6))
+        .build();
+    assert_eq!(params.names().collect::<Vec<_>>(), ["s.0.weight", "s.0.bias", "s.1.weight", "s.1.bias"]);
+    let [gamma, beta, other_gamma, other_beta] = ["s.0.weight", "s.0.bias", "s.1.weight", "s.1.bias"].map(|name| {
+        params.set(name, rng.normal([6]));
+        Var::from(params.get(name).unwrap())
+    });
+    let x: Var<f64> = rng.normal([3, 6, 4, 5]).into();
+    let y = x.group_norm(2, &gamma, &beta, 1e-3).instance_norm(&other_gamma, &other_beta, 1e-2);
+    let y = y.instance_norm(&Tensor::ones([6]).into(), &Tensor::zeros([6]).into(), 1e-5);
+    for mode in [Mode::Train, Mode::TrainFixed, Mode::Eval] {
+        assert_eq!(net.forward(&Pass::frozen(&params, mode), &x).value(), y.value());
+    }
+    assert_panics(|| _ = GroupNorm::new(&mut params.scope("g"), 4, 6), &["GroupNorm: 4 groups of 6 channels"]);
+    assert_panics(|| _ = GroupNorm::new(&mut params.scope("h"), 0, 6), &["GroupNorm: 0 groups of 6 channels"]);
+    assert_panics(|| _ = InstanceNorm::without_affine(6).eps(f64::NAN), &["InstanceNorm: expected an eps above 0"]);
+}
+
+#[test]
+fn dropout_takes_its_noise_from_the_pass() {
+    let (params, x) = (Params::<f64>::new(), Var::from(Tensor::ones([50])));
+    let dropout = Dropout::new(0.3);
+    let twice = |mode: Mode, seed: u64| {
+        let pass = Pass::frozen(&params, mode).noise(Rng::seed(seed));
+        [dropout.forward(&pass, &x), dropout.forward(&pass, &x)].map(|y| y.value().to_vec())
+    };
+    let [first, second] = twice(Mode::Train, 1);
+    assert_ne!(first, second, "each call draws its own mask");
+    assert_eq!(twice(Mode::TrainFixed, 1), [first.clone(), second], "the noise is the pass's, whatever its mode");
+    assert_ne!(twice(Mode::Train, 2)[0], first);
+    assert_eq!(first, x.dropout(0.3, &mut Rng::seed(1)).value().to_vec());
+    assert_eq!(twice(Mode::Eval, 1), [x.value().to_vec(), x.value().to_vec()]);
+    dropout.forward(&Pass::frozen(&params, Mode::Eval), &x); // no noise is needed
+    let without = Pass::frozen(&params, Mode::Train);
+    assert_panics(|| _ = dropout.forward(&without, &x), &["Dropout: expected a pass with noise", "Rng::seed(step)"]);
+    assert_panics(|| _ = Dropout::new(1.5), &["Dropout: expected a probability in 0..=1, found 1.5"]);
 }
 
 #[test]

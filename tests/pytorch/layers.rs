@@ -125,7 +125,7 @@ pub fn check<T: Element>(
     }
 }
 
-/// What a case says beside its derivatives: running statistics, u, v and σ.
+/// What a case says beside its derivatives: running statistics, u, v and σ, where extremes lie.
 fn check_state<T: Element>(call: &Call, bound: f64, lay: impl Fn(&str, Tensor<T>) -> Tensor<T>, worst: &mut Worst) {
     let mut compare = |name: &str, found: &Tensor<T>, expected: Tensor<f64>| {
         let what = format!("{}/{name}{} in {}", call.case, call.suffix, T::NAME);
@@ -158,6 +158,12 @@ fn check_state<T: Element>(call: &Call, bound: f64, lay: impl Fn(&str, Tensor<T>
             compare("v_1", &v, call.shared("v_1"));
             let sigma = Var::from(weight).spectral_sigma(&u, &v, axis);
             compare("sigma", sigma.value(), call.shared("sigma"));
+        }
+        "argmax" => {
+            let x = lay("x", call.tensor("x"));
+            let places = |found: Vec<usize>| Tensor::from_vec([4, 3], found.iter().map(|&i| T::of(i as f64)).collect());
+            compare("argmax", &places(x.argmax(1)), call.shared("argmax"));
+            compare("argmin", &places(x.argmin(1)), call.shared("argmin"));
         }
         _ => {}
     }

@@ -2,7 +2,8 @@
 //! names, the shapes of its parameters, and its state.
 
 use wengert::nn::{
-    BatchNorm, Conv2d, ConvTranspose2d, Embedding, Init, LayerNorm, Linear, Mode, Params, Pass, WeightOptions,
+    BatchNorm, Conv2d, ConvTranspose2d, Embedding, GroupNorm, Init, InstanceNorm, LayerNorm, Linear, Mode, Params, Pass,
+    WeightOptions,
 };
 use wengert::ops::Conv2dOptions;
 use wengert::{Rng, Tape, Tensor, Var};
@@ -53,7 +54,15 @@ fn layer(call: &Call, params: &mut Params<f64>) -> Option<Run> {
             Box::new(move |pass, x| layer.forward(pass, x))
         }
         "layer_norm" => {
-            let layer = LayerNorm::new(scope, shape("weight"));
+            let layer = LayerNorm::new(scope, shape("weight")).eps(call.number("eps"));
+            Box::new(move |pass, x| layer.forward(pass, x))
+        }
+        "group_norm" => {
+            let layer = GroupNorm::new(scope, call.count("groups"), shape("weight")[0]).eps(call.number("eps"));
+            Box::new(move |pass, x| layer.forward(pass, x))
+        }
+        "instance_norm" => {
+            let layer = InstanceNorm::new(scope, shape("weight")[0]).eps(call.number("eps"));
             Box::new(move |pass, x| layer.forward(pass, x))
         }
         "spectral_norm" => {
