@@ -11,7 +11,6 @@ use crate::kernels::by_element::{ByElement, Closure, Formula, Update, UpdateAlik
 use crate::kernels::copy::Reorder;
 use crate::kernels::device::{Operand, Operands, Unsupported};
 use crate::kernels::formulas::Sum;
-use crate::kernels::nest::Nest;
 use crate::kernels::opencl::{Memory, Queue};
 use crate::kernels::reduce::Reduction;
 use crate::kernels::{Buffer, Element, Function, Storage};
@@ -19,7 +18,12 @@ use crate::shape::{Axes, Shape, Strides};
 use crate::tensor::Tensor;
 
 pub use crate::kernels::function::source;
+pub(crate) use crate::kernels::kernel::{Compiled, compile, compiled};
 pub use crate::kernels::kernel::{Inputs, Kernel, Outputs};
+#[doc(hidden)]
+pub use crate::kernels::loops;
+#[doc(hidden)]
+pub use crate::kernels::nest::Nest;
 pub use crate::shape::Layout;
 
 /// Whole numbers that a kernel reads or writes: which rows to pick, where the maxima of a pooling lie. Clones share
@@ -296,13 +300,16 @@ fn joint_strides<T: Element>(inputs: &[&Tensor<T>], shape: &Shape) -> Strides {
 }
 
 /// y ← f(y, x) by elements, x being repeated to the shape of y; in place where nobody else holds the memory of y.
-pub(crate) fn update_by_element<T: Element>(formula: impl Formula<T, 2>, y: &mut Tensor<T>, x: &Tensor<T>) {
+pub(crate) fn update_by_element<T: Element, F: Function<2>>(formula: F, y: &mut Tensor<T>, x: &Tensor<T>)
+where
+    Update<F>: Compiled,
+{
     if !y.is_own() || y.shape() != x.shape() {
         *y = inputs_by_element(formula, [y, x], *y.shape());
         return;
     }
     let nest = Nest::new(y.shape(), y.strides(), [x.strides()]);
-    update(&Update { nest, formula }, [y], &[x]);
+    update(compiled(&Update { nest, formula }), [y], &[x]);
 }
 
 /// Applies a function with several results to every element of tensors of one shape, in place: its first inputs are
@@ -381,7 +388,7 @@ impl<T: Element> Tensor<T> {
     pub(crate) fn copied(&self, strides: Strides) -> Tensor<T> {
         let shape = *self.shape();
         let nest = Nest::new(&shape, &strides, [self.strides()]);
-        let [y] = compute(&Reorder { nest }, &[self], [Layout { shape, strides }]);
+        let [y] = compute(compiled(&Reorder { nest }), &[self], [Layout { shape, strides }]);
         y
     }
 
@@ -416,7 +423,10 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Reduces over `axes` (extent 1 in the result) by an associative, commutative function.
-    pub(crate) fn reduce(&self, axes: &Axes, init: f64, function: impl Function<2>) -> Tensor<T> {
+    pub(crate) fn reduce<F: Function<2>>(&self, axes: &Axes, init: f64, function: F) -> Tensor<T>
+    where
+        Reduction<F>: Compiled,
+    {
         // Without gaps and repetitions, the kernel adds up long runs lane by lane, exactly and fast; what is copied for
         // that costs less than the elements one by one would.
         let x = self.like(self);
@@ -426,7 +436,7 @@ impl<T: Element> Tensor<T> {
         let mut loops = strides;
         axes.iter().for_each(|&axis| loops[axis] = 0);
         let kernel = Reduction::new(x.shape(), x.strides(), &loops, init, function);
-        let [y] = compute(&kernel, &[&x], [Layout { shape, strides }]);
+        let [y] = compute(compiled(&kernel), &[&x], [Layout { shape, strides }]);
         y
     }
 

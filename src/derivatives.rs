@@ -21,7 +21,7 @@
 
 use crate::gradients::Gradients;
 use crate::kernels::Element;
-use crate::shape::Shape;
+use crate::shape::{MAX_RANK, Shape};
 use crate::tensor::Tensor;
 use crate::var::Var;
 
@@ -50,8 +50,9 @@ impl<T: Element> Var<T> {
         values(self.walk("grad_values", self.one("grad_values"), wrt, false))
     }
 
-    /// The product of a vector with the Jacobian of this value, Jᵀv, for each of `wrt`: the gradient of ⟨y, v⟩. `v`, of
-    /// this value's shape, may depend on variables of the tape itself. (PyTorch: `autograd.grad` with `grad_outputs=v`
+    /// The product of a vector with the Jacobian of this value, Jᵀv, for each of `wrt`: the gradient of ⟨y, v⟩ with v
+    /// held constant. `v`, of this value's shape, may be a variable of the tape, or made of such: the product can be
+    /// differentiated with respect to it. (PyTorch: `autograd.grad` with `grad_outputs=v`
     /// and `create_graph=True`.)
     ///
     /// ```
@@ -118,17 +119,24 @@ impl<T: Element> Var<T> {
     /// If there is not one vector for each of `wrt`, of its shape, and as [`vjp`](Var::vjp).
     #[track_caller]
     pub fn jvp(&self, wrt: &[&Var<T>], vectors: &[Var<T>]) -> Var<T> {
+        for vector in vectors {
+            self.check_same_tape("jvp", vector);
+        }
         // The derivative with respect to u is the same at every u; at 1 nothing is multiplied by zero.
         let u = self.node("jvp").0.var(self.value().filled(1.0));
         let products = self.walk("jvp", u.clone(), wrt, true);
-        match inner("jvp", &products, vectors) {
+        check_vectors("jvp", &products, vectors);
+        match inner(&products, vectors) {
             Some(product) if product.is_tracked() => product.walk("jvp", product.one("jvp"), &[&u], true).remove(0),
             _ => self.value().filled(0.0).into(),
         }
     }
 
     /// The product of this scalar's Hessian with vectors, one for each of `wrt`, without forming it: for each xᵢ,
-    /// Σⱼ (∂²L/∂xᵢ∂xⱼ) vⱼ = ∂⟨∇L, v⟩/∂xᵢ.
+    /// Σⱼ (∂²L/∂xᵢ∂xⱼ) vⱼ = ∂⟨∇L, v⟩/∂xᵢ with v held constant, as in [`vjp`](Var::vjp).
+    ///
+    /// Each call records a gradient and its derivative. For many products on one tape take the gradient once:
+    /// `let g = loss.grad(&[&x]).remove(0)`, then `g.vjp_values(&v, &[&x])` as often as needed, which records nothing.
     ///
     /// ```
     /// use wengert::{Tape, Tensor};
@@ -145,11 +153,24 @@ impl<T: Element> Var<T> {
     #[track_caller]
     pub fn hvp(&self, wrt: &[&Var<T>], vectors: &[Var<T>]) -> Vec<Var<T>> {
         let gradients = self.walk("hvp", self.one("hvp"), wrt, true);
-        match inner("hvp", &gradients, vectors) {
-            Some(slope) if slope.is_tracked() => slope.walk("hvp", slope.one("hvp"), wrt, true),
-            // The gradient is a constant.
-            _ => wrt.iter().map(|x| x.value().filled(0.0).into()).collect(),
+        check_vectors("hvp", &gradients, vectors);
+        for vector in vectors {
+            self.check_same_tape("hvp", vector);
         }
+        let slopes: Vec<(Var<T>, Var<T>)> = match vectors.iter().any(Var::is_tracked) {
+            // ⟨∇L, v⟩ depends on x through v as well, so each gradient is differentiated by itself, v its seed.
+            true => gradients.iter().cloned().zip(vectors.iter().cloned()).collect(),
+            false => inner(&gradients, vectors).map(|slope| (slope, Tensor::scalar(1.0).into())).into_iter().collect(),
+        };
+        let mut products: Vec<Var<T>> = wrt.iter().map(|x| x.value().filled(0.0).into()).collect();
+        for (slope, seed) in slopes {
+            // A gradient that is a constant adds nothing.
+            if slope.is_tracked() {
+                let parts = slope.walk("hvp", seed, wrt, true);
+                products = products.iter().zip(parts).map(|(sum, part)| sum + part).collect();
+            }
+        }
+        products
     }
 
     /// The whole Jacobian of this value y with respect to each of `wrt`, of the shape of y followed by that of x,
@@ -168,7 +189,10 @@ impl<T: Element> Var<T> {
     /// If the two shapes have more than [`MAX_RANK`](crate::MAX_RANK) axes together, and as [`vjp`](Var::vjp).
     #[track_caller]
     pub fn jacobian(&self, wrt: &[&Var<T>]) -> Vec<Tensor<T>> {
-        let shapes: Vec<Shape> = wrt.iter().map(|x| followed(self.shape(), x.shape())).collect();
+        let mut shapes = Vec::with_capacity(wrt.len());
+        for x in wrt {
+            shapes.push(followed("jacobian", self.shape(), x.shape()));
+        }
         let mut rows = vec![Vec::new(); wrt.len()];
         for k in 0..self.value().size() {
             let mut unit = vec![T::of(0.0); self.value().size()];
@@ -196,9 +220,12 @@ impl<T: Element> Var<T> {
     /// If two shapes have more than [`MAX_RANK`](crate::MAX_RANK) axes together, and as [`grad`](Var::grad).
     #[track_caller]
     pub fn hessian(&self, wrt: &[&Var<T>]) -> Vec<Vec<Tensor<T>>> {
+        for (row, column) in wrt.iter().flat_map(|row| wrt.iter().map(move |column| (row, column))) {
+            followed("hessian", row.shape(), column.shape());
+        }
         let row = |gradient: Var<T>| match gradient.is_tracked() {
             true => gradient.jacobian(wrt),
-            false => wrt.iter().map(|x| Tensor::zeros(followed(gradient.shape(), x.shape()))).collect(),
+            false => wrt.iter().map(|x| Tensor::zeros(followed("hessian", gradient.shape(), x.shape()))).collect(),
         };
         self.walk("hessian", self.one("hessian"), wrt, true).into_iter().map(row).collect()
     }
@@ -215,28 +242,43 @@ impl<T: Element> Var<T> {
     fn seed(&self, what: &str, v: &Var<T>) -> Var<T> {
         let (expected, found) = (self.shape(), v.shape());
         assert!(found == expected, "{what}: expected a vector of the shape of the value, {expected}, found {found}");
+        self.check_same_tape(what, v);
+        v.clone()
+    }
+
+    /// Refuses a vector on another tape.
+    #[track_caller]
+    fn check_same_tape(&self, what: &str, v: &Var<T>) {
         if let (Some(own), Some(other)) = (self.tape(), v.tape()) {
             assert!(own.is(other), "{what}: the vector is on another tape than the value");
         }
-        v.clone()
+    }
+}
+
+/// Checks that there is a vector for each variable, of its shape.
+#[track_caller]
+fn check_vectors<T: Element>(what: &str, variables: &[Var<T>], vectors: &[Var<T>]) {
+    let (expected, found) = (variables.len(), vectors.len());
+    assert!(expected == found, "{what}: {expected} variables and {found} vectors; expected one for each variable");
+    for (i, (variable, vector)) in variables.iter().zip(vectors).enumerate() {
+        let (expected, found) = (variable.shape(), vector.shape());
+        assert!(expected == found, "{what}: vector {i} is for a variable of shape {expected}, found {found}");
     }
 }
 
 /// Σᵢ ⟨aᵢ, bᵢ⟩; `None` for none.
-#[track_caller]
-fn inner<T: Element>(what: &str, a: &[Var<T>], b: &[Var<T>]) -> Option<Var<T>> {
-    let (expected, found) = (a.len(), b.len());
-    assert!(expected == found, "{what}: {expected} variables and {found} vectors; expected one for each variable");
-    for (i, (a, b)) in a.iter().zip(b).enumerate() {
-        let (expected, found) = (a.shape(), b.shape());
-        assert!(expected == found, "{what}: vector {i} is for a variable of shape {expected}, found {found}");
-    }
+fn inner<T: Element>(a: &[Var<T>], b: &[Var<T>]) -> Option<Var<T>> {
     a.iter().zip(b).map(|(a, b)| (a * b).sum()).reduce(|sum, next| sum + next)
 }
 
 /// The axes of a shape and then those of another.
 #[track_caller]
-fn followed(first: &Shape, then: &Shape) -> Shape {
+fn followed(what: &str, first: &Shape, then: &Shape) -> Shape {
+    let rank = first.len() + then.len();
+    assert!(
+        rank <= MAX_RANK,
+        "{what}: of a value of shape {first} with respect to {then}: {rank} axes, expected at most {MAX_RANK} together"
+    );
     first.iter().chain(then.iter()).copied().collect()
 }
 

@@ -236,7 +236,10 @@ struct Projection<'a> {
 impl Projection<'_> {
     /// The terms of φ.
     fn at(&self, point: &[Tensor<f64>]) -> Vec<f64> {
-        (self.value)(point).zip(&self.r, |y, r| y * r).to_vec()
+        let y = (self.value)(point);
+        let (before, now) = (self.r.shape(), y.shape());
+        assert!(before == now, "gradcheck: f gave shape {before}, and near by {now}; expected one shape");
+        y.zip(&self.r, |y, r| y * r).to_vec()
     }
 
     /// The gradients of φ, which are finite, and come out once more.
@@ -260,7 +263,10 @@ impl Projection<'_> {
 fn by_tape(f: Function, point: &[Tensor<f64>], r: &Tensor<f64>) -> Vec<Gradient> {
     let tape = Tape::new();
     let x = variables(&tape, point);
-    let loss = (f(&x) * Var::from(r)).sum();
+    let y = f(&x);
+    let (before, now) = (r.shape(), y.shape());
+    assert!(before == now, "gradcheck: f gave shape {before}, and then {now}; expected one shape");
+    let loss = (y * Var::from(r)).sum();
     if !loss.is_tracked() {
         // φ is told to be a constant: zeros are to be checked like any other gradient.
         let zeros = vec![0.0; point.iter().map(Tensor::size).sum()];

@@ -24,6 +24,21 @@ use crate::shape::{Axes, Layout, Shape, Strides};
 /// assert_eq!(x.permute([1, 0]).to_vec(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
 /// assert_eq!(x.view()[[1, 2]], 6.0); // an ndarray view
 /// ```
+///
+/// Arithmetic on tensors is that of constants, which nothing records: shapes broadcast, `+=` and its kin keep the shape
+/// of the left side, iterators of tensors have a sum.
+///
+/// ```
+/// use wengert::Tensor;
+/// let a = Tensor::<f64>::from_vec([2], vec![1.0, 2.0]);
+/// let mut b = 2.0 * &a - &a / 4.0;
+/// b += 1.0;
+/// assert_eq!(b.to_vec(), [2.75, 4.5]);
+/// let sum: Tensor<f64> = [&a, &b].into_iter().sum();
+/// assert_eq!(sum.to_vec(), [3.75, 6.5]);
+/// assert_eq!((1..=3).map(f64::from).collect::<Tensor<f64>>().shape(), &[3].into());
+/// assert_eq!(Tensor::from(ndarray::arr2(&[[1.0, 2.0]])).shape(), &[1, 2].into());
+/// ```
 #[derive(Clone)]
 pub struct Tensor<T: Element = f32> {
     storage: Arc<Storage<T>>,

@@ -1,5 +1,5 @@
 //! Newton's method without a matrix: each step solves H p = −g by conjugate gradients, which need the Hessian only in
-//! products with vectors, and those take two walks of the tape.
+//! products with vectors: the gradient is recorded once, and each product is a walk backwards from it.
 //!
 //! `cargo run --release --example newton`
 
@@ -46,13 +46,15 @@ fn main() {
         let tape = Tape::new();
         let here = tape.var(Tensor::from_slice([n], &x));
         let loss = valley(&here);
-        let g = loss.grad_values(&[&here])[0].to_vec();
+        // Recorded once; each Hessian-vector product is one more walk, which records nothing.
+        let slope = loss.grad(&[&here]).remove(0);
+        let g = slope.value().to_vec();
         println!("step {step:2}  loss {:.3e}  |gradient| {:.3e}", loss.item(), dot(&g, &g).sqrt());
         if dot(&g, &g).sqrt() < 1e-8 {
             assert!(x.iter().all(|x| (x - 1.0).abs() < 1e-8));
             return println!("found the lowest point, x = 1");
         }
-        let p = direction(|v| loss.hvp(&[&here], &[Tensor::from_slice([n], v).into()])[0].value().to_vec(), &g);
+        let p = direction(|v| slope.vjp_values(&Tensor::from_slice([n], v), &[&here])[0].to_vec(), &g);
         // Half as far, until the loss falls as the slope promises (Armijo's rule).
         let at = |size: f64| valley(&Tensor::from_vec([n], along(&x, size, &p)).into()).item();
         let falls = |size: &f64| at(*size) <= loss.item() + 1e-4 * size * dot(&g, &p);

@@ -34,11 +34,12 @@ impl Check {
         gradient: impl Fn(&[f64]) -> Vec<f64>,
         x: &[f64],
     ) -> Result<Report, Box<Failure>> {
+        // Here, where a panic points at the caller.
+        let (expected, found) = (x.len(), gradient(x).len());
+        assert!(found == expected, "gradcheck: the gradient has {found} numbers, expected {expected}");
         let value = |x: &[Tensor<f64>]| Tensor::scalar(f(&x[0].to_vec()));
         let gradients = |x: &[Tensor<f64>], r: &Tensor<f64>| {
             let mut entries = gradient(&x[0].to_vec());
-            let (expected, found) = (x[0].size(), entries.len());
-            assert!(found == expected, "gradcheck: the gradient has {found} numbers, expected {expected}");
             entries.iter_mut().for_each(|entry| *entry *= r.item());
             vec![("gradient", entries)]
         };
@@ -83,23 +84,28 @@ impl Check {
         backward: impl Fn(&[ArrayD<f64>], &ArrayD<f64>) -> Vec<ArrayD<f64>>,
         inputs: &[ArrayD<f64>],
     ) -> Result<Report, Box<Failure>> {
+        // Here, where a panic points at the caller.
+        let mut tensors = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            tensors.push(Tensor::from_array(input));
+        }
+        let gradients = backward(inputs, &f(inputs));
+        let (expected, found) = (inputs.len(), gradients.len());
+        assert!(found == expected, "gradcheck: the backward pass gave {found} gradients for {expected} inputs");
+        for (i, (gradient, x)) in gradients.iter().zip(inputs).enumerate() {
+            let (expected, found) = (x.shape(), gradient.shape());
+            assert!(
+                found == expected,
+                "gradcheck: the backward pass gave input {i} of shape {expected:?} a gradient of shape {found:?}"
+            );
+        }
         let arrays = |x: &[Tensor<f64>]| x.iter().map(Tensor::to_array).collect::<Vec<_>>();
         let value = |x: &[Tensor<f64>]| Tensor::from_array(&f(&arrays(x)));
         let gradients = |x: &[Tensor<f64>], r: &Tensor<f64>| {
             let gradients = backward(&arrays(x), &r.to_array());
-            let (expected, found) = (x.len(), gradients.len());
-            assert!(found == expected, "gradcheck: the backward pass gave {found} gradients for {expected} inputs");
-            for (i, (gradient, x)) in gradients.iter().zip(x).enumerate() {
-                let (expected, found) = (&x.shape()[..], gradient.shape());
-                assert!(
-                    found == expected,
-                    "gradcheck: the backward pass gave input {i} of shape {expected:?} a gradient of shape {found:?}"
-                );
-            }
             vec![("backward", gradients.iter().flatten().copied().collect())]
         };
-        let inputs: Vec<Tensor<f64>> = inputs.iter().map(|x| Tensor::from_array(x)).collect();
-        self.by_hand(&value, &gradients, &inputs)
+        self.by_hand(&value, &gradients, &tensors)
     }
 
     #[track_caller]

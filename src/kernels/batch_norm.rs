@@ -3,7 +3,7 @@
 use super::Element;
 #[cfg(feature = "opencl")]
 use super::device::{Operand, Operands, Unsupported};
-use super::kernel::{Inputs, Kernel, Outputs};
+use super::kernel::{Inputs, Kernel, Outputs, compile};
 use super::norm::{ChannelAffine, gradient_sums, input_gradient, moments, normalise, sums};
 #[cfg(feature = "opencl")]
 use super::opencl::{
@@ -14,6 +14,8 @@ use super::opencl::{
 /// The sum of each column of x, every element added in `f64`.
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnSums;
+
+compile!(ColumnSums, BatchMoments, BatchNormalise, BatchNormGradient);
 
 impl<T: Element> Kernel<T> for ColumnSums {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {

@@ -6,7 +6,7 @@
 static real taps(int at, int factor, int extent, int *low, int *high) {
     int place = max(2 * at + 1 - factor, 0);
     *low = place / (2 * factor);
-    *high = min(*low + 1, extent - 1);
+    *high = place % (2 * factor) == 0 ? *low : min(*low + 1, extent - 1); // what has no part is not read
     return (real)(place % (2 * factor)) / (real)(2 * factor);
 }
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 #[cfg(feature = "opencl")]
 use super::device::{Operands, Unsupported};
-use super::kernel::{Inputs, Kernel, Outputs};
+use super::kernel::{Inputs, Kernel, Outputs, compile};
 #[cfg(feature = "opencl")]
 use super::opencl::{Launch, Queue, Source};
 use super::{Element, Level};
@@ -22,6 +22,8 @@ pub struct BilinearUpsampling {
     /// Whether this is the adjoint.
     pub adjoint: bool,
 }
+
+compile!(BilinearUpsampling);
 
 impl<T: Element> Kernel<T> for BilinearUpsampling {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {
@@ -58,7 +60,9 @@ impl<T: Element> Kernel<T> for BilinearUpsampling {
 fn taps(at: usize, factor: usize, extent: usize) -> (usize, usize, f64) {
     let (place, unit) = ((2 * at + 1).saturating_sub(factor), 2 * factor);
     let low = place / unit;
-    (low, (low + 1).min(extent - 1), (place % unit) as f64 / unit as f64)
+    // What has no part is not read: 0 · NaN would spoil the other.
+    let high = if place % unit == 0 { low } else { (low + 1).min(extent - 1) };
+    (low, high, (place % unit) as f64 / unit as f64)
 }
 
 /// y (N, fh·H, fw·W, C) ← x (N, H, W, C): every pixel is the mean of its four neighbours, by their nearness.

@@ -6,7 +6,7 @@ use super::by_element::ByElement;
 use super::device::{Operands, Unsupported};
 #[cfg(feature = "opencl")]
 use super::formulas::Same;
-use super::kernel::{Inputs, Kernel, Outputs};
+use super::kernel::{Inputs, Kernel, Outputs, compile};
 use super::nest::Nest;
 #[cfg(feature = "opencl")]
 use super::opencl::{Launch, Queue, Source};
@@ -29,6 +29,8 @@ pub struct Reorder {
     /// The loops over y, and the strides of x along them.
     pub nest: Nest<1>,
 }
+
+compile!(Reorder, Concat);
 
 impl<T: Element> Kernel<T> for Reorder {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {

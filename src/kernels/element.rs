@@ -4,7 +4,7 @@ use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{AddAssign, MulAssign, SubAssign};
 
-use super::function::{Number, private};
+use super::number::{Number, private};
 
 /// A floating-point type that tensors can hold: `f32` or `f64`, nothing else.
 ///
@@ -38,6 +38,21 @@ pub trait Element:
     fn is_nan(self) -> bool;
     /// Whether this is neither infinite nor NaN.
     fn is_finite(self) -> bool;
+
+    /// Of what is made for each type, that for this one.
+    #[doc(hidden)]
+    fn choose<F: Family>(for_f32: F::Of<f32>, for_f64: F::Of<f64>) -> F::Of<Self>;
+}
+
+/// A type for each element.
+///
+/// Generic code is compiled where it is used. Kernels for `T: Element` would be compiled anew with every program, test
+/// and example, and with its optimisation. So each is put behind two functions that are not generic, one for `f32` and
+/// one for `f64`, which are compiled with this crate, and generic code takes one of them by [`Element::choose`]. The
+/// two are of one family.
+pub trait Family {
+    /// The one for `T`.
+    type Of<T: Element>;
 }
 
 /// What the kernels need of an [`Element`] besides.
@@ -90,7 +105,7 @@ unsafe impl Plain for u32 {
 }
 
 macro_rules! element {
-    ($t:ident, $gemm:path, $exp:ident, $tanh:path) => {
+    ($t:ident, $gemm:path, $exp:ident, $tanh:path, |$for_f32:ident, $for_f64:ident| $chosen:ident) => {
         impl Element for $t {
             const NAME: &'static str = stringify!($t);
 
@@ -116,6 +131,10 @@ macro_rules! element {
             #[inline(always)]
             fn is_finite(self) -> bool {
                 $t::is_finite(self)
+            }
+            #[inline(always)]
+            fn choose<F: Family>($for_f32: F::Of<f32>, $for_f64: F::Of<f64>) -> F::Of<$t> {
+                $chosen
             }
         }
 
@@ -210,8 +229,8 @@ macro_rules! element {
     };
 }
 
-element!(f32, matrixmultiply::sgemm, exp_of_negative, tanh_by_exp);
-element!(f64, matrixmultiply::dgemm, exp_of_negative_f64, f64::tanh);
+element!(f32, matrixmultiply::sgemm, exp_of_negative, tanh_by_exp, |this, _other| this);
+element!(f64, matrixmultiply::dgemm, exp_of_negative_f64, f64::tanh, |_other, this| this);
 
 #[inline(always)]
 fn exp_of_negative_f64<const FUSED: bool>(x: f64) -> f64 {

@@ -6,71 +6,9 @@ use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-/// What a [`Function`] is written over: `f32`, `f64`, and the expressions of the printer.
-///
-/// There are no comparisons that give a truth value, because the printer has no values to compare: a formula chooses
-/// between two results, both computed.
-pub trait Number:
-    Copy
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
-    + private::Sealed
-{
-    /// The nearest number to `x`; in formulas, [`number`].
-    fn of(x: f64) -> Self;
-    /// Option number `index` of a function, whose value is `value`.
-    fn option(index: usize, value: f64) -> Self;
-    /// |x|
-    fn abs(self) -> Self;
-    /// eˣ
-    fn exp(self) -> Self;
-    /// eˣ of x ≤ 0, within two units of the last place: in f32 by arithmetic alone, so that a loop of it is made of
-    /// vectors and gives the same bits on every machine; and there 0 below −87.
-    fn exp_negative(self) -> Self;
-    /// The natural logarithm, NaN below 0.
-    fn ln(self) -> Self;
-    /// ln(1 + x), exact near 0 too.
-    fn ln_1p(self) -> Self;
-    /// √x, NaN below 0.
-    fn sqrt(self) -> Self;
-    /// sin x, x in radians.
-    fn sin(self) -> Self;
-    /// cos x, x in radians.
-    fn cos(self) -> Self;
-    /// tanh x
-    fn tanh(self) -> Self;
-    /// xⁿ for a whole number n.
-    fn powi(self, n: i32) -> Self;
-    /// xᵖ, NaN for x < 0 unless p is whole.
-    fn powf(self, p: Self) -> Self;
-    /// `then` where x > `bound`, else (and where either is NaN) `otherwise`.
-    fn if_above(self, bound: Self, then: Self, otherwise: Self) -> Self;
-    /// `then` where x ≤ `bound`, else (and where either is NaN) `otherwise`.
-    fn if_at_most(self, bound: Self, then: Self, otherwise: Self) -> Self;
-    /// `then` where x = `other`, else (and where either is NaN) `otherwise`.
-    fn if_equal(self, other: Self, then: Self, otherwise: Self) -> Self;
-
-    /// `then` where x > 0, else (and where x is NaN) `otherwise`.
-    #[inline(always)]
-    fn if_positive(self, then: Self, otherwise: Self) -> Self {
-        self.if_above(Self::of(0.0), then, otherwise)
-    }
-
-    /// `then` where x is NaN, else `otherwise`.
-    #[inline(always)]
-    fn if_nan(self, then: Self, otherwise: Self) -> Self {
-        self.if_equal(self, otherwise, then)
-    }
-}
-
-/// A constant in a formula.
-#[inline(always)]
-pub fn number<X: Number>(x: f64) -> X {
-    X::of(x)
-}
+use super::loops;
+use super::nest::Nest;
+use super::number::{Number, private};
 
 /// A formula of `N` numbers with `M` results, applied to every element of tensors: a value without fields, or with its
 /// options as fields. [`function!`](crate::function) makes one.
@@ -97,6 +35,55 @@ pub trait Function<const N: usize, const M: usize = 1>: Copy + Send + Sync + 'st
 
     /// The formula; `#[inline(always)]`, so that loops of it become vectors.
     fn apply<X: Number>(&self, x: [X; N]) -> [X; M];
+
+    /// y ← the first result at every place. [`function!`](crate::function) writes this and the next three once more, word
+    /// by word, in code that is not generic: so the loops are compiled with the formula, not with each use of it.
+    #[doc(hidden)]
+    fn each_f32(&self, nest: &Nest<N>, x: [&[f32]; N], y: &mut [f32]) {
+        let f = *self;
+        loops::each(
+            nest,
+            x,
+            y,
+            #[inline(always)]
+            move |x| f.apply(x)[0],
+        );
+    }
+
+    #[doc(hidden)]
+    fn each_f64(&self, nest: &Nest<N>, x: [&[f64]; N], y: &mut [f64]) {
+        let f = *self;
+        loops::each(
+            nest,
+            x,
+            y,
+            #[inline(always)]
+            move |x| f.apply(x)[0],
+        );
+    }
+
+    /// y ← the results at every place, which begin as the first inputs; x are the others.
+    #[doc(hidden)]
+    fn update_f32(&self, x: &[&[f32]], y: [&mut [f32]; M]) {
+        let f = *self;
+        loops::update_alike(
+            x,
+            y,
+            #[inline(always)]
+            move |x| f.apply(x),
+        );
+    }
+
+    #[doc(hidden)]
+    fn update_f64(&self, x: &[&[f64]], y: [&mut [f64]; M]) {
+        let f = *self;
+        loops::update_alike(
+            x,
+            y,
+            #[inline(always)]
+            move |x| f.apply(x),
+        );
+    }
 }
 
 /// What a device knows a formula by.
@@ -171,33 +158,59 @@ macro_rules! function {
         |$($x:ident),+ $(,)?| -> [$($y:ident),+ $(,)?] { $($body:tt)* }
     ) => {
         $crate::function!(@value [$(#[$doc])*] [$public] $name $({ $($option),+ })?);
-
+        $crate::function!(@function update $name [$($($option),+)?] [$($x),+] [$($y),+] { $($body)* });
+    };
+    (
+        $(#[$doc:meta])* $public:vis $name:ident $({ $($option:ident),+ $(,)? })?
+        |$($x:ident),+ $(,)?| $body:expr $(,)?
+    ) => {
+        $crate::function!(@value [$(#[$doc])*] [$public] $name $({ $($option),+ })?);
+        $crate::function!(@function each $name [$($($option),+)?] [$($x),+] [y] { let y = $body; });
+    };
+    (@function $loops:ident $name:ident [$($option:ident),*] [$($x:ident),+] [$($y:ident),+] { $($body:tt)* }) => {
         impl $crate::Function<{ [$(stringify!($x)),+].len() }, { [$(stringify!($y)),+].len() }> for $name {
             const IS_ITS_OPTIONS: bool = true;
 
-            $($crate::function!(@options $($option),+);)?
+            fn options(&self) -> ::std::vec::Vec<f64> {
+                ::std::vec![$(self.$option),*]
+            }
 
             #[inline(always)]
             fn apply<X: $crate::Number>(
                 &self,
                 [$($x),+]: [X; { [$(stringify!($x)),+].len() }],
             ) -> [X; { [$(stringify!($y)),+].len() }] {
-                $($crate::function!(@bind self, X, 0, $($option),+);)?
+                $crate::function!(@bind self, X, 0, $($option),*);
                 $($body)*
                 [$($y),+]
             }
+
+            $crate::function!(@$loops { [$(stringify!($x)),+].len() }, { [$(stringify!($y)),+].len() });
         }
     };
-    (
-        $(#[$doc:meta])* $public:vis $name:ident $({ $($option:ident),+ $(,)? })?
-        |$($x:ident),+ $(,)?| $body:expr $(,)?
-    ) => {
-        $crate::function!(
-            $(#[$doc])*
-            $public $name $({ $($option),+ })? |$($x),+| -> [y] {
-                let y = $body;
-            }
-        );
+    (@each $N:expr, $M:expr) => {
+        $crate::function!(@each each_f32 f32 $N);
+        $crate::function!(@each each_f64 f64 $N);
+    };
+    (@each $each:ident $T:ident $N:expr) => {
+        #[inline(never)]
+        fn $each(&self, nest: &$crate::compute::Nest<{ $N }>, x: [&[$T]; $N], y: &mut [$T]) {
+            let f = *self;
+            $crate::compute::loops::each(nest, x, y, #[inline(always)] move |x| $crate::Function::apply(&f, x)[0]);
+        }
+    };
+    (@update $N:expr, $M:expr) => {
+        $crate::function!(@update update_f32 f32 $N, $M);
+        $crate::function!(@update update_f64 f64 $N, $M);
+    };
+    (@update $update:ident $T:ident $N:expr, $M:expr) => {
+        #[inline(never)]
+        fn $update(&self, x: &[&[$T]], y: [&mut [$T]; $M]) {
+            let f = *self;
+            $crate::compute::loops::update_alike(x, y, #[inline(always)] move |x: [$T; $N]| {
+                $crate::Function::apply(&f, x)
+            });
+        }
     };
     (@value [$(#[$doc:meta])*] [$public:vis] $name:ident) => {
         $(#[$doc])*
@@ -212,11 +225,6 @@ macro_rules! function {
                 #[allow(missing_docs, reason = "what an option is, the formula tells, and the text above it")]
                 $public $option: f64
             ),+
-        }
-    };
-    (@options $($option:ident),+) => {
-        fn options(&self) -> ::std::vec::Vec<f64> {
-            ::std::vec![$(self.$option),+]
         }
     };
     (@bind $self:ident, $X:ident, $index:expr, $option:ident $(, $rest:ident)*) => {
@@ -353,11 +361,6 @@ impl Number for Expression {
 }
 
 impl private::Sealed for Expression {}
-
-pub(super) mod private {
-    /// Keeps [`Number`](super::Number) to the types that the kernels and the printer know.
-    pub trait Sealed {}
-}
 
 #[cfg(test)]
 mod tests {

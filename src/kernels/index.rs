@@ -2,7 +2,7 @@
 
 #[cfg(feature = "opencl")]
 use super::device::{Operands, Unsupported};
-use super::kernel::{Inputs, Kernel, Outputs};
+use super::kernel::{Inputs, Kernel, Outputs, compile};
 #[cfg(feature = "opencl")]
 use super::opencl::{Launch, Queue, Source};
 use super::parallel::{TASK, for_chunks};
@@ -14,6 +14,8 @@ pub struct Select {
     /// x around the axis.
     pub around: Around,
 }
+
+compile!(Select, IndexAdd);
 
 impl<T: Element> Kernel<T> for Select {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {

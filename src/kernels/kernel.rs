@@ -1,7 +1,10 @@
 //! What a kernel is: a computation with sizes and options, no values.
 
+use std::marker::PhantomData;
+
 use super::Element;
 use super::device::{Operands, Unsupported};
+use super::element::Family;
 use super::opencl::Queue;
 
 /// A computation: sizes and options, no values. It is given what to read and what to write, and gives the same bits at
@@ -70,6 +73,42 @@ pub trait Kernel<T: Element> {
         let words = name.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
         words.map(|word| word.rsplit("::").next().unwrap_or_default()).collect()
     }
+}
+
+/// A kernel that is compiled with this crate for both types; see [`Family`]. [`compile!`] lists them.
+pub trait Compiled {
+    /// For `f32`.
+    fn for_f32(&self) -> &dyn Kernel<f32>;
+    /// For `f64`.
+    fn for_f64(&self) -> &dyn Kernel<f64>;
+}
+
+macro_rules! compile {
+    ($($kernel:ty),+ $(,)?) => {
+        $(impl $crate::kernels::kernel::Compiled for $kernel {
+            #[inline(never)]
+            fn for_f32(&self) -> &dyn $crate::kernels::kernel::Kernel<f32> {
+                self
+            }
+            #[inline(never)]
+            fn for_f64(&self) -> &dyn $crate::kernels::kernel::Kernel<f64> {
+                self
+            }
+        })+
+    };
+}
+pub(crate) use compile;
+
+/// The kernel for this type, as this crate has compiled it.
+pub fn compiled<T: Element>(kernel: &impl Compiled) -> &dyn Kernel<T> {
+    T::choose::<Reference<'_>>(kernel.for_f32(), kernel.for_f64())
+}
+
+/// A kernel for each type.
+struct Reference<'a>(PhantomData<&'a ()>);
+
+impl<'a> Family for Reference<'a> {
+    type Of<T: Element> = &'a dyn Kernel<T>;
 }
 
 /// What a kernel reads.

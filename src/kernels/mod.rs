@@ -9,8 +9,6 @@ pub mod around;
 pub mod batch_norm;
 pub mod bilinear;
 pub mod buffer;
-#[allow(clippy::needless_range_loop, reason = "the index runs through several slices in step")]
-#[allow(clippy::redundant_locals, reason = "the copy of a function is for the sake of what it captured")]
 pub mod by_element;
 pub mod conv;
 pub mod copy;
@@ -23,10 +21,14 @@ pub mod gemm;
 pub mod index;
 pub mod kernel;
 pub mod level;
+#[allow(clippy::needless_range_loop, reason = "the index runs through several slices in step")]
+#[allow(clippy::redundant_locals, reason = "the copy of a function is for the sake of what it captured")]
+pub mod loops;
 pub mod matmul;
 #[allow(clippy::needless_range_loop, reason = "the index runs through several small arrays in step")]
 pub mod nest;
 pub mod norm;
+pub mod number;
 #[cfg(feature = "opencl")]
 pub mod opencl;
 #[cfg(not(feature = "opencl"))]
@@ -49,8 +51,9 @@ mod testing;
 
 pub use buffer::Buffer;
 pub use element::Element;
-pub use function::{Function, Number, number};
+pub use function::Function;
 pub use level::Level;
+pub use number::{Number, number};
 pub use precision::Precision;
 pub use storage::Storage;
 

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 #[cfg(feature = "opencl")]
 use super::device::{Operands, Unsupported};
-use super::kernel::{Inputs, Kernel, Outputs};
+use super::kernel::{Inputs, Kernel, Outputs, compile};
 #[cfg(feature = "opencl")]
 use super::opencl::{Launch, Queue, Source};
 use super::{Element, Level};
@@ -119,6 +119,8 @@ impl PoolShape {
 /// y and the indices of the maxima ← x; see [`max_pool2d`].
 #[derive(Clone, Copy, Debug)]
 pub struct MaxPool(pub PoolShape);
+
+compile!(MaxPool, Gather, ScatterAdd, AveragePool, NearestUpsampling);
 
 impl<T: Element> Kernel<T> for MaxPool {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "opencl")]
 use super::device::{Operand, Operands, Unsupported};
-use super::kernel::{Inputs, Kernel, Outputs};
+use super::kernel::{Inputs, Kernel, Outputs, compile};
 use super::matmul::{self, Mat, TASK_MULTIPLY_ADDS};
 use super::nest::Nest;
 #[cfg(feature = "opencl")]
@@ -31,6 +31,8 @@ pub struct MatrixProduct {
     /// The (row, column) strides of B.
     pub b: [usize; 2],
 }
+
+compile!(MatrixProduct);
 
 impl<T: Element> Kernel<T> for MatrixProduct {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {

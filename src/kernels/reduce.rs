@@ -10,7 +10,8 @@ use std::ops::Range;
 use super::by_element::Formula;
 #[cfg(feature = "opencl")]
 use super::device::{Operands, Unsupported};
-use super::kernel::{Inputs, Kernel, Outputs};
+use super::formulas::{Larger, Smaller, Sum};
+use super::kernel::{Inputs, Kernel, Outputs, compile};
 use super::nest::Nest;
 #[cfg(feature = "opencl")]
 use super::opencl::{Queue, reduce::Stages};
@@ -58,6 +59,8 @@ impl<F> Reduction<F> {
         Reduction { nest, any: !shape.contains(&0), init, formula }
     }
 }
+
+compile!(Reduction<Sum>, Reduction<Larger>, Reduction<Smaller>);
 
 impl<T: Element, F: Formula<T, 2>> Kernel<T> for Reduction<F> {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {

@@ -7,7 +7,7 @@ use super::by_element::Closure;
 #[cfg(feature = "opencl")]
 use super::device::{Operand, Operands, Unsupported};
 use super::formulas::Sum;
-use super::kernel::{Inputs, Kernel, Outputs};
+use super::kernel::{Inputs, Kernel, Outputs, compile};
 use super::matmul::dot;
 #[cfg(feature = "opencl")]
 use super::opencl::{Launch, Queue, Source};
@@ -23,6 +23,8 @@ pub struct Softmax {
     /// Whether the logarithm is wanted.
     pub log: bool,
 }
+
+compile!(Softmax, SoftmaxGradient);
 
 impl<T: Element> Kernel<T> for Softmax {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {

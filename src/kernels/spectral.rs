@@ -6,7 +6,7 @@
 
 #[cfg(feature = "opencl")]
 use super::device::{Operand, Operands, Unsupported};
-use super::kernel::{Inputs, Kernel, Outputs};
+use super::kernel::{Inputs, Kernel, Outputs, compile};
 use super::matmul::{self, dot};
 #[cfg(feature = "opencl")]
 use super::opencl::{
@@ -22,6 +22,8 @@ pub struct Times {
     /// W around its output axis.
     pub around: Around,
 }
+
+compile!(Times, TransposedTimes, UnitVector, Dot, SpectralGradient);
 
 impl<T: Element> Kernel<T> for Times {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {

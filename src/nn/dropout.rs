@@ -12,8 +12,8 @@ use crate::{Element, Var};
 /// use wengert::{Rng, Tape, Tensor};
 /// let (params, tape) = (Params::<f32>::new(), Tape::new());
 /// let (dropout, x) = (Dropout::new(0.2), Tensor::ones([1000]).into());
-/// let step = 7;
-/// let pass = Pass::new(&params, &tape, Mode::Train).noise(Rng::seed(step));
+/// let (seed, step) = (0, 7);
+/// let pass = Pass::new(&params, &tape, Mode::Train).noise(Rng::stream(seed, step));
 /// let y = dropout.forward(&pass, &x);
 /// let dropped = y.value().to_vec().iter().filter(|&&y| y == 0.0).count();
 /// assert!((150..250).contains(&dropped), "{dropped}");
@@ -38,7 +38,7 @@ impl Dropout {
     /// What is left of `x`; see [`Var::dropout`].
     ///
     /// # Panics
-    /// If the pass is none of [`Mode::Eval`] and has no noise.
+    /// If the mode is not [`Mode::Eval`] and the pass has no noise.
     #[track_caller]
     pub fn forward<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>) -> Var<T> {
         if pass.mode() == Mode::Eval {
@@ -46,7 +46,7 @@ impl Dropout {
         }
         let mut noise = pass.noise_source();
         let noise = noise.as_mut();
-        let noise = noise.expect("Dropout: expected a pass with noise: Pass::new(…).noise(Rng::seed(step))");
+        let noise = noise.expect("Dropout: expected a pass with noise: Pass::new(…).noise(Rng::stream(seed, step))");
         x.dropout(self.p, noise)
     }
 }

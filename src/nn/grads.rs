@@ -32,7 +32,7 @@ use crate::{Element, Tensor, Var};
 /// }
 /// total *= 1.0 / 4.0; // the mean over the whole batch
 /// let norm = total.clip_norm(1.0);
-/// assert!(norm.is_finite() && total.norm() <= norm.min(1.0));
+/// assert!(norm.is_finite() && total.norm() <= norm.min(1.0 + 1e-6));
 /// assert_eq!(total.iter().map(|(_, name, _)| name).collect::<Vec<_>>(), ["l.weight", "l.bias"]);
 /// Sgd::new(0.1).step(&mut params, &total);
 /// ```
@@ -65,8 +65,8 @@ impl<T: Element> ParamGrads<T> {
         self.by_index(id.index())
     }
 
-    /// The gradients that there are, in the order in which the parameters were made, each with the place and the name
-    /// of its parameter and of its shape.
+    /// The gradients that there are, in the order in which the parameters were made, each with its parameter's
+    /// place and name; it has the parameter's shape.
     pub fn iter(&self) -> impl Iterator<Item = (ParamId, &str, &Tensor<T>)> {
         let place = |index| ParamId::new(self.structure, index);
         let grads = self.grads.iter().enumerate();
@@ -113,8 +113,8 @@ impl<T: Element> ParamGrads<T> {
         squares.reduce(|a, b| a + b).map_or(0.0, |sum| sum.item().f64().sqrt())
     }
 
-    /// Scales all gradients by min(1, max/(norm + 1e-6)), so that their [`norm`](ParamGrads::norm) is at most `max`,
-    /// and returns the norm before, as PyTorch's `clip_grad_norm_` does.
+    /// Scales all gradients by min(1, max/(norm + 1e-6)), so that their [`norm`](ParamGrads::norm) is at most `max`
+    /// up to rounding, and returns the norm before, as PyTorch's `clip_grad_norm_` does.
     ///
     /// Gradients of a norm that is not finite are not trusted, and not hidden: with ∞, what is finite becomes 0 and
     /// what is not NaN; with NaN, all becomes NaN. As the norm is returned, the caller can leave out such a step.

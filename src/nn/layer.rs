@@ -3,9 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{
-    BatchNorm, Conv2d, ConvTranspose2d, Dropout, GroupNorm, InstanceNorm, LayerNorm, Linear, Pass, Scope,
-};
+use super::{BatchNorm, Conv2d, ConvTranspose2d, Dropout, GroupNorm, InstanceNorm, LayerNorm, Linear, Pass, Scope};
 use crate::{Element, Var};
 
 /// A map from a variable to a variable: what a network is made of. The layers of this module are layers (but for
@@ -106,7 +104,11 @@ impl<T: Element> Sequential<T> {
     /// As the layers do.
     #[track_caller]
     pub fn forward(&self, pass: &Pass<'_, T>, x: &Var<T>) -> Var<T> {
-        self.layers.iter().fold(x.clone(), |x, layer| layer.forward(pass, &x))
+        let mut x = x.clone();
+        for layer in &self.layers {
+            x = layer.forward(pass, &x); // not in a closure, where a panic would point here, not at the caller
+        }
+        x
     }
 }
 

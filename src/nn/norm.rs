@@ -13,7 +13,7 @@ const EPS: f64 = 1e-5;
 /// The weight of a new batch in the running statistics, unless told otherwise (PyTorch's value).
 const MOMENTUM: f64 = 0.1;
 
-/// Batch norm over axis 1 of (N, C) or (N, C, H, W): y = γ (x − mean)/√(var + ε) + β, ε = 1e-5 unless
+/// Batch norm over axis 1 of (N, C) or (N, C, positions…): y = γ (x − mean)/√(var + ε) + β, ε = 1e-5 unless
 /// [`eps`](BatchNorm::eps) says otherwise.
 ///
 /// Parameters `weight` (γ) and `bias` (β), of (C); buffers `running_mean` and `running_var`, of (C), and
@@ -131,8 +131,7 @@ impl BatchNorm {
     #[track_caller]
     fn gamma_and_beta<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>) -> (Var<T>, Var<T>) {
         let (shape, channels) = (x.shape(), self.channels);
-        let fits = matches!(shape.len(), 2 | 4) && shape[1] == channels;
-        assert!(fits, "BatchNorm: input {shape}: expected (N, {channels}) or (N, {channels}, H, W)");
+        check_channels("BatchNorm", channels, x);
         let enough = pass.mode() == Mode::Eval || shape.size() / channels.max(1) > 1;
         assert!(enough, "BatchNorm: input {shape}: expected more than one value per channel in training");
         match self.affine {
@@ -176,10 +175,11 @@ impl LayerNorm {
     /// Layer norm in this scope over last axes of these extents.
     ///
     /// # Panics
-    /// If a name is taken.
+    /// If there are none, or a name is taken.
     #[track_caller]
     pub fn new<T: Element>(scope: &mut Scope<'_, T>, shape: impl Into<Shape>) -> LayerNorm {
         let shape = shape.into();
+        assert!(!shape.is_empty(), "LayerNorm: expected at least one axis to normalise over");
         let [gamma, beta] = gain_and_bias(scope, shape);
         LayerNorm { shape, gamma, beta, eps: EPS }
     }
@@ -224,6 +224,7 @@ impl LayerNorm {
 #[derive(Clone, Debug)]
 pub struct GroupNorm {
     groups: usize,
+    channels: usize,
     gamma: ParamId,
     beta: ParamId,
     eps: f64,
@@ -239,7 +240,7 @@ impl GroupNorm {
         let fits = groups > 0 && channels.is_multiple_of(groups);
         assert!(fits, "GroupNorm: {groups} groups of {channels} channels: expected a number that divides the channels");
         let [gamma, beta] = gain_and_bias(scope, [channels].into());
-        GroupNorm { groups, gamma, beta, eps: EPS }
+        GroupNorm { groups, channels, gamma, beta, eps: EPS }
     }
 
     /// The same with this ε, which is added to a variance before its root is taken.
@@ -258,6 +259,7 @@ impl GroupNorm {
     /// As [`Var::group_norm`], or if the layer belongs to another store than the pass.
     #[track_caller]
     pub fn forward<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        check_channels("GroupNorm", self.channels, x);
         x.group_norm(self.groups, &pass.param(self.gamma), &pass.param(self.beta), self.eps)
     }
 }
@@ -307,12 +309,20 @@ impl InstanceNorm {
     /// As [`Var::instance_norm`], or if the layer belongs to another store than the pass.
     #[track_caller]
     pub fn forward<T: Element>(&self, pass: &Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        check_channels("InstanceNorm", self.channels, x);
         let [gamma, beta] = match self.affine {
             Some([gamma, beta]) => [pass.param(gamma), pass.param(beta)],
             None => [Tensor::ones([self.channels]).into(), Tensor::zeros([self.channels]).into()],
         };
         x.instance_norm(&gamma, &beta, self.eps)
     }
+}
+
+#[track_caller]
+fn check_channels<T: Element>(layer: &str, channels: usize, x: &Var<T>) {
+    let shape = x.shape();
+    let fits = shape.len() >= 2 && shape[1] == channels;
+    assert!(fits, "{layer}: input {shape}: expected (N, {channels}, positions…)");
 }
 
 #[track_caller]

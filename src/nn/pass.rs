@@ -11,7 +11,7 @@ use crate::{Element, Gradients, Rng, Tape, Tensor, Var};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Batch norm uses the statistics of the batch and updates its running ones; spectral norm does one power
-    /// iteration per pass.
+    /// iteration per pass; dropout drops.
     Train,
     /// As [`Train`](Mode::Train), but no state changes: batch norm uses the statistics of the batch, spectral norm the
     /// stored u and v. The generator's step sees the discriminator so.
@@ -66,8 +66,8 @@ impl<'a, T: Element> Pass<'a, T> {
         Pass { params, tape: None, mode, bound, normalised: RefCell::default(), noise: RefCell::default() }
     }
 
-    /// The same with the random numbers that layers such as [`Dropout`](super::Dropout) train with. A generator seeded
-    /// with the number of the step makes every step another, and each of them repeatable.
+    /// The same with the random numbers that layers such as [`Dropout`](super::Dropout) train with.
+    /// [`Rng::stream(seed, step)`](Rng::stream) gives every step its own, and makes each repeatable.
     pub fn noise(self, rng: Rng) -> Pass<'a, T> {
         Pass { noise: RefCell::new(Some(rng)), ..self }
     }

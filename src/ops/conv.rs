@@ -8,7 +8,7 @@
 //! Maps are (N, C, H, W), in memory channels-last. Weights are (K, C/groups, R, S), in memory R, S, C, K: both have
 //! the channels innermost, where the kernels vectorise. What lies otherwise is copied.
 
-use crate::compute::{Kernel, Layout, compute};
+use crate::compute::{Kernel, Layout, compiled, compute};
 use crate::kernels::batch_norm::ColumnSums;
 use crate::kernels::conv::ConvShape;
 use crate::kernels::conv::kernels::{Convolution, TransposedConvolution, WeightGradient};
@@ -222,7 +222,7 @@ impl<T: Element> Var<T> {
     /// The value of w ∗ x + b, with what is not above 0 times `slope`.
     fn convolved(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape, slope: f64) -> Tensor<T> {
         let y_shape = [shape.batch, shape.out_channels, shape.output[0], shape.output[1]];
-        map_of(&Convolution { shape, slope }, self, weight, bias, y_shape)
+        map_of(compiled(&Convolution { shape, slope }), self, weight, bias, y_shape)
     }
 
     /// y = convᵀ(x, w) + b; x̄ = w ∗ ȳ, w̄ = corr(ȳ, x), b̄ = Σ ȳ over images and pixels.
@@ -230,7 +230,7 @@ impl<T: Element> Var<T> {
     fn convolve_transposed(&self, weight: &Var<T>, bias: Option<&Var<T>>, shape: ConvShape) -> Var<T> {
         let y_shape = [shape.batch, shape.in_channels, shape.input[0], shape.input[1]];
         let (this, weight) = (&channels_last(self), &in_weight_order(weight));
-        let value = map_of(&TransposedConvolution(shape), this, weight, bias, y_shape);
+        let value = map_of(compiled(&TransposedConvolution(shape)), this, weight, bias, y_shape);
         let (x, w) = (this.saved_for(weight), weight.saved_for(this));
         record("conv_transpose2d", [this, weight], bias, value, move |grad, back| {
             back.give(0, |back| grad.convolve(&back.var(&w), None, shape));
@@ -246,7 +246,7 @@ impl<T: Element> Var<T> {
         let w_shape = [shape.out_channels, shape.in_channels / shape.groups, r, s];
         let layout = Layout::in_order(w_shape, WEIGHT_ORDER);
         let (this, other) = (&channels_last(self), &channels_last(other));
-        let [value] = compute(&WeightGradient(shape), &[this.value(), other.value()], [layout]);
+        let [value] = compute(compiled(&WeightGradient(shape)), &[this.value(), other.value()], [layout]);
         let (x, y) = (this.saved_for(other), other.saved_for(this));
         Var::record("conv2d_weight_grad", &[this, other], value, move |grad, back| {
             let grad = &in_weight_order(grad);
@@ -317,7 +317,7 @@ fn give_bias<T: Element>(grad: &Var<T>, back: &mut Backward<T>) {
             return grad.sum_axes([0, 2, 3], false);
         }
         let layout = Layout::row_major([grad.shape()[1]]);
-        let [sums] = compute(&ColumnSums, &[grad.value()], [layout]);
+        let [sums] = compute(compiled(&ColumnSums), &[grad.value()], [layout]);
         sums.into()
     });
 }

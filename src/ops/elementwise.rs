@@ -5,7 +5,8 @@ mod activation;
 #[cfg(test)]
 pub(super) use activation::{Gelu, GeluSlope, NormalDensity, Silu, SiluSlope};
 
-use crate::compute::{by_element, update_by_element};
+use crate::compute::{by_element, compile, update_by_element};
+use crate::kernels::by_element::Update;
 use crate::kernels::optim::{Clamp, ClampGate};
 use crate::{Backward, Element, Function, Number, Tensor, Var, function, number};
 
@@ -60,6 +61,8 @@ function!(
     pub SignGate |g, x| x.if_positive(g, (-x).if_positive(-g, number(0.0)))
 );
 
+compile!(Update<LeakyGate>);
+
 /// xⁿ; the exponent is part of the source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Powi {
@@ -72,6 +75,8 @@ impl Function<1> for Powi {
     fn apply<X: Number>(&self, [x]: [X; 1]) -> [X; 1] {
         [x.powi(self.n)]
     }
+
+    function!(@each 1, 1);
 }
 
 impl<T: Element> Var<T> {

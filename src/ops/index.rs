@@ -4,7 +4,7 @@
 //! Picking and adding up are each other's rule, and reversing is its own, so every order of derivative is there.
 
 use super::reduction::check_axes;
-use crate::compute::{Indices, Layout, compute_indexed};
+use crate::compute::{Indices, Layout, compiled, compute_indexed};
 use crate::kernels::around::Around;
 use crate::kernels::index::{IndexAdd, Select};
 use crate::{Axes, Element, Shape, Tensor, Var};
@@ -94,7 +94,7 @@ impl<T: Element> Var<T> {
         let (x, around) = around(self.value(), axis);
         let layout = Layout::in_order(x.shape().with_extent(axis, extent), x.strides().order());
         let kernel = IndexAdd { around: around.with_extent(extent) };
-        let ([value], []) = compute_indexed(&kernel, (&[&x], &[&indices]), ([layout], []));
+        let ([value], []) = compute_indexed(compiled(&kernel), (&[&x], &[&indices]), ([layout], []));
         Var::record("index_add", &[self], value, move |grad, back| {
             back.give(0, |_| grad.pick(axis, indices.clone()));
         })
@@ -120,7 +120,7 @@ fn check_indices(name: &str, shape: &Shape, axis: usize, indices: &[usize], exte
 fn picked<T: Element>(x: &Tensor<T>, axis: usize, indices: &Indices) -> Tensor<T> {
     let (x, around) = around(x, axis);
     let layout = Layout::in_order(x.shape().with_extent(axis, indices.len()), x.strides().order());
-    let ([y], []) = compute_indexed(&Select { around }, (&[&x], &[indices]), ([layout], []));
+    let ([y], []) = compute_indexed(compiled(&Select { around }), (&[&x], &[indices]), ([layout], []));
     y
 }
 

@@ -1,6 +1,6 @@
 //! Products of matrices, and of batches of them.
 
-use crate::compute::{Layout, compute};
+use crate::compute::{Layout, compiled, compute};
 use crate::kernels::nest::Nest;
 use crate::kernels::product::MatrixProduct;
 use crate::{Element, Shape, Tensor, Var};
@@ -52,6 +52,6 @@ fn product<T: Element>(a: &Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
         b: [b.strides()[leading], b.strides()[leading + 1]],
     };
     let shape: Shape = batch.iter().copied().chain([m, n]).collect();
-    let [y] = compute(&kernel, &[a, b], [Layout::row_major(shape)]);
+    let [y] = compute(compiled(&kernel), &[a, b], [Layout::row_major(shape)]);
     y
 }

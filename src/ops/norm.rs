@@ -3,7 +3,7 @@
 //! Vedaldi and Lempitsky 2016, arXiv:1607.08022).
 
 use super::elementwise::ReluGate;
-use crate::compute::{Layout, by_element, compute};
+use crate::compute::{Layout, by_element, compiled, compute};
 use crate::kernels::batch_norm::{BatchMoments, BatchNormGradient, BatchNormalise};
 use crate::{Axes, Element, MAX_RANK, Shape, Tensor, Var, function, number};
 
@@ -72,7 +72,7 @@ impl<T: Element> Var<T> {
         );
         let x = channels_innermost(self.value());
         let moments = BatchMoments { eps };
-        let [mean, rest, variance, inverse] = compute(&moments, &[&x], [Layout::row_major([channels]); 4]);
+        let [mean, rest, variance, inverse] = compute(compiled(&moments), &[&x], [Layout::row_major([channels]); 4]);
         let (gamma_values, beta_values) = (gamma.value().contiguous(), beta.value().contiguous());
         let affine = [&mean, &rest, &inverse, &gamma_values, &beta_values].map(Tensor::clone);
         let value = normalised(&x, &affine, relu);
@@ -267,7 +267,7 @@ fn per_channel<T: Element>(vector: &Var<T>, rank: usize) -> Var<T> {
 /// inverse, γ, β.
 fn normalised<T: Element>(x: &Tensor<T>, affine: &[Tensor<T>; 5], relu: bool) -> Tensor<T> {
     let [mean, rest, inverse, gamma, beta] = affine;
-    let [y] = compute(&BatchNormalise { relu }, &[x, mean, rest, inverse, gamma, beta], [x.layout()]);
+    let [y] = compute(compiled(&BatchNormalise { relu }), &[x, mean, rest, inverse, gamma, beta], [x.layout()]);
     y
 }
 
@@ -284,11 +284,11 @@ fn fused_rule<T: Element>(
     let kernel = BatchNormGradient { relu };
     let per_channel = Layout::row_major(mean.shape());
     if !needs_x {
-        let [dgamma, dbeta] = compute(&kernel, &inputs, [per_channel; 2]);
+        let [dgamma, dbeta] = compute(compiled(&kernel), &inputs, [per_channel; 2]);
         return [None, Some(dgamma.into()), Some(dbeta.into())];
     }
     let layout = x.layout();
-    let [dgamma, dbeta, dx] = compute(&kernel, &inputs, [per_channel, per_channel, layout]);
+    let [dgamma, dbeta, dx] = compute(compiled(&kernel), &inputs, [per_channel, per_channel, layout]);
     [Some(dx.into()), Some(dgamma.into()), Some(dbeta.into())]
 }
 

@@ -64,7 +64,11 @@ macro_rules! operator {
         {
             #[track_caller]
             fn $assign_method(&mut self, other: B) {
-                *self = $trait::$method(&*self, other);
+                let (shape, y) = (*self.shape(), $trait::$method(&*self, other));
+                let found = y.shape();
+                let name = stringify!($assign_method);
+                assert!(*found == shape, "{name}: the left side is of shape {shape}, the result of {found}");
+                *self = y;
             }
         }
     };

@@ -1,7 +1,7 @@
 //! Pooling and nearest-neighbour upsampling of maps (N, C, H, W): linear maps, or locally linear ones, with their
 //! adjoints.
 
-use crate::compute::{Indices, Kernel, Layout, compute, compute_indexed};
+use crate::compute::{Indices, Kernel, Layout, compiled, compute, compute_indexed};
 use crate::kernels::pool::{AveragePool, Gather, MaxPool, NearestUpsampling, PoolShape, ScatterAdd};
 use crate::{Element, Shape, Tensor, Var};
 
@@ -15,7 +15,8 @@ impl<T: Element> Var<T> {
     pub fn max_pool2d(&self, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Var<T> {
         let shape = geometry("max_pool2d", self.shape(), kernel, stride, padding);
         let outputs = ([Layout::channels_last(shape.output_shape())], [shape.batch * shape.y_image()]);
-        let ([value], [indices]) = compute_indexed(&MaxPool(shape), (&[&self.value().channels_last()], &[]), outputs);
+        let ([value], [indices]) =
+            compute_indexed(compiled(&MaxPool(shape)), (&[&self.value().channels_last()], &[]), outputs);
         Var::record("max_pool2d", &[self], value, move |grad, back| {
             back.give(0, |_| grad.scatter_maps(indices.clone(), shape));
         })
@@ -25,7 +26,7 @@ impl<T: Element> Var<T> {
     /// (N, C, OH, OW). The adjoint of [`scatter_maps`](Var::scatter_maps).
     #[track_caller]
     fn gather_maps(&self, indices: Indices, shape: PoolShape) -> Var<T> {
-        let value = by_indices(&Gather(shape), self, &indices, shape.output_shape());
+        let value = by_indices(compiled(&Gather(shape)), self, &indices, shape.output_shape());
         Var::record("gather_maps", &[self], value, move |grad, back| {
             back.give(0, |_| grad.scatter_maps(indices.clone(), shape));
         })
@@ -35,7 +36,7 @@ impl<T: Element> Var<T> {
     /// [`gather_maps`](Var::gather_maps).
     #[track_caller]
     fn scatter_maps(&self, indices: Indices, shape: PoolShape) -> Var<T> {
-        let value = by_indices(&ScatterAdd(shape), self, &indices, shape.input_shape());
+        let value = by_indices(compiled(&ScatterAdd(shape)), self, &indices, shape.input_shape());
         Var::record("scatter_maps", &[self], value, move |grad, back| {
             back.give(0, |_| grad.gather_maps(indices.clone(), shape));
         })
@@ -55,7 +56,7 @@ impl<T: Element> Var<T> {
     /// The mean of each window.
     #[track_caller]
     fn average(&self, shape: PoolShape) -> Var<T> {
-        let value = by_kernel(&AveragePool { shape, adjoint: false }, self, shape.output_shape());
+        let value = by_kernel(compiled(&AveragePool { shape, adjoint: false }), self, shape.output_shape());
         Var::record("avg_pool2d", &[self], value, move |grad, back| {
             back.give(0, |_| grad.spread(shape));
         })
@@ -64,7 +65,7 @@ impl<T: Element> Var<T> {
     /// The adjoint of [`average`](Var::average).
     #[track_caller]
     fn spread(&self, shape: PoolShape) -> Var<T> {
-        let value = by_kernel(&AveragePool { shape, adjoint: true }, self, shape.input_shape());
+        let value = by_kernel(compiled(&AveragePool { shape, adjoint: true }), self, shape.input_shape());
         Var::record("avg_pool2d_adjoint", &[self], value, move |grad, back| {
             back.give(0, |_| grad.average(shape));
         })
@@ -117,7 +118,7 @@ impl<T: Element> Var<T> {
         );
         let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
         let kernel = NearestUpsampling { size: [n, h, w, c], factors, adjoint: false };
-        let value = by_kernel(&kernel, self, [n, c, h * factors[0], w * factors[1]]);
+        let value = by_kernel(compiled(&kernel), self, [n, c, h * factors[0], w * factors[1]]);
         Var::record("upsample_nearest", &[self], value, move |grad, back| {
             back.give(0, |_| grad.sum_blocks(factors));
         })
@@ -137,7 +138,8 @@ impl<T: Element> Var<T> {
             "sum_blocks: shape {shape} by {factors:?}: expected (N, C, H, W) and factors that divide H and W"
         );
         let [n, c, h, w] = [shape[0], shape[1], shape[2] / factors[0], shape[3] / factors[1]];
-        let value = by_kernel(&NearestUpsampling { size: [n, h, w, c], factors, adjoint: true }, self, [n, c, h, w]);
+        let kernel = NearestUpsampling { size: [n, h, w, c], factors, adjoint: true };
+        let value = by_kernel(compiled(&kernel), self, [n, c, h, w]);
         Var::record("sum_blocks", &[self], value, move |grad, back| {
             back.give(0, |_| grad.upsample_nearest(factors));
         })

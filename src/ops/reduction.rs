@@ -5,14 +5,22 @@
 use super::choice::WhereTrue;
 use super::elementwise::Sqrt;
 use super::index::check_axis;
-use crate::compute::by_element;
+use crate::compute::{Compiled, by_element};
 use crate::kernels::formulas::{Larger, Quotient, Smaller, Sum};
+use crate::kernels::reduce::Reduction;
 use crate::{Axes, Element, Function, Shape, Tensor, Var, function, number};
 
 function!(
     /// 1 where both are equal, else 0.
     pub IsEqual |a, b| a.if_equal(b, number(1.0), number(0.0))
 );
+
+/// Of each element of x, its share of the extreme `kept` over `axes`: 1 divided by how many are equal to it, or 0.
+fn share_of_extreme<T: Element>(x: &Tensor<T>, kept: &Tensor<T>, axes: &Axes) -> Tensor<T> {
+    let is_extreme = by_element(IsEqual, [x, kept]);
+    let ties = is_extreme.reduce(axes, 0.0, Sum);
+    by_element(Quotient, [&is_extreme, &ties])
+}
 
 /// Checks that `axes` are axes of `shape`, each named once, and returns them.
 #[track_caller]
@@ -195,7 +203,10 @@ impl<T: Element> Var<T> {
 
     /// The largest or smallest element over `axes`, which `function` keeps of two, beginning with `init`.
     #[track_caller]
-    fn extreme(&self, name: &'static str, axes: Axes, keepdim: bool, init: f64, function: impl Function<2>) -> Var<T> {
+    fn extreme<F: Function<2>>(&self, name: &'static str, axes: Axes, keepdim: bool, init: f64, function: F) -> Var<T>
+    where
+        Reduction<F>: Compiled,
+    {
         let axes = check_axes(name, self.shape(), axes);
         let shape = *self.shape();
         let empty = axes.iter().any(|&axis| shape[axis] == 0);
@@ -205,12 +216,7 @@ impl<T: Element> Var<T> {
         let x = self.value().clone();
         let value = keep(&kept, &axes, keepdim);
         Var::record(name, &[self], value, move |grad, back| {
-            back.give(0, |_| {
-                let is_extreme = by_element(IsEqual, [&x, &kept]);
-                let ties = is_extreme.reduce(&axes, 0.0, Sum);
-                let share: Var<T> = by_element(Quotient, [&is_extreme, &ties]).into();
-                grad.reshape(kept_shape) * share
-            });
+            back.give(0, |_| grad.reshape(kept_shape) * Var::from(share_of_extreme(&x, &kept, &axes)));
         })
     }
 

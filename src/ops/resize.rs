@@ -2,8 +2,9 @@
 //! adjoints.
 
 use super::pool::by_kernel;
+use crate::compute::compiled;
 use crate::kernels::bilinear::BilinearUpsampling;
-use crate::{Element, Tensor, Var};
+use crate::{Backward, Element, Tensor, Var};
 
 impl<T: Element> Var<T> {
     /// Channels as pixels (Shi et al. 2016, arXiv:1609.05158): (N, C·r², H, W) as (N, C, r·H, r·W), channel
@@ -90,10 +91,14 @@ impl<T: Element> Var<T> {
     fn interpolate(&self, kernel: BilinearUpsampling) -> Var<T> {
         let BilinearUpsampling { size: [n, h, w, c], factors, adjoint } = kernel;
         let y_shape = if adjoint { [n, c, h, w] } else { [n, c, factors[0] * h, factors[1] * w] };
-        let value = by_kernel(&kernel, self, y_shape);
-        Var::record("upsample_bilinear", &[self], value, move |grad, back| {
+        let value = by_kernel(compiled(&kernel), self, y_shape);
+        let rule = move |grad: &Var<T>, back: &mut Backward<'_, T>| {
             back.give(0, |_| grad.interpolate(BilinearUpsampling { adjoint: !adjoint, ..kernel }));
-        })
+        };
+        match adjoint {
+            false => Var::record("upsample_bilinear", &[self], value, rule),
+            true => Var::record("upsample_bilinear_adjoint", &[self], value, rule),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::index::check_axis;
-use crate::compute::{Layout, compute};
+use crate::compute::{Layout, compiled, compute};
 use crate::kernels::copy::{Concat, Piece};
 use crate::{Axes, Device, DeviceError, Element, MAX_RANK, Shape, Tensor, Var};
 
@@ -124,7 +124,7 @@ impl<T: Element> Var<T> {
         })
     }
 
-    /// The whole several times, `times[i]` of it one after another along axis i; `times` may name new leading axes
+    /// `times[i]` copies of the whole, one after another, along axis i; `times` may name new leading axes
     /// first. x̄ is ȳ summed over the copies. Axes of extent 1 become views, as by
     /// [`broadcast_to`](Var::broadcast_to); others are copied, in the memory order of x.
     ///
@@ -145,8 +145,8 @@ impl<T: Element> Var<T> {
         let rank = times.len();
         assert!(rank >= from.len(), "repeat: shape {from} {times} times: expected at least {} numbers", from.len());
         let shape: Shape = (from.len()..rank).map(|_| 1).chain(from.iter().copied()).collect();
-        let mut extents = shape.iter().zip(times.iter()).map(|(&extent, &times)| extent.checked_mul(times));
-        let size = extents.try_fold(1usize, |size, extent| size.checked_mul(extent?));
+        let extents = shape.iter().zip(times.iter()).map(|(&extent, &times)| extent.checked_mul(times));
+        let size = extents.collect::<Option<Shape>>().and_then(|shape| shape.checked_size());
         assert!(size.is_some(), "repeat: shape {from} {times} times: more than a computer can count");
         // In the order of memory, in which the axes that vary faster than one are a single run, copied as it is.
         let x = if rank == from.len() { self.clone() } else { self.reshape(shape) };
@@ -308,6 +308,6 @@ fn put_together<T: Element>(parts: &[&Tensor<T>], pieces: Vec<Piece>, axis: usiz
     let parts: Vec<Tensor<T>> = parts.iter().map(|part| part.in_memory_order(order)).collect();
     let layout = Layout::in_order(shape, order);
     let inner = order.iter().skip_while(|&&other| other != axis).skip(1).map(|&other| shape[other]).product();
-    let [y] = compute(&Concat { pieces, inner }, &parts.iter().collect::<Vec<_>>(), [layout]);
+    let [y] = compute(compiled(&Concat { pieces, inner }), &parts.iter().collect::<Vec<_>>(), [layout]);
     y
 }

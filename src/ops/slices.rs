@@ -38,7 +38,7 @@ impl Along {
 }
 
 impl fmt::Display for Along {
-    /// As Rust writes indices and ranges.
+    /// As Rust writes it, where Rust has a way.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (start, end) = match self {
             Along::At(index) => return write!(f, "{index}"),
@@ -63,9 +63,16 @@ impl From<usize> for Along {
     }
 }
 
-/// What [`Var::i`] takes: an index, a range, or a tuple of up to six of them.
+/// What [`Var::i`] takes: an index, a range, a tuple of up to six of them, or a slice of [`Along`].
+///
+/// ```
+/// use wengert::{Tensor, ops::Along};
+/// let x = Tensor::<f32>::zeros([2, 3, 4]);
+/// let last: Vec<Along> = x.shape().iter().map(|n| Along::At(n - 1)).collect();
+/// assert_eq!(x.i(&last[..]).shape(), &[].into());
+/// ```
 pub trait Index {
-    /// What to take along the first axes; all of the others.
+    /// What to take along the first axes; the other axes are taken whole.
     fn along(self) -> Vec<Along>;
 }
 
@@ -76,9 +83,14 @@ macro_rules! ranges {
                 Along::Between(range.start_bound().cloned(), range.end_bound().cloned())
             }
         })+
-        ranges!(@alone usize, $($range),+);
     };
-    (@alone $($one:ty),+) => {
+}
+
+ranges!(Range<usize>, RangeInclusive<usize>, RangeFrom<usize>, RangeTo<usize>, RangeToInclusive<usize>, RangeFull);
+
+/// One alone.
+macro_rules! alone {
+    ($($one:ty),+) => {
         $(impl Index for $one {
             fn along(self) -> Vec<Along> {
                 vec![self.into()]
@@ -87,7 +99,15 @@ macro_rules! ranges {
     };
 }
 
-ranges!(Range<usize>, RangeInclusive<usize>, RangeFrom<usize>, RangeTo<usize>, RangeToInclusive<usize>, RangeFull);
+alone!(Along, usize, Range<usize>, RangeInclusive<usize>, RangeFrom<usize>, RangeTo<usize>);
+alone!(RangeToInclusive<usize>, RangeFull);
+
+/// As many as the program finds out.
+impl Index for &[Along] {
+    fn along(self) -> Vec<Along> {
+        self.to_vec()
+    }
+}
 
 macro_rules! tuples {
     ($(($($part:ident),+))+) => {

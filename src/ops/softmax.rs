@@ -5,7 +5,7 @@
 
 use super::index::{around, check_axis};
 use super::reduction::{check_axes, keep};
-use crate::compute::{by_element, compute};
+use crate::compute::{by_element, compiled, compute};
 use crate::kernels::formulas::{Larger, Sum};
 use crate::kernels::softmax::{Softmax, SoftmaxGradient};
 use crate::{Axes, Element, Tensor, Var, function, number};
@@ -87,7 +87,7 @@ impl<T: Element> Var<T> {
     /// The value of softmax or log_softmax.
     fn along(&self, axis: usize, log: bool) -> Tensor<T> {
         let (x, around) = around(self.value(), axis);
-        let [y] = compute(&Softmax { around, log }, &[&x], [x.layout()]);
+        let [y] = compute(compiled(&Softmax { around, log }), &[&x], [x.layout()]);
         y
     }
 }
@@ -96,6 +96,6 @@ impl<T: Element> Var<T> {
 fn softmax_backward<T: Element>(y: &Tensor<T>, grad: &Tensor<T>, axis: usize) -> Tensor<T> {
     let (y, around) = around(y, axis);
     let layout = y.layout();
-    let [x] = compute(&SoftmaxGradient { around }, &[&y, &grad.like(&y)], [layout]);
+    let [x] = compute(compiled(&SoftmaxGradient { around }), &[&y, &grad.like(&y)], [layout]);
     x
 }

@@ -6,7 +6,7 @@
 //! vectors; for the second it leaves out that they turn with W.
 
 use super::index::{around, check_axis};
-use crate::compute::{Layout, by_element, compute};
+use crate::compute::{Layout, by_element, compiled, compute};
 use crate::kernels::around::Around;
 use crate::kernels::formulas::{Product, Quotient};
 use crate::kernels::spectral::{Dot, SpectralGradient, Times, TransposedTimes, UnitVector};
@@ -103,7 +103,7 @@ pub fn power_iteration<T: Element>(
 
 /// x/max(‖x‖₂, eps) of a vector.
 pub(crate) fn unit_vector<T: Element>(x: &Tensor<T>, eps: f64) -> Tensor<T> {
-    let [y] = compute(&UnitVector { eps }, &[&x.contiguous()], [Layout::row_major(x.shape())]);
+    let [y] = compute(compiled(&UnitVector { eps }), &[&x.contiguous()], [Layout::row_major(x.shape())]);
     y
 }
 
@@ -148,20 +148,20 @@ impl<T: Element> Matrix<T> {
     /// W·v.
     fn times(&self, v: &Tensor<T>) -> Tensor<T> {
         let (kernel, layout) = (Times { around: self.around }, Layout::row_major([self.around.extent]));
-        let [product] = compute(&kernel, &[&self.w, &self.in_memory(v)], [layout]);
+        let [product] = compute(compiled(&kernel), &[&self.w, &self.in_memory(v)], [layout]);
         product
     }
 
     /// Wᵀ·u.
     fn transposed_times(&self, u: &Tensor<T>) -> Tensor<T> {
         let layout = Layout::in_order(self.rest, self.rest_order);
-        let [product] = compute(&TransposedTimes { around: self.around }, &[&self.w, u], [layout]);
+        let [product] = compute(compiled(&TransposedTimes { around: self.around }), &[&self.w, u], [layout]);
         product.reshape([self.rest.size()]).contiguous()
     }
 
     /// uᵀWv, of shape ().
     fn sigma(&self, u: &Tensor<T>, v: &Tensor<T>) -> Tensor<T> {
-        let [sigma] = compute(&Dot, &[&self.times(v), u], [Layout::row_major([])]);
+        let [sigma] = compute(compiled(&Dot), &[&self.times(v), u], [Layout::row_major([])]);
         sigma
     }
 
@@ -169,7 +169,7 @@ impl<T: Element> Matrix<T> {
     fn gradient(&self, grad: &Tensor<T>, u: &Tensor<T>, v: &Tensor<T>, sigma: &Tensor<T>) -> Tensor<T> {
         let inputs = [&grad.like(&self.w), &self.w, u, &self.in_memory(v), sigma];
         let layout = self.w.layout();
-        let [gradient] = compute(&SpectralGradient { around: self.around }, &inputs, [layout]);
+        let [gradient] = compute(compiled(&SpectralGradient { around: self.around }), &inputs, [layout]);
         gradient
     }
 }

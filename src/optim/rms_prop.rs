@@ -64,7 +64,7 @@ impl<T: Element> RmsProp<T> {
         RmsProp { eps, ..self }
     }
 
-    /// The same with momentum μ: b ← μb + g/(√s + ε), p ← p − lr·b. 0 is none.
+    /// The same with momentum μ: b ← μb + g/(√s + ε), p ← p − lr·b. 0 is none. All averages begin anew.
     ///
     /// # Panics
     /// If it is not in [0, 1).
@@ -76,8 +76,8 @@ impl<T: Element> RmsProp<T> {
 
     /// The same with the spread of the gradients about their mean: m ← αm + (1 − α)g, and √(s − m²) in place of √s
     /// (Graves 2013, arXiv:1308.0850, equations 38 to 41), PyTorch's `centered`. Where a gradient hardly changes for
-    /// many steps, s − m² is a difference of almost equal numbers: steps become long, and the root NaN where rounding
-    /// makes it negative, as in PyTorch.
+    /// many steps, s − m² is a difference of almost equal numbers: steps become long, and where rounding makes it
+    /// negative, the step is NaN, as in PyTorch. All averages begin anew.
     #[doc(alias = "centered")]
     pub fn centred(self) -> RmsProp<T> {
         RmsProp { centred: true, ..self }.with_averages()

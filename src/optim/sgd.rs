@@ -39,7 +39,7 @@ impl<T: Element> Sgd<T> {
         Sgd { lr, momentum: None, decay: 0.0, moments: Moments::new(&[]) }
     }
 
-    /// The same with momentum μ.
+    /// The same with momentum μ, whose average begins anew.
     ///
     /// # Panics
     /// If it is not in [0, 1).

@@ -100,11 +100,12 @@ fn summary<T: Element>(tensor: &Tensor<T>) -> String {
     if numbers.clone().any(f64::is_nan) {
         return "with NaN".into();
     }
-    let (least, greatest) = numbers.fold((f64::MAX, f64::MIN), |(least, most), x| (least.min(x), most.max(x)));
+    let (least, greatest) =
+        numbers.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), x| (least.min(x), most.max(x)));
     format!("{} … {}", short(least), short(greatest))
 }
 
-/// A number to four digits.
+/// A number to three or four digits.
 fn short(x: f64) -> String {
     match x.abs() {
         size if size != 0.0 && !(1e-3..1e6).contains(&size) => format!("{x:.3e}"),

@@ -4,7 +4,7 @@
 use wengert::compute::copies;
 use wengert::{Rng, Tape, Tensor, Var};
 
-use crate::support::noise;
+use crate::support::{assert_panics, noise};
 
 const INF: f64 = f64::INFINITY;
 const NAN: f64 = f64::NAN;
@@ -159,4 +159,23 @@ fn axes_of_one_are_views_and_maps_keep_their_order() {
         let (y, n) = counting(|| x.group_norm(2, &ones, &zeros, 1e-5));
         assert!(n == 0 && y.value().is_contiguous() == x.value().is_contiguous(), "{n} copies");
     }
+}
+
+/// A pixel that has no part in another is not read for it.
+#[test]
+fn bilinear_upsampling_spoils_no_more_than_it_must() {
+    let x = Var::from(Tensor::from_vec([1, 1, 1, 2], vec![-30.0, f64::NAN]));
+    let y = x.upsample_bilinear([3, 1]).into_value().to_vec();
+    assert!(y.chunks(2).all(|row| row[0] == -30.0 && row[1].is_nan()), "{y:?}");
+    let x = Tensor::from_vec([1, 1, 2, 2], vec![1.0, INF, -INF, 2.0]);
+    assert_eq!(Var::from(&x).upsample_bilinear([1, 1]).value(), &x);
+}
+
+#[test]
+fn assigning_operators_keep_the_shape_of_the_left_side() {
+    let (mut row, mut number) = (Tensor::<f64>::ones([3]), Var::<f64>::from(Tensor::ones([1])));
+    row += &Tensor::ones([1]);
+    assert_eq!(row.to_vec(), [2.0; 3]);
+    let wide = Var::from(&row);
+    assert_panics(|| number *= &wide, &["mul_assign: the left side is of shape (1), the result of (3)"]);
 }

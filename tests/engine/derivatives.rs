@@ -104,6 +104,26 @@ fn products_can_be_differentiated_again() {
     gradcheck(|x| curved(&x[0], &x[1]).sum().hvp(&[&x[0], &x[1]], &vectors(x)).remove(0), &inputs).unwrap();
 }
 
+/// A vector that is itself made of x is held constant: its own slope has no part in the product.
+#[test]
+fn vectors_may_depend_on_the_variables() {
+    let tape = Tape::new();
+    let x = tape.var(Tensor::<f64>::from_vec([2], vec![1.0, 2.0]));
+    let loss = x.powi(3).sum(); // H = diag(6x)
+    let gradient = loss.grad(&[&x]).remove(0); // 3x²
+    let product = |v: &Var<f64>| loss.hvp(&[&x], std::slice::from_ref(v)).remove(0).value().to_vec();
+    assert_eq!(product(&gradient), [18.0, 144.0]);
+    assert_eq!(product(&gradient.detach()), [18.0, 144.0]);
+    assert_eq!(product(&x), [6.0, 24.0]);
+    let y = x.powi(2);
+    assert_eq!(y.vjp(&x, &[&x])[0].value().to_vec(), [2.0, 8.0]);
+    assert_eq!(y.jvp(&[&x], std::slice::from_ref(&x)).value().to_vec(), [2.0, 8.0]);
+    // The product depends on v: d(6x ⊙ v)/dv = 6x.
+    let v = tape.var(Tensor::ones([2]));
+    let product = loss.hvp(&[&x], std::slice::from_ref(&v)).remove(0);
+    assert_eq!(product.sum().grad_values(&[&v])[0].to_vec(), [6.0, 12.0]);
+}
+
 /// Column by column the whole matrices are products with unit vectors.
 #[test]
 fn matrices_are_products_with_unit_vectors() {
@@ -154,7 +174,14 @@ fn what_does_not_fit_is_refused_with_shapes() {
     assert_panics(|| drop(y.sum().hvp(&[&x], &along)), &["hvp: 1 variables and 2 vectors"]);
     let elsewhere = Tape::new().var(Tensor::ones([2, 3]));
     assert_panics(|| drop(y.vjp(&elsewhere, &[&x])), &["vjp: the vector is on another tape"]);
+    for call in [|y: &Var<f64>, x: &Var<f64>, v| drop(y.jvp(&[x], &[v])), |y, x, v| drop(y.sum().hvp(&[x], &[v]))] {
+        let elsewhere = Tape::new().var(Tensor::ones([2, 4]));
+        assert_panics(|| call(&y, &x, elsewhere), &["the vector is on another tape"]);
+    }
     assert_panics(|| drop(elsewhere.jacobian(&[&x])), &["jacobian", "not on the tape"]);
+    let deep = Tape::new().var(Tensor::<f64>::ones([1, 1, 1, 1]));
+    assert_panics(|| drop(deep.powi(2).jacobian(&[&deep])), &["jacobian: of a value of shape (1, 1, 1, 1)", "8 axes"]);
+    assert_panics(|| drop(deep.sum().hessian(&[&deep])), &["hessian: of a value of shape (1, 1, 1, 1)", "8 axes"]);
     let constant = Var::from(Tensor::<f64>::ones([2]));
     assert_panics(|| drop(constant.jvp(&[], &[])), &["jvp: this value is a constant"]);
     y.backward_from(&Tensor::ones([2, 3]));

@@ -39,6 +39,14 @@ fn place(failure: &Failure) -> (usize, Vec<usize>) {
     (place.input, place.index)
 }
 
+/// A function of one shape here and another near by is no function that has a gradient.
+#[test]
+fn a_shape_that_changes_is_noticed() {
+    let cut = |x: &[Var<f64>]| if x[0].value().to_vec()[0] > 1.0 { x[0].i(..1) } else { x[0].clone() };
+    let run = || drop(Check::first().run(cut, &[tensor(&[2], &[1.0, 2.0])]));
+    assert_panics(run, &["gradcheck: f gave shape (2), and near by (1); expected one shape"]);
+}
+
 #[test]
 fn right_rules_pass() {
     let right = |x: &[Var<f64>]| sine(&x[0], |grad, x| grad * cosine(x));

@@ -2,8 +2,8 @@
 
 use crate::support::{assert_close, assert_panics};
 use wengert::nn::{
-    BatchNorm, Conv2d, ConvTranspose2d, Dropout, Embedding, GroupNorm, Init, InstanceNorm, Layer, LayerNorm, Linear, Mode,
-    Params, Pass, Sequential, WeightOptions,
+    BatchNorm, Conv2d, ConvTranspose2d, Dropout, Embedding, GroupNorm, Init, InstanceNorm, Layer, LayerNorm, Linear,
+    Mode, Params, Pass, Sequential, WeightOptions,
 };
 use wengert::ops::Conv2dOptions;
 use wengert::{Rng, Tape, Tensor, Var};
@@ -340,7 +340,10 @@ fn dropout_takes_its_noise_from_the_pass() {
     assert_eq!(twice(Mode::Eval, 1), [x.value().to_vec(), x.value().to_vec()]);
     dropout.forward(&Pass::frozen(&params, Mode::Eval), &x); // no noise is needed
     let without = Pass::frozen(&params, Mode::Train);
-    assert_panics(|| _ = dropout.forward(&without, &x), &["Dropout: expected a pass with noise", "Rng::seed(step)"]);
+    assert_panics(
+        || _ = dropout.forward(&without, &x),
+        &["Dropout: expected a pass with noise", "Rng::stream(seed, step)"],
+    );
     assert_panics(|| _ = Dropout::new(1.5), &["Dropout: expected a probability in 0..=1, found 1.5"]);
 }
 

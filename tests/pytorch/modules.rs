@@ -2,8 +2,8 @@
 //! names, the shapes of its parameters, and its state.
 
 use wengert::nn::{
-    BatchNorm, Conv2d, ConvTranspose2d, Embedding, GroupNorm, Init, InstanceNorm, LayerNorm, Linear, Mode, Params, Pass,
-    WeightOptions,
+    BatchNorm, Conv2d, ConvTranspose2d, Embedding, GroupNorm, Init, InstanceNorm, LayerNorm, Linear, Mode, Params,
+    Pass, WeightOptions,
 };
 use wengert::ops::Conv2dOptions;
 use wengert::{Rng, Tape, Tensor, Var};

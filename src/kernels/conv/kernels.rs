@@ -6,7 +6,7 @@ use super::{ConvShape, Epilogue, conv2d, conv2d_input_grad, conv2d_weight_grad};
 use crate::kernels::Element;
 #[cfg(feature = "opencl")]
 use crate::kernels::device::{Operand, Operands, Unsupported};
-use crate::kernels::kernel::{Inputs, Kernel, Outputs};
+use crate::kernels::kernel::{Inputs, Kernel, Outputs, compile};
 #[cfg(feature = "opencl")]
 use crate::kernels::opencl::Queue;
 
@@ -40,6 +40,8 @@ fn placed(inputs: Operands<'_>) -> (Operand<'_>, Operand<'_>, Option<Operand<'_>
     let [map, weight, bias @ ..] = inputs.tensors else { panic!("a convolution of {} operands", inputs.tensors.len()) };
     (*map, *weight, bias.first().copied())
 }
+
+compile!(Convolution, TransposedConvolution, WeightGradient);
 
 impl<T: Element> Kernel<T> for Convolution {
     fn cpu(&self, inputs: Inputs<'_, T>, outputs: Outputs<'_, '_, T>) {

@@ -105,7 +105,10 @@ impl<T: Element> Var<T> {
     /// y = Φ(x) + x·φ(x); x̄ = ȳ ⊙ φ(x)·(2 − x²).
     #[track_caller]
     fn gelu_slope(&self) -> Var<T> {
-        self.through_input("gelu_slope", GeluSlope, |grad, x| grad * x.normal_density() * (2.0 - x.powi(2)))
+        self.through_input("gelu_slope", GeluSlope, |grad, x| {
+            let density = x.normal_density();
+            grad * (&density * 2.0 - x * (x * &density)) // not φ·(2 − x²), which is 0·∞ for large x
+        })
     }
 
     /// y = φ(x) = e^(−x²/2)/√(2π); x̄ = −ȳ ⊙ y ⊙ x.
