@@ -174,10 +174,9 @@ fn what_does_not_fit_is_refused_with_shapes() {
     assert_panics(|| drop(y.sum().hvp(&[&x], &along)), &["hvp: 1 variables and 2 vectors"]);
     let elsewhere = Tape::new().var(Tensor::ones([2, 3]));
     assert_panics(|| drop(y.vjp(&elsewhere, &[&x])), &["vjp: the vector is on another tape"]);
-    for call in [|y: &Var<f64>, x: &Var<f64>, v| drop(y.jvp(&[x], &[v])), |y, x, v| drop(y.sum().hvp(&[x], &[v]))] {
-        let elsewhere = Tape::new().var(Tensor::ones([2, 4]));
-        assert_panics(|| call(&y, &x, elsewhere), &["the vector is on another tape"]);
-    }
+    let foreign = [Tape::new().var(Tensor::ones([2, 4]))];
+    assert_panics(|| drop(y.jvp(&[&x], &foreign)), &["jvp: the vector is on another tape"]);
+    assert_panics(|| drop(y.sum().hvp(&[&x], &foreign)), &["hvp: the vector is on another tape"]);
     assert_panics(|| drop(elsewhere.jacobian(&[&x])), &["jacobian", "not on the tape"]);
     let deep = Tape::new().var(Tensor::<f64>::ones([1, 1, 1, 1]));
     assert_panics(|| drop(deep.powi(2).jacobian(&[&deep])), &["jacobian: of a value of shape (1, 1, 1, 1)", "8 axes"]);
