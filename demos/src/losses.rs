@@ -33,7 +33,7 @@ const MEDIAN_WINDOW: usize = 101;
 
 /// The steps that it looks at in a run of so many: a fifth of a short run, where more would leave a level line.
 fn median_window(steps: usize) -> usize {
-    MEDIAN_WINDOW.min(steps / 5 | 1)
+    MEDIAN_WINDOW.min((steps / 5) | 1)
 }
 
 impl Losses {

@@ -17,7 +17,7 @@ use crate::usage::count;
 /// What to do with a set.
 #[derive(Debug, Subcommand)]
 pub enum Data {
-    /// Download a set from its official host, check it, and unpack it; an interrupted download continues where it stopped
+    /// Download a set from its official host, check and unpack it; an interrupted download continues where it stopped
     Fetch(Fetch),
     /// Draw a sheet of a set: a row of images for each class, in the order of the labels
     Show(Show),

@@ -140,8 +140,8 @@ fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Result<Classi
     })
 }
 
-/// A stage of an evaluation that takes some seconds: shown with the time since it began, or a line without a terminal if
-/// there is `talk`.
+/// A stage of an evaluation that takes some seconds: shown with the time since it began, or, without a terminal, as a
+/// line if there is `talk`.
 struct Stage(ProgressBar);
 
 impl Stage {

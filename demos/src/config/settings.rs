@@ -138,7 +138,8 @@ impl Settings {
     /// The configuration of a run: the method's recipe, over which go the settings of the `file`, over which go `self`.
     ///
     /// # Errors
-    /// No method (a [`clap::Error`], as all that a command line lacks), or two; a setting that says what another says too; and whatever [`Config::check`] refuses.
+    /// No method (a [`clap::Error`], as all that a command line lacks), or two; a setting that says what another says
+    /// too; and whatever [`Config::check`] refuses.
     pub fn over(&self, file: &Settings) -> Result<Config> {
         let method = match (self.method, file.method) {
             (Some(flag), Some(file)) => {

@@ -26,10 +26,10 @@ impl Opened {
 
 /// Opens a half of a set.
 ///
-/// `dir` is the directory of its files, for a set that has any; by default where `gan data fetch` puts them. `size` is the height and width of the images, 8 to 256;
-/// by default 32, or for STL-10 48. (The default of the idx sets is what their files say, 28×28 being padded to 32×32.)
-/// `folder` is for a folder of images, and has the default for all other sets. `seed` determines the images of a drawn
-/// set, whose two halves have no image in common.
+/// `dir` is the directory of its files, for a set that has any; by default where `gan data fetch` puts them. `size` is
+/// the height and width of the images, 8 to 256; by default 32, or for STL-10 48. (The default of the idx sets is what
+/// their files say, 28×28 being padded to 32×32.) `folder` is for a folder of images, and has the default for all other
+/// sets. `seed` determines the images of a drawn set, whose two halves have no image in common.
 ///
 /// # Errors
 /// Flags that the set does not know or lacks; whatever is wrong with the files.
@@ -60,8 +60,8 @@ pub fn open(
         let is_missing = default.is_some() && !dir.exists();
         ensure!(
             !is_missing,
-            "{}: cannot open the data directory: there is none; gan data fetch {flag} downloads the set, --data-dir says \
-             where else it is",
+            "{}: cannot open the data directory: there is none; gan data fetch {flag} downloads the set, \
+             --data-dir says where else it is",
             dir.display()
         );
         Ok(dir)

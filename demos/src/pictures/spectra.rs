@@ -29,8 +29,8 @@ pub struct Panel<'a> {
 const WIDTH: usize = 540;
 const HEIGHT: usize = 460;
 
-/// From the first layer to the last: violet over blue, green and yellow to red, so that the order shows, and dark beside
-/// light, so that neighbours can be told apart.
+/// From the first layer to the last: violet over blue, green and yellow to red, so that the order shows, and dark
+/// beside light, so that neighbours can be told apart.
 const RAMP: [[f64; 3]; 8] = [
     [60.0, 0.0, 100.0],
     [50.0, 70.0, 230.0],

@@ -145,7 +145,7 @@ impl Rounding {
     fn print(&self, data: &str, findings: &Findings) {
         let Rounding { width, batch, steps, states, runs, seed, .. } = self;
         let method = self.method.flag();
-        let (level, steps) = (Level::current().name(), count(*steps as u64, "step", "steps"));
+        let (level, steps) = (Level::current().name(), count(*steps, "step", "steps"));
         say(format_args!("{method} on {data}, width {width}, batch {batch}, {steps}, seed {seed}, {level}\n"));
         say(format_args!(
             "relative errors of the gradients at {states} states, and the share of activations whose sign"

@@ -49,7 +49,8 @@ impl Export {
     }
 }
 
-/// Noise `z` (8, z), and the `images` (8, C, M, M) that the generator makes of it, if it knows classes, of those in turn.
+/// Noise `z` (8, z), and the `images` (8, C, M, M) that the generator makes of it; of its classes in turn, if it knows
+/// any.
 fn check(trainer: &Trainer<f32>, z_dim: usize) -> Archive {
     let z: Tensor = Rng::seed(0).normal([CHECKED, z_dim]);
     let classes: Option<Vec<usize>> = trainer.classes().map(|n| (0..CHECKED).map(|i| i % n).collect());

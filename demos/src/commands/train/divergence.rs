@@ -15,7 +15,7 @@ use crate::losses::Losses;
 use crate::report;
 use crate::train::{Loaded, Trainer};
 
-/// The largest loss that still means something. In f32, whole numbers end at 2²⁴: from there on 1 + x, in the losses and
+/// The largest loss that means something. In f32, whole numbers end at 2²⁴: from there on 1 + x, in the losses and
 /// in the gradient penalty, is x.
 const LARGEST_LOSS: f64 = (1 << 24) as f64;
 
