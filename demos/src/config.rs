@@ -8,14 +8,16 @@ mod check;
 mod recipe;
 mod settings;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub use recipe::{Setting, recipes};
 pub use settings::Settings;
+
+use crate::files::from_toml;
 
 /// The method by which a generator and a discriminator are trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -50,10 +52,11 @@ pub enum Loss {
 }
 
 /// The layers of generator and discriminator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Net {
     /// Tables 1 and 2: the standard CNN of SNGAN
+    #[default]
     Standard,
     /// 4×4 convolutions with stride 2 all the way, as in the code of WGAN's authors
     Dcgan,
@@ -62,7 +65,7 @@ pub enum Net {
 }
 
 /// What holds the discriminator's layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Norm {
     /// Nothing
@@ -70,14 +73,16 @@ pub enum Norm {
     /// Batch norm after every convolution but the first
     Batch,
     /// Every weight is divided by its spectral norm
+    #[default]
     Spectral,
 }
 
 /// What moves the weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum OptimizerName {
     /// Adam, with --betas
+    #[default]
     Adam,
     /// RMSProp without momentum, α = 0.99
     Rmsprop,
@@ -89,23 +94,23 @@ pub enum OptimizerName {
 pub enum DataName {
     /// Handwritten-looking digits, drawn as training goes: needs no files
     Digits,
-    /// Fashion-MNIST: clothes, 60,000 images, from idx files in --data-dir
+    /// Fashion-MNIST: clothes, 60,000 images, from idx files
     FashionMnist,
-    /// MNIST: digits, 60,000 images, from idx files in --data-dir
+    /// MNIST: digits, 60,000 images, from idx files
     Mnist,
     /// Simple shapes in colour, drawn as training goes: needs no files
     Shapes,
-    /// CIFAR-10: things and animals in colour, 50,000 images, from its binary files in --data-dir
+    /// CIFAR-10: things and animals in colour, 50,000 images, from its binary files
     #[serde(rename = "cifar-10")]
     #[value(name = "cifar-10")]
     Cifar10,
-    /// SVHN: house numbers in colour, 73,257 cropped digits, from its .mat files in --data-dir
+    /// SVHN: house numbers in colour, 73,257 cropped digits, from its .mat files
     Svhn,
-    /// STL-10: things and animals in colour, 5,000 labelled images, from its binary files in --data-dir
+    /// STL-10: things and animals in colour, 5,000 labelled images, from its binary files
     #[serde(rename = "stl-10")]
     #[value(name = "stl-10")]
     Stl10,
-    /// STL-10's 100,000 images without labels, from its binary files in --data-dir
+    /// STL-10's 100,000 images without labels, from its binary files
     #[serde(rename = "stl-10-unlabelled")]
     #[value(name = "stl-10-unlabelled")]
     Stl10Unlabelled,
@@ -113,10 +118,24 @@ pub enum DataName {
     Folder,
 }
 
+/// The format of configurations that this program writes. It grows where an older program would take a file for another
+/// run than it is; a new field with a default, which older programs refuse by its name, is no reason.
+pub const FORMAT: u32 = 1;
+
+/// Runs of the first versions have no format in their configuration.
+fn first_format() -> u32 {
+    1
+}
+
 /// Everything that a run depends on. A run directory keeps it as `config.toml`.
+///
+/// Fields that the first version did not have are [`Option`]s, or have a default: what it did without them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// The format of the file, at most [`FORMAT`].
+    #[serde(default = "first_format")]
+    pub format: u32,
     /// The method.
     pub method: Method,
     /// The images.
@@ -134,8 +153,10 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "is_false")]
     pub flatten: bool,
     /// The layers of both nets.
+    #[serde(default)]
     pub net: Net,
     /// What holds the discriminator's layers.
+    #[serde(default)]
     pub norm: Norm,
     /// Channels of every layer as a multiple of the paper's.
     pub width: f64,
@@ -156,6 +177,7 @@ pub struct Config {
     /// The losses.
     pub loss: Loss,
     /// The optimiser of both nets.
+    #[serde(default)]
     pub optimizer: OptimizerName,
     /// The learning rate; the generator's, if `lr_d` is another.
     pub lr: f64,
@@ -201,7 +223,43 @@ fn is_false(flag: &bool) -> bool {
 /// What may differ when a run goes on: how long, where, and what is let pass; not what is computed.
 const FREE_TO_CHANGE: [&str; 6] = ["steps", "sample_every", "checkpoint_every", "evaluate_every", "data_dir", "force"];
 
+/// Refuses text in TOML with a `format` beyond [`FORMAT`]; whatever else is wrong with it is for others to find.
+fn check_format(text: &str) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        #[serde(default = "first_format")]
+        format: u32,
+    }
+    let Ok(Versioned { format }) = from_toml(text) else { return Ok(()) };
+    ensure!(
+        format <= FORMAT,
+        "found the format {format}, of a later version of this program; expected at most {FORMAT}"
+    );
+    Ok(())
+}
+
 impl Config {
+    /// The configuration in the text of a `config.toml`, of this version of the program or an earlier one.
+    ///
+    /// # Errors
+    /// It is of a later version, or damaged: then the line, and what is wrong with it; or [`check`](Config::check)
+    /// refuses it.
+    pub fn from_text(text: &str) -> Result<Config> {
+        check_format(text)?;
+        let read = || -> Result<Config> {
+            let config: Config = from_toml(text)?;
+            config.check()?;
+            Ok(config)
+        };
+        read().context("damaged")
+    }
+
+    /// What the set is called above pictures: a folder of images by its own name, any other by that of `--data`.
+    pub fn data_title(&self) -> String {
+        let folder = self.data_dir.as_deref().filter(|_| self.data == DataName::Folder).and_then(Path::file_name);
+        folder.map_or_else(|| self.data.flag(), |name| name.to_string_lossy().into_owned())
+    }
+
     /// Updates of the discriminator in the first `steps` steps.
     ///
     /// Without the warm-up they are n_dis to each. The authors of WGAN train the critic 100 times before each of the
@@ -229,8 +287,9 @@ impl Config {
             other => unreachable!("a configuration is a table of numbers and words: {other:?}"),
         };
         let (then, now) = (fields(self), fields(now));
+        let may_differ = |name: &&String| *name == "format" || FREE_TO_CHANGE.contains(&name.as_str());
         let show = |value: Option<&serde_json::Value>| value.map_or("none".into(), |value| value.to_string());
-        for name in then.keys().chain(now.keys()).filter(|name| !FREE_TO_CHANGE.contains(&name.as_str())) {
+        for name in then.keys().chain(now.keys()).filter(|name| !may_differ(name)) {
             let (old, new) = (then.get(name), now.get(name));
             ensure!(
                 old == new,
@@ -265,5 +324,16 @@ impl DataName {
     /// Whether it is read from files, as opposed to drawn.
     pub fn needs_files(self) -> bool {
         !matches!(self, DataName::Digits | DataName::Shapes)
+    }
+
+    /// Where its files are if nothing else is said: where `gan data fetch` puts them; `None` for a set that cannot be
+    /// fetched. Both parts of STL-10 come in one archive.
+    pub fn default_dir(self) -> Option<PathBuf> {
+        let name = match self {
+            DataName::Digits | DataName::Shapes | DataName::Folder => return None,
+            DataName::Stl10Unlabelled => DataName::Stl10.flag(),
+            set => set.flag(),
+        };
+        Some(Path::new("data").join(name))
     }
 }

@@ -74,6 +74,13 @@ pub fn escaped(name: impl Display) -> String {
     line
 }
 
+/// A path as a word for the shell, in a command that is printed for people to repeat.
+pub fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    // Only NUL cannot be quoted, and no path has one.
+    shlex::try_quote(&text).map_or_else(|_| text.to_string(), String::from)
+}
+
 /// A whole message for people, who may have met a file that was made to harm them: each line [`escaped`], and cut where
 /// it is far too long to be read.
 pub fn printable(message: impl Display) -> String {
@@ -93,8 +100,19 @@ pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T> {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let number = before.matches('\n').count();
         let line = text.lines().nth(number).unwrap_or_default();
-        anyhow!("TOML parse error at line {}: found {}: {}", number + 1, shown(line), error.message())
+        anyhow!("TOML parse error at line {}: found {}: {}", number + 1, shown(line), with_hint(error.message()))
     })
+}
+
+/// What serde says of an unknown field; that of one whose name has - for _, as flags have, says the right name only.
+fn with_hint(message: &str) -> String {
+    let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+    match unknown.map(|(name, known)| (name, name.replace('-', "_"), known)) {
+        Some((name, right, known)) if name != right && known.contains(&format!("`{right}`")) => {
+            format!("unknown field `{name}`; expected `{right}`")
+        }
+        _ => message.to_string(),
+    }
 }
 
 /// The CRC-32 (of ISO-HDLC, as in PNG and gzip) of these parts, one after the other.
@@ -128,10 +146,18 @@ pub fn to_json<T: Serialize + DeserializeOwned + PartialEq>(value: &T) -> Result
 /// `out` exists and is not an empty directory, or a directory cannot be made.
 pub fn new_directory(out: Option<&Path>, name: &str) -> Result<PathBuf> {
     let Some(out) = out else { return first_free(name) };
-    let in_use = out.exists() && fs::read_dir(out).map_or(true, |mut entries| entries.next().is_some());
-    ensure!(!in_use, "--out {}: this exists already; expected a new or an empty directory", out.display());
-    fs::create_dir_all(out).with_context(|| format!("--out {}: cannot make the directory", out.display()))?;
+    empty_directory("--out", out)?;
     Ok(out.to_path_buf())
+}
+
+/// Makes the directory that `flag` names, unless it is there and empty.
+///
+/// # Errors
+/// It exists and is not an empty directory, or cannot be made.
+pub fn empty_directory(flag: &str, path: &Path) -> Result<()> {
+    let in_use = path.exists() && fs::read_dir(path).map_or(true, |mut entries| entries.next().is_some());
+    ensure!(!in_use, "{flag} {}: this exists already; expected a new or an empty directory", path.display());
+    fs::create_dir_all(path).with_context(|| format!("{flag} {}: cannot make the directory", path.display()))
 }
 
 fn first_free(name: &str) -> Result<PathBuf> {
@@ -309,6 +335,16 @@ mod tests {
     }
 
     #[test]
+    fn paths_are_words_for_the_shell() {
+        let quoted = ["runs/a-1", "my runs/a", "it's", "$HOME;rm *", "é"].map(|path| quoted(Path::new(path)));
+        for (path, word) in ["runs/a-1", "my runs/a", "it's", "$HOME;rm *", "é"].iter().zip(&quoted) {
+            let echo = std::process::Command::new("sh").args(["-c", &format!("printf %s {word}")]).output();
+            assert_eq!(String::from_utf8(echo.unwrap().stdout).unwrap(), *path, "{word}");
+        }
+        assert_eq!(quoted[0], "runs/a-1");
+    }
+
+    #[test]
     fn what_is_wrong_with_toml_is_said_briefly() {
         #[derive(Debug, serde::Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -316,10 +352,20 @@ mod tests {
             #[allow(dead_code, reason = "read, and never looked at")]
             width: f64,
         }
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[allow(dead_code, reason = "read, and never looked at")]
+        struct Two {
+            n_dis: f64,
+            width: f64,
+        }
         let fault = |text: &str| printable(message(from_toml::<One>(text)));
         assert!(from_toml::<One>("width = 1.5").is_ok());
         let unknown = fault("\nwidth = 1\ncolour = 2\n");
         assert!(unknown.contains("line 3: found \"colour = 2\": unknown field `colour`"), "{unknown}");
+        let dashed = message(from_toml::<Two>("n-dis = 1"));
+        assert!(dashed.ends_with("unknown field `n-dis`; expected `n_dis`"), "{dashed}");
+        assert!(message(from_toml::<Two>("n-x = 1")).contains("unknown field `n-x`, expected"), "no such hint");
         assert!(fault("width = \"wide\"").contains("line 1: found \"width = \\\"wide\\\"\": invalid type"));
         for name in ["x".repeat(300_000), "\"\\u001b[2J\"".into()] {
             let unknown = fault(&format!("{name} = 1"));

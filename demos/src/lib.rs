@@ -13,6 +13,7 @@ pub mod linalg;
 pub mod losses;
 pub mod metrics;
 pub mod models;
+pub mod npy;
 pub mod pictures;
 pub mod report;
 pub mod run_dir;

@@ -8,6 +8,7 @@ use crate::columns::Columns;
 use crate::config::{Config, Loss};
 use crate::files::shown;
 use crate::pictures::{Curves, Series, median_filtered, write_curves};
+use crate::usage::count;
 
 /// The losses of one generator update.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,8 +28,13 @@ pub struct Losses {
 /// The columns of `losses.csv`; the last only with the Wasserstein loss.
 const NAMES: [&str; 3] = ["discriminator", "generator", "estimate"];
 
-/// Steps that the running median of the critic's estimate looks at.
+/// The most steps that the running median of the critic's estimate looks at.
 const MEDIAN_WINDOW: usize = 101;
+
+/// The steps that it looks at in a run of so many: a fifth of a short run, where more would leave a level line.
+fn median_window(steps: usize) -> usize {
+    MEDIAN_WINDOW.min((steps / 5) | 1)
+}
 
 impl Losses {
     fn numbers(&self) -> impl Iterator<Item = f64> {
@@ -76,12 +82,13 @@ pub fn draw(path: &Path, losses: &[Losses], config: &Config, title: &str) -> Res
     };
     let (first, second, names, y_label) = if config.loss == Loss::Wasserstein {
         let raw = series(&|l| l.estimate.unwrap_or(f64::NAN));
-        let median = median_filtered(&raw, MEDIAN_WINDOW);
+        let window = median_window(losses.len());
+        let median = median_filtered(&raw, window);
         let label = match config.gp_lambda {
             Some(_) => "critic's estimate of W = its negated loss, without the penalty",
             None => "critic's estimate of K·W, K unknown = its negated loss",
         };
-        (raw, median, ["estimate".to_string(), format!("median of {MEDIAN_WINDOW} steps")], label)
+        (raw, median, ["estimate".to_string(), format!("median of {}", count(window as u64, "step", "steps"))], label)
     } else {
         let names = ["discriminator".to_string(), "generator".to_string()];
         (series(&|l| l.discriminator), series(&|l| l.generator), names, "loss")
@@ -89,4 +96,17 @@ pub fn draw(path: &Path, losses: &[Losses], config: &Config, title: &str) -> Res
     let [one, two] = &names;
     let series = &[Series { name: one, points: &first }, Series { name: two, points: &second }];
     write_curves(path, &Curves { title, x_label: "generator updates", y_label, series })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_a_short_run_looks_at_less() {
+        assert_eq!([0, 6, 20, 100, 504, 505, 100_000].map(median_window), [1, 1, 5, 21, 101, 101, 101]);
+        for steps in 1..600 {
+            assert!(median_window(steps) % 2 == 1 && median_window(steps) <= steps.max(1), "{steps}");
+        }
+    }
 }

@@ -11,13 +11,17 @@ use wengert_demos::interrupt::Interrupted;
 fn main() -> ExitCode {
     match Cli::try_parse().map(Cli::run) {
         Ok(done) => end(done),
-        // Help and the version, which are asked for, and wrong usage.
-        Err(text) => match text.print().and_then(|()| std::io::stdout().flush()) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                end(Err(anyhow::Error::new(error).context("cannot write to standard output")))
-            }
-            _ => ExitCode::from(u8::try_from(text.exit_code()).unwrap_or(1)),
-        },
+        Err(text) => print(&text),
+    }
+}
+
+/// Help and the version, which are asked for, and wrong usage.
+fn print(text: &clap::Error) -> ExitCode {
+    match text.print().and_then(|()| std::io::stdout().flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            end(Err(anyhow::Error::new(error).context("cannot write to standard output")))
+        }
+        _ => ExitCode::from(u8::try_from(text.exit_code()).unwrap_or(1)),
     }
 }
 
@@ -26,13 +30,16 @@ fn end(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         // Somebody's wish is no error, and has been answered; the code says how the program ended.
-        Err(error) => match error.downcast_ref::<Interrupted>() {
-            Some(interrupted) => ExitCode::from(interrupted.exit_code()),
-            None => {
-                // Where nobody can be told, the code is left.
-                let _ = writeln!(std::io::stderr(), "{}", printable(format_args!("error: {error:#}")));
-                ExitCode::FAILURE
+        Err(error) => {
+            if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+                return ExitCode::from(interrupted.exit_code());
             }
-        },
+            if let Some(usage) = error.downcast_ref::<clap::Error>() {
+                return print(usage);
+            }
+            // Where nobody can be told, the code is left.
+            let _ = writeln!(std::io::stderr(), "{}", printable(format_args!("error: {error:#}")));
+            ExitCode::FAILURE
+        }
     }
 }

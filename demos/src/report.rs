@@ -6,12 +6,13 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
 use crate::columns::Columns;
+use crate::config::Config;
 use crate::files::{self, from_toml, write_whole};
 use crate::inspect::{Inspection, NetFigures};
 use crate::metrics::{Evaluation, History};
-use crate::pictures::{read_png, write_animation};
+use crate::pictures::{png_size, read_png, write_animation};
 use crate::run_dir::RunDir;
-use crate::usage::human_seconds;
+use crate::usage::{count, human_seconds};
 
 mod html;
 
@@ -28,16 +29,19 @@ const THUMBNAILS: usize = 8;
 /// The most bytes of a file that goes into the page.
 const MOST_BYTES: u64 = 1 << 27;
 
-/// Makes the animation of the samples, of at most forty of them, evenly chosen, the last among them.
+/// Makes the animation of the samples, of at most forty of them, evenly chosen, the last among them. Those of another
+/// size, which an earlier version of the program drew, are left out.
 ///
 /// # Errors
 /// A picture of samples cannot be read, or the animation cannot be written.
 pub fn animate(dir: &RunDir) -> Result<()> {
     let samples = dir.samples()?;
     let Some((_, last)) = samples.last() else { return Ok(()) };
-    let last = read_png(last)?;
-    let frames = (FRAME_PIXELS / (last.width * last.height)).clamp(2, FRAMES);
-    let frames: Vec<_> = evenly(&samples, frames).collect();
+    let [width, height] = png_size(last)?;
+    let frames = (FRAME_PIXELS / (width * height)).clamp(2, FRAMES);
+    let sizes = evenly(&samples, frames).map(|sample| Ok((sample, png_size(&sample.1)?)));
+    let sizes: Vec<_> = sizes.collect::<Result<_>>()?;
+    let frames: Vec<_> = sizes.iter().filter(|(_, size)| *size == [width, height]).map(|(sample, _)| sample).collect();
     write_animation(&dir.animation(), frames.iter().map(|(_, path)| read_png(path)), FRAME_MS)
 }
 
@@ -56,9 +60,9 @@ pub fn write(dir: &RunDir) -> Result<()> {
     // Not a table of the TOML crate, whose numbers end at 2⁶³: a seed may be larger.
     let config: Map<String, Value> = from_toml(&String::from_utf8_lossy(&config))
         .with_context(|| format!("{}: damaged", dir.path().join("config.toml").display()))?;
-    let word = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or("?").to_string();
     let losses = LastLosses::read(&dir.losses()[0])?;
-    let title = format!("{} on {}", word("method"), word("data"));
+    let known = serde_json::from_value::<Config>(Value::Object(config.clone()));
+    let title = known.map_or("a run".into(), |known| format!("{} on {}", known.method.flag(), known.data_title()));
     let wanted = config.get("steps").and_then(Value::as_u64).unwrap_or(0);
     let time = dir.read_time().unwrap_or_default();
     let body = [
@@ -95,7 +99,8 @@ fn page(title: &str, body: &str) -> String {
 
 fn header(title: &str, step: u64, wanted: u64, seconds: f64) -> String {
     let time = if seconds > 0.0 { format!(", in {}", human_seconds(seconds)) } else { String::new() };
-    format!("<header><h1>{}</h1><p>{step} of {wanted} steps{time}</p></header>\n", escape(title))
+    let wanted = count(wanted, "step", "steps");
+    format!("<header><h1>{}</h1><p>{step} of {wanted}{time}</p></header>\n", escape(title))
 }
 
 /// The figures at a glance.
@@ -106,7 +111,14 @@ fn tiles(losses: &LastLosses, timed_steps: u64, seconds: f64) -> String {
         tiles.push((format!("{} ms", number(seconds / timed_steps as f64 * 1e3)), "a step".into()));
     }
     for (name, mean) in &losses.means {
-        tiles.push((number(*mean), format!("{name}, mean of the last {} steps", losses.rows)));
+        let what = match name.as_str() {
+            "discriminator" => "discriminator's loss",
+            "generator" => "generator's loss",
+            "estimate" => "critic's estimate",
+            other => other,
+        };
+        let steps = count(losses.rows as u64, "step", "steps");
+        tiles.push((number(*mean), format!("{what}, mean of the last {steps}")));
     }
     let tile =
         |(value, name): &(String, String)| format!("<div><b>{}</b><span>{}</span></div>", escape(value), escape(name));
@@ -116,7 +128,8 @@ fn tiles(losses: &LastLosses, timed_steps: u64, seconds: f64) -> String {
 fn samples(dir: &RunDir) -> Result<String> {
     let samples = dir.samples()?;
     let Some((step, last)) = samples.last() else { return Ok(String::new()) };
-    let mut pair = figure(&read(last)?.unwrap_or_default(), "pixels", &format!("Samples after {step} steps"));
+    let mut pair =
+        figure(&read(last)?.unwrap_or_default(), "pixels", &format!("Samples after {}", count(*step, "step", "steps")));
     if let Some(animation) = read(&dir.animation())? {
         pair += &figure(&animation, "pixels", "The same noise as training goes");
     }
@@ -128,7 +141,8 @@ fn samples(dir: &RunDir) -> Result<String> {
 }
 
 fn plot(path: &Path, alt: &str) -> Result<String> {
-    Ok(read(path)?.map_or_else(String::new, |png| html::image(&png, "plot", alt)))
+    let wide = |png: Vec<u8>| format!("<div class=\"scroll\">{}</div>", html::image(&png, "plot", alt));
+    Ok(read(path)?.map_or_else(String::new, wide))
 }
 
 /// The figures of the last evaluation and of the best, beside those of real images, and how the distance went.
@@ -162,18 +176,18 @@ fn inspection(dir: &Path) -> Result<String> {
     let found: Inspection = serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", path.display()))?;
     let mut content = plot(&dir.join("singular-values.png"), "The squared singular values of every layer")?;
     content += &format!(
-        "<p class=\"note\">Squared singular values of every layer, the largest scaled to 1, after {} steps. σ is the largest \
+        "<p class=\"note\">Squared singular values of every layer, the largest scaled to 1, after {}. σ is the largest \
          singular value of the weight as a matrix, of W/σ where the layer uses that. The norm of a convolution is larger; it \
          was measured by power iteration on the convolution itself, and is below the bound.</p>",
-        found.step
+        count(found.step, "step", "steps")
     );
     let rows = [net_rows("Discriminator", &found.discriminator), net_rows("Generator", &found.generator)].concat();
     content += &html::table(&["", "", "weight", "σ", "bound of the map", "norm of the map"], 3, &rows);
     content += &format!(
-        "<p class=\"note\">The discriminator's gradient has a norm of at most {} on {} real images, and {} on as many \
+        "<p class=\"note\">The discriminator's gradient has a norm of at most {} on {}, and {} on as many \
          generated ones: lower bounds of its Lipschitz constant.</p>",
         number(found.steepest.real),
-        found.images,
+        count(found.images as u64, "real image", "real images"),
         number(found.steepest.generated)
     );
     for (name, value) in &found.gammas {

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use wengert::{Archive, Device};
 
 use crate::config::Config;
-use crate::files::{Lock, from_toml, keep_as, new_directory, read, read_text, sweep, write_whole};
+use crate::files::{Lock, keep_as, new_directory, read, read_text, sweep, write_whole};
 
 /// A directory that belongs to one run.
 #[derive(Debug)]
@@ -69,15 +69,23 @@ impl RunDir {
     /// # Errors
     /// `out` exists and is not an empty directory, or a directory cannot be made.
     pub fn create(out: Option<&Path>, config: &Config) -> Result<RunDir> {
-        let text = toml::to_string_pretty(config).context("cannot write the configuration as TOML")?;
         let path = new_directory(out, &format!("{}-{}", config.method.flag(), config.data.flag()))?;
         let samples = path.join("samples");
         // Of two programs that chose the same directory, one gets an error here.
         fs::create_dir(&samples).with_context(|| format!("{}: cannot make the directory", samples.display()))?;
         let mut dir = RunDir { path, lock: None };
         dir.hold()?;
-        write_whole(&dir.path.join("config.toml"), text.as_bytes())?;
+        dir.write_config(config)?;
         Ok(dir)
+    }
+
+    /// Writes the configuration.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_config(&self, config: &Config) -> Result<()> {
+        let text = toml::to_string_pretty(config).context("cannot write the configuration as TOML")?;
+        write_whole(&self.path.join("config.toml"), text.as_bytes())
     }
 
     /// Opens the directory of an earlier run, and reads its configuration.
@@ -90,8 +98,7 @@ impl RunDir {
         let file = path.join("config.toml");
         let text = read_text(&file, MOST_BYTES)?;
         let text = text.with_context(|| format!("{}: cannot read; is this the directory of a run?", file.display()))?;
-        let config: Config = from_toml(&text).with_context(|| format!("{}: damaged", file.display()))?;
-        config.check().with_context(|| format!("{}: damaged", file.display()))?;
+        let config = Config::from_text(&text).with_context(|| file.display().to_string())?;
         Ok((RunDir { path: path.to_path_buf(), lock: None }, config))
     }
 

@@ -231,7 +231,7 @@ mod tests {
         first.scalars(300, &[("loss/d", 0.5), ("loss/g", -1.0)]).unwrap();
         let picture = dir.path().join("samples.png");
         let shape = ImageShape { channels: 3, height: 5, width: 7 };
-        write_grid(&picture, &[0.0; 105], shape, Grid { columns: 1, scale: 1, gap: 0 }, &[]).unwrap();
+        write_grid(&picture, &[0.0; 105], shape, Grid { columns: 1, scale: 1, gap: 0 }, &[], &[]).unwrap();
         first.image(301, "samples", &picture).unwrap();
         // Read while the file is open: nothing waits in a buffer.
         let records = records(&first.path);

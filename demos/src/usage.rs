@@ -62,6 +62,11 @@ pub fn human_bytes(bytes: u64) -> String {
     }
 }
 
+/// A number of things for people: "1 image", "2 images".
+pub fn count(n: u64, one: &str, more: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { more })
+}
+
 /// A number of seconds for people: "45 s", "3 min 20 s", "2 h 5 min".
 pub fn human_seconds(seconds: f64) -> String {
     let whole = seconds.round() as u64;

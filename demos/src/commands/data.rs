@@ -1,20 +1,23 @@
 //! `gan data`: fetches sets, and shows what they hold.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Args, Subcommand};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::say;
 use crate::config::DataName;
 use crate::data::fetch::{Fetched, fetch, source};
 use crate::data::{Dataset, FolderOptions, Opened, Order, Split, open};
+use crate::files::quoted;
 use crate::pictures::{Grid, Sheet};
+use crate::usage::count;
 
 /// What to do with a set.
 #[derive(Debug, Subcommand)]
 pub enum Data {
-    /// Download a set from its official host, check it, and unpack it; a download that was cut off goes on
+    /// Download a set from its official host, check and unpack it; an interrupted download continues where it stopped
     Fetch(Fetch),
     /// Draw a sheet of a set: a row of images for each class, in the order of the labels
     Show(Show),
@@ -23,10 +26,10 @@ pub enum Data {
 /// What to download, and where to.
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// The set: mnist, fashion-mnist, cifar-10, svhn or stl-10
-    #[arg(hide_possible_values = true)]
+    /// The set
+    #[arg(value_parser = fetchable())]
     name: DataName,
-    /// The directory for its files [default: data/NAME]
+    /// The directory for its files [default: data/NAME; both parts of STL-10: data/stl-10]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Download from this URL, in front of the files' names, instead of the official host's
@@ -34,12 +37,19 @@ pub struct Fetch {
     mirror: Option<String>,
 }
 
+/// Takes the names of sets that can be fetched; it suggests no other.
+fn fetchable() -> impl TypedValueParser<Value = DataName> {
+    let sets = DataName::value_variants().iter().filter(|name| name.default_dir().is_some());
+    let names = PossibleValuesParser::new(sets.filter_map(ValueEnum::to_possible_value));
+    names.map(|name| DataName::from_str(&name, false).expect("one of the names"))
+}
+
 /// What to draw, and where to.
 #[derive(Debug, Args)]
 pub struct Show {
     /// The set
     name: DataName,
-    /// The directory of its files
+    /// The directory of its files [default: data/NAME, where gan data fetch NAME puts them]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Which half of it
@@ -48,7 +58,7 @@ pub struct Show {
     /// Height and width of the images [default: 32, or 48 for STL-10]
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
-    /// Leave files out that are no whole pictures, and go on where a class has none (folder)
+    /// Skip files that cannot be decoded, and classes that have none other (folder)
     #[arg(long)]
     skip_corrupt: bool,
     /// Take images at any depth: all that lie below a class's folder are of that class; if images lie beside the
@@ -79,17 +89,18 @@ impl Data {
 impl Fetch {
     fn run(self) -> Result<()> {
         let name = self.name.flag();
-        let source = source(self.name).with_context(|| {
-            format!("{name} cannot be fetched; expected mnist, fashion-mnist, cifar-10, svhn or stl-10")
-        })?;
+        let from_and_to = source(self.name).zip(self.name.default_dir());
+        let (source, default) = from_and_to.with_context(|| format!("{name} has no official place"))?;
         if let Some(url) = &self.mirror {
             let web = url.starts_with("http://") || url.starts_with("https://");
             ensure!(web, "--mirror is {url}; expected a URL that begins with http:// or https://");
         }
-        let dir = self.data_dir.unwrap_or_else(|| Path::new("data").join(&name));
+        // What the commands below must say.
+        let dir_flag = self.data_dir.as_deref().map_or(String::new(), |dir| format!(" --data-dir {}", quoted(dir)));
+        let dir = self.data_dir.unwrap_or(default);
         let shown = dir.display();
         match fetch(source, &dir, self.mirror.as_deref())? {
-            Fetched::New => say(format_args!("{shown}: fetched, and as it should be")),
+            Fetched::New => say(format_args!("{shown}: downloaded and verified")),
             Fetched::Present => say(format_args!("{shown}: all files are there already")),
         }
         if let (Some(_), [archive]) = (&source.archive, source.files) {
@@ -98,8 +109,8 @@ impl Fetch {
                 say(format_args!("the archive is not needed any more: {}", archive.display()));
             }
         }
-        say(format_args!("to see it   gan data show {name} --data-dir {shown}"));
-        say(format_args!("to learn it gan train sngan --data {name} --data-dir {shown}"));
+        say(format_args!("to see it   gan data show {name}{dir_flag}"));
+        say(format_args!("to learn it gan train sngan --data {name}{dir_flag}"));
         Ok(())
     }
 }
@@ -120,8 +131,9 @@ impl Show {
         let folder = FolderOptions { skip_corrupt: self.skip_corrupt, flatten: self.flatten };
         let Opened { set, notes } = open(self.name, dir, self.size, folder, self.seed, self.split)?;
         notes.iter().for_each(say);
-        let size = set.size().map_or_else(|| "drawn as one likes".into(), |n| format!("{n} images"));
-        say(format_args!("{}: {size}, {}, {} classes", set.name(), set.shape(), set.classes()));
+        let size = set.size().map_or_else(|| "unlimited".into(), |n| count(n, "image", "images"));
+        let classes = count(set.classes() as u64, "class", "classes");
+        say(format_args!("{}: {size}, {}, {classes}", set.name(), set.shape()));
         let (sheet, counts) = sheet(&*set, self.n, self.seed).with_context(|| format!("--n {}", self.n))?;
         let names: Vec<String> = (0..counts.len() as u8).map(|label| set.class_name(label)).collect();
         for (label, (name, count)) in names.iter().zip(&counts).enumerate() {
@@ -130,10 +142,11 @@ impl Show {
             say(format_args!("row {:2}  label {label:2}  {name}{few}", label + 1));
         }
         if set.classes() > counts.len() {
-            say(format_args!("and {} classes more, which are not shown", set.classes() - counts.len()));
+            let more = count((set.classes() - counts.len()) as u64, "more class", "more classes");
+            say(format_args!("and {more}, not shown"));
         }
         let title = format!("{}, a row for each of: {}", set.name(), names.join(", "));
-        sheet.write(&out, &[("Title", &title)])?;
+        sheet.with_row_names(&names)?.write(&out, &[("Title", &title)])?;
         say(out.display());
         Ok(())
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use wengert::{Device, DeviceError, DeviceInfo, Level, Precision};
 
 use super::say;
-use crate::usage::human_bytes;
+use crate::usage::{count, human_bytes};
 
 /// The option `--device`.
 #[derive(Debug, Args)]
@@ -69,8 +69,9 @@ fn print(info: &DeviceInfo) {
     let DeviceInfo { index, name, vendor, driver, memory, largest_piece, units, .. } = info;
     let kind = if info.is_cpu { "processor" } else { "GPU or accelerator" };
     let scalars = if info.has_f64 { "f32 and f64" } else { "f32 only" };
+    let units = count(u64::from(*units), "compute unit", "compute units");
     let [memory, piece] = [*memory, *largest_piece].map(human_bytes);
-    say(format_args!("--device opencl:{index}  {name}, of {vendor}: {kind}, {units} compute units, {scalars}"));
+    say(format_args!("--device opencl:{index}  {name}, of {vendor}: {kind}, {units}, {scalars}"));
     say(format_args!("                   {memory} of memory, at most {piece} in one piece, driver {driver}"));
 }
 
@@ -84,5 +85,6 @@ pub(super) fn describe(device: &Device) -> String {
 
 fn processor() -> String {
     let (threads, level) = (rayon::current_num_threads(), Level::current().name());
-    format!("{threads} threads, {level} kernels, {} convolutions", Precision::current().name())
+    let threads = count(threads as u64, "thread", "threads");
+    format!("{threads}, {level} kernels, {} convolutions", Precision::current().name())
 }

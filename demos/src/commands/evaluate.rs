@@ -3,38 +3,45 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use wengert::Device;
 
+use super::progress::counting;
 use super::train::{check_data, open_data};
 use super::{say, warn};
 use crate::config::Config;
 use crate::data::Dataset;
+use crate::files::quoted;
 use crate::metrics::{Classifier, Evaluation, Evaluator, History, Settings, sample_size};
 use crate::run_dir::RunDir;
 use crate::train::{Loaded, Trainer};
 use crate::usage::human_seconds;
 
-/// Where the classifiers are if nothing else is said.
-pub(super) const CACHE: &str = "runs/classifiers";
+/// The option `--cache`.
+#[derive(Debug, Args)]
+pub(super) struct Cache {
+    /// The directory of the classifiers of evaluations, which are trained once for each set
+    #[arg(long = "cache", default_value = "runs/classifiers", value_name = "DIR")]
+    dir: PathBuf,
+}
 
 /// What to evaluate.
 #[derive(Debug, Args)]
 pub struct Evaluate {
     /// The directory of a run
     run: PathBuf,
-    /// Generated images, and as many reference images [default: 5000, or as many as there are]
+    /// Generated images, and as many reference images: 256 to 20000. Every sixth image of a set is one, so that a set
+    /// needs 1536 images at least [default: 5000, or as many as there are]
     #[arg(long)]
     n: Option<usize>,
     /// Determines the noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The directory of the classifiers, which are trained once for each set
-    #[arg(long, default_value = CACHE, value_name = "DIR")]
-    cache: PathBuf,
+    #[command(flatten)]
+    cache: Cache,
     /// Print one line of JSON: the last evaluation of the run and the best one
     #[arg(long)]
     json: bool,
@@ -55,11 +62,10 @@ impl Evaluate {
         let set = open_set(&config)?;
         check_data(&trainer, &*set)?;
         let evaluator = open_evaluator(&*set, self.n, self.seed, &self.cache, !self.json)?;
-        let stages = Stages::new(2, "generating images");
-        let images = trainer.sample(evaluator.n(), evaluator.seed());
-        stages.next("comparing them");
+        let images = generate(&trainer, &evaluator, !self.json);
+        let stage = Stage::begin("comparing them with the reference images", !self.json);
         let evaluation = evaluator.evaluate(trainer.step(), &images)?;
-        drop(stages);
+        drop(stage);
         let recorded = History::record(dir.path(), evaluation.clone());
         // Figures that took minutes are told even if there is no place for them.
         let history = recorded.as_ref().map_or_else(|_| History::of(evaluation), History::clone);
@@ -84,13 +90,26 @@ pub(super) fn open_evaluator(
     set: &dyn Dataset,
     n: Option<usize>,
     seed: u64,
-    cache: &Path,
+    cache: &Cache,
     talk: bool,
 ) -> Result<Evaluator> {
     let n = sample_size(set, n)?;
-    let classifier = open_classifier(set, cache, talk)?;
-    let _stages = Stages::new(1, "comparing real images");
+    let classifier = open_classifier(set, &cache.dir, talk)?;
+    let _stage = Stage::begin(&format!("comparing {n} real images with {n} reference images"), talk);
     Evaluator::new(set, classifier, n, seed)
+}
+
+/// The images to evaluate.
+fn generate(trainer: &Trainer<f32>, evaluator: &Evaluator, talk: bool) -> Vec<f32> {
+    let (n, numel) = (evaluator.n(), trainer.image_shape().numel());
+    let bar = counting("generating image", n as u64);
+    if talk && bar.is_hidden() {
+        say(format_args!("generating {n} images"));
+    }
+    let count = |part: &Vec<f32>| bar.inc((part.len() / numel) as u64);
+    let images = trainer.samples(n, evaluator.seed()).inspect(count).flatten().collect();
+    bar.finish_and_clear();
+    images
 }
 
 fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Result<Classifier> {
@@ -108,31 +127,36 @@ fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Result<Classi
         bar.set_position(done);
         bar.set_message(text);
     };
-    let classifier = Classifier::open(set, cache, &Settings::default(), &mut progress);
+    let settings = Settings::default();
+    let file = cache.join(Classifier::file_name(set, &settings));
+    let was_there = file.exists();
+    let classifier = Classifier::open(set, cache, &settings, &mut progress);
     if let Some((bar, _)) = training {
         bar.finish_and_clear();
     }
-    classifier
+    classifier.map_err(|error| match was_there {
+        true => anyhow!("{error:#}\ndelete {}, and the classifier is trained again", quoted(&file)),
+        false => error,
+    })
 }
 
-/// A bar with the stages of an evaluation, which take a few seconds each.
-struct Stages(ProgressBar);
+/// A stage of an evaluation that takes some seconds: shown with the time since it began, or, without a terminal, as a
+/// line if there is `talk`.
+struct Stage(ProgressBar);
 
-impl Stages {
-    fn new(count: u64, first: &'static str) -> Stages {
-        let style = ProgressStyle::with_template("{bar:10} {msg}  {elapsed}").expect("a template without mistakes");
-        let bar = ProgressBar::new(count).with_style(style).with_message(first);
+impl Stage {
+    fn begin(what: &str, talk: bool) -> Stage {
+        let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}").expect("a template without mistakes");
+        let bar = ProgressBar::new_spinner().with_style(style).with_message(what.to_string());
         bar.enable_steady_tick(Duration::from_millis(500));
-        Stages(bar)
-    }
-
-    fn next(&self, what: &'static str) {
-        self.0.inc(1);
-        self.0.set_message(what);
+        if talk && bar.is_hidden() {
+            say(what);
+        }
+        Stage(bar)
     }
 }
 
-impl Drop for Stages {
+impl Drop for Stage {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

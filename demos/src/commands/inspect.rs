@@ -21,6 +21,7 @@ use crate::pictures::{AttentionMap, Panel, Spectrum, write_attention, write_spec
 use crate::report;
 use crate::run_dir::RunDir;
 use crate::train::{Loaded, Trainer};
+use crate::usage::count;
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -191,8 +192,11 @@ fn print(found: &Inspection) {
     say("bound  of the norm of the layer's map: √(places that a pixel takes part in) · σ");
     say("norm   of the layer's map, by power iteration on it, from below");
     say(format_args!(
-        "largest ‖∇D‖: {:.4} on {images} real images, {:.4} on {images} generated ones",
-        steepest.real, steepest.generated
+        "largest ‖∇D‖: {:.4} on {}, {:.4} on {}",
+        steepest.real,
+        count(*images as u64, "real image", "real images"),
+        steepest.generated,
+        count(*images as u64, "generated one", "generated ones")
     ));
     for (name, value) in gammas {
         say(format_args!("{name} = {value:.4}"));

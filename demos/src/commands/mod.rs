@@ -4,6 +4,7 @@ mod bench;
 mod data;
 mod devices;
 mod evaluate;
+mod export;
 mod inspect;
 mod progress;
 mod report;
@@ -40,18 +41,20 @@ pub struct Cli {
 enum Command {
     /// Train a GAN and write pictures, curves and checkpoints into a run directory
     Train(Box<train::Train>),
-    /// Go on with a run that was interrupted, on the device that it began on or on another
+    /// Continue a run that was interrupted, or train one further
     Resume(train::Resume),
     /// Draw images with the generator of a run
     Sample(sample::Sample),
+    /// Write the generator of a run for other programs: safetensors, and a script for PyTorch
+    Export(export::Export),
     /// Download a data set, or look at one
     #[command(subcommand)]
     Data(data::Data),
-    /// Say in figures how good the images of a run are, beside what real images get
+    /// Measure how good the images of a run are, next to what real images score
     Evaluate(evaluate::Evaluate),
-    /// Look into the nets of a run: singular values, spectral norms, and how steep the discriminator is
+    /// Inspect the nets of a run: singular values, spectral norms, and how steep the discriminator is
     Inspect(inspect::Inspect),
-    /// Write the page about a run, report.html in its directory, anew
+    /// Write the page about a run, report.html in its directory, again
     Report(report::Report),
     /// Train a GAN in the plane, where modes can be counted and everything can be seen
     Toy(toy::ToyRun),
@@ -123,6 +126,7 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Resume(command) => command.run(),
             Command::Sample(command) => command.run(),
+            Command::Export(command) => command.run(),
             Command::Data(command) => command.run(),
             Command::Evaluate(command) => command.run(),
             Command::Inspect(command) => command.run(),

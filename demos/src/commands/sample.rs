@@ -1,15 +1,19 @@
 //! `gan sample`: images from a trained generator.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use super::devices::Place;
 use super::{say, warn};
-use crate::pictures::{Grid, Sheet};
+use crate::data::ImageShape;
+use crate::files::{empty_directory, write_whole};
+use crate::npy;
+use crate::pictures::{Grid, Sheet, to_byte};
 use crate::run_dir::RunDir;
 use crate::train::{Loaded, Trainer};
+use crate::usage::count;
 
 /// What to draw, and where to.
 #[derive(Debug, Args)]
@@ -19,8 +23,8 @@ pub struct Sample {
     /// Images to draw
     #[arg(long, default_value_t = 64)]
     n: usize,
-    /// Draw so many rows of ten instead, each from one noise to another: in row i from that of image 2i of `--n` to
-    /// that of image 2i + 1
+    /// Draw ROWS interpolations of ten images instead: row i goes from the noise of image 2i of `--n` to that of image
+    /// 2i + 1
     #[arg(long, value_name = "ROWS", conflicts_with = "n")]
     interpolate: Option<usize>,
     /// Determines the noise
@@ -29,9 +33,12 @@ pub struct Sample {
     /// The class to draw, from 0; for conditional runs, which draw all of them in turn otherwise
     #[arg(long, value_name = "K")]
     class: Option<usize>,
-    /// The picture to write
-    #[arg(long, default_value = "samples.png", value_name = "FILE.png")]
+    /// The file to write: a picture of all images, or for NumPy their bytes, (images, height, width, channels)
+    #[arg(long, default_value = "samples.png", value_name = "FILE.png|FILE.npy")]
     out: PathBuf,
+    /// Write each image into a PNG file of its own instead, 00000.png and so on, in a new or an empty directory
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    each: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
 }
@@ -39,49 +46,108 @@ pub struct Sample {
 /// Images in a row of interpolations.
 const COLUMNS: usize = 10;
 
+/// Where images go as they come.
+enum Target {
+    /// A picture of all of them.
+    Picture(Sheet),
+    /// A file for NumPy.
+    Array(Vec<u8>),
+    /// A file for each, in this directory.
+    Each(PathBuf),
+}
+
+impl Target {
+    fn take(&mut self, place: usize, image: &[f32], shape: ImageShape) -> Result<()> {
+        match self {
+            Target::Picture(sheet) => sheet.draw(place, image),
+            Target::Array(bytes) => bytes.extend(image.iter().map(|&value| to_byte(value))),
+            Target::Each(dir) => {
+                let mut alone = Sheet::new(shape, Grid { columns: 1, scale: 1, gap: 0 }, 1)?;
+                alone.draw(0, image);
+                alone.write(&dir.join(format!("{place:05}.png")), &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, path: &Path, title: &str) -> Result<()> {
+        match self {
+            Target::Picture(sheet) => sheet.write(path, &[("Title", title)]),
+            Target::Array(bytes) => write_whole(path, &bytes),
+            Target::Each(_) => Ok(()),
+        }
+    }
+}
+
 impl Sample {
     /// Draws the images.
     pub(super) fn run(self) -> Result<()> {
         ensure!((1..=10_000).contains(&self.n), "--n is {}; expected 1 to 10000", self.n);
         let rows = self.interpolate.unwrap_or(1);
         ensure!((1..=1000).contains(&rows), "--interpolate is {rows}; expected 1 to 1000");
-        let is_png = self.out.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
-        ensure!(is_png, "--out is {}; expected the name of a file that ends in .png", self.out.display());
+        self.ending()?;
         let (dir, config) = RunDir::open(&self.run)?;
         let Loaded { mut trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
         damage.iter().for_each(warn);
         trainer.to(&self.place.device)?;
-        if let Some(class) = self.class {
-            let run = self.run.display();
-            let classes =
-                trainer.classes().with_context(|| format!("--class: {run} is not conditional, it knows no classes"))?;
-            ensure!(class < classes, "--class is {class}; expected 0 to {}, the classes of {run}", classes - 1);
-        }
+        self.check_class(&trainer)?;
         let class = |i| self.class.unwrap_or_else(|| trainer.class_in_turn(i));
-        let (n, columns, what, flag) = match self.interpolate {
-            Some(rows) => (rows * COLUMNS, COLUMNS, format!("{rows} interpolations"), format!("--interpolate {rows}")),
-            None => {
-                let columns = (self.n as f64).sqrt().ceil() as usize;
-                (self.n, columns, format!("{} images", self.n), format!("--n {}", self.n))
-            }
+        let (n, columns, what) = match self.interpolate {
+            Some(rows) => (rows * COLUMNS, COLUMNS, count(rows as u64, "interpolation", "interpolations")),
+            None => (self.n, (self.n as f64).sqrt().ceil() as usize, count(self.n as u64, "image", "images")),
         };
-        // Before anything is computed: what is too large for a picture, or for the memory.
         let shape = trainer.image_shape();
-        let mut sheet = Sheet::new(shape, Grid { columns, scale: 2, gap: 1 }, n).context(flag)?;
+        let mut target = self.target(n, columns, shape)?;
         let mut places = 0..n;
         let mut draw = |part: Vec<f32>| {
             let finite = part.iter().all(|x| x.is_finite());
             ensure!(finite, "{}: the generator makes images that are not finite", self.run.display());
-            part.chunks_exact(shape.numel()).zip(&mut places).for_each(|(image, place)| sheet.draw(place, image));
-            Ok(())
+            let mut images = part.chunks_exact(shape.numel()).zip(&mut places);
+            images.try_for_each(|(image, place)| target.take(place, image, shape))
         };
         match self.interpolate {
             Some(rows) => trainer.interpolate(rows, COLUMNS, self.seed, class).try_for_each(&mut draw)?,
             None => trainer.samples_of(n, self.seed, class).try_for_each(&mut draw)?,
         }
         let title = format!("{what} from {}, step {}", self.run.display(), trainer.step());
-        sheet.write(&self.out, &[("Title", &title)])?;
-        say(format_args!("{}: {title}", self.out.display()));
+        target.finish(&self.out, &title)?;
+        say(format_args!("{}: {title}", self.each.as_ref().unwrap_or(&self.out).display()));
         Ok(())
+    }
+
+    /// The ending of the file's name.
+    fn ending(&self) -> Result<&'static str> {
+        let ending = self.out.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        for known in ["png", "npy"] {
+            if ending.eq_ignore_ascii_case(known) {
+                return Ok(known);
+            }
+        }
+        bail!("--out is {}; expected the name of a file that ends in .png or .npy", self.out.display())
+    }
+
+    fn check_class(&self, trainer: &Trainer<f32>) -> Result<()> {
+        let Some(class) = self.class else { return Ok(()) };
+        let run = self.run.display();
+        let classes = trainer.classes();
+        let classes = classes.with_context(|| format!("--class: {run} is not conditional, it knows no classes"))?;
+        ensure!(class < classes, "--class is {class}; expected 0 to {}, the classes of {run}", classes - 1);
+        Ok(())
+    }
+
+    /// Where the images go. Before anything is computed: what is too large for a picture, or for the memory.
+    fn target(&self, n: usize, columns: usize, shape: ImageShape) -> Result<Target> {
+        let flag = || self.interpolate.map_or_else(|| format!("--n {n}"), |rows| format!("--interpolate {rows}"));
+        if let Some(dir) = &self.each {
+            empty_directory("--each", dir)?;
+            return Ok(Target::Each(dir.clone()));
+        }
+        match self.ending()? {
+            "npy" => {
+                let shape = [n, shape.height, shape.width, shape.channels];
+                Ok(Target::Array(npy::bytes_of_shape(&shape).with_context(flag)?))
+            }
+            _ => Ok(Target::Picture(Sheet::new(shape, Grid { columns, scale: 2, gap: 1 }, n).with_context(flag)?)),
+        }
     }
 }

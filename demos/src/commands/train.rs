@@ -13,15 +13,17 @@ use clap::Args;
 use wengert::Device;
 
 use super::devices::{Place, describe};
+use super::evaluate::Cache;
 use super::{say, warn};
 use crate::config::{Config, DataName, Settings, recipes};
 use crate::data::{Dataset, FolderOptions, Opened, Part, Split, open};
+use crate::files::quoted;
 use crate::gammas::{GammaHistory, gammas};
 use crate::losses;
 use crate::run_dir::{RunDir, TrainingTime};
 use crate::tensorboard::EventFile;
 use crate::train::{Loaded, Need, SAMPLES_AT_ONCE, Trainer, check_memory};
-use crate::usage::{human_bytes, human_seconds};
+use crate::usage::{count, human_bytes, human_seconds};
 pub(super) use batches::Batches;
 use run::{Run, evaluator};
 
@@ -41,20 +43,68 @@ pub struct Train {
     #[arg(long)]
     tensorboard: bool,
     #[command(flatten)]
+    cache: Cache,
+    #[command(flatten)]
     place: Place,
 }
 
-/// Which run to go on with.
+/// Which run to go on with, and what of it is to change.
 #[derive(Debug, Args)]
 pub struct Resume {
     /// The directory of the run
     run: PathBuf,
-    /// Go on even if the images are not those that the run has learnt so far, or if the losses say nothing
+    #[command(flatten)]
+    changes: Changes,
+    /// Write event files for TensorBoard from here on; a run that has written some goes on with that anyway
+    #[arg(long)]
+    tensorboard: bool,
+    #[command(flatten)]
+    cache: Cache,
+    /// Go on even if the images differ from those the run has learnt so far, or if the losses have become too large
     #[arg(long)]
     force: bool,
     /// Where to compute, as of gan train [default: where the run was trained last]
     #[arg(long, value_name = "DEVICE")]
     device: Option<Device>,
+}
+
+/// What of a run may change when it goes on; config.toml then says so.
+#[derive(Debug, Args)]
+struct Changes {
+    /// Updates of the generator in all, those already made included [default: as before]
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Steps between pictures [default: as before]
+    #[arg(long, value_name = "STEPS")]
+    sample_every: Option<u64>,
+    /// Steps between checkpoints [default: as before]
+    #[arg(long, value_name = "STEPS")]
+    checkpoint_every: Option<u64>,
+    /// Steps between evaluations, as of gan train [default: as before]
+    #[arg(long, value_name = "STEPS")]
+    evaluate_every: Option<u64>,
+    /// Where the images' files are now [default: as before]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Changes {
+    /// The configuration with the changes.
+    ///
+    /// # Errors
+    /// It is one that no run can have.
+    fn over(&self, config: &Config) -> Result<Config> {
+        let mut changed = config.clone();
+        changed.steps = self.steps.unwrap_or(config.steps);
+        changed.sample_every = self.sample_every.unwrap_or(config.sample_every);
+        changed.checkpoint_every = self.checkpoint_every.unwrap_or(config.checkpoint_every);
+        changed.evaluate_every = self.evaluate_every.or(config.evaluate_every);
+        if let Some(dir) = &self.data_dir {
+            changed.data_dir = Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()));
+        }
+        changed.check()?;
+        Ok(changed)
+    }
 }
 
 impl Train {
@@ -73,10 +123,10 @@ impl Train {
         }
         // Before the classifier is trained, if there is to be one: that takes minutes.
         let dir = RunDir::create(self.out.as_deref(), &config)?;
-        let evaluator = evaluator(&config).inspect_err(|_| dir.remove_unused())?;
+        let evaluator = evaluator(&config, &data, &self.cache).inspect_err(|_| dir.remove_unused())?;
         let events = self.tensorboard.then(|| EventFile::create(&dir.tensorboard(), 0)).transpose()?;
         let run = Run::new(config, dir, trainer, events, evaluator, self.place.device.clone());
-        run.work(|run| {
+        run.with_names(&*data).work(|run| {
             run.save()?; // From here on, `resume` works.
             run.trainer.to(&self.place.device)?;
             run.draw()?;
@@ -89,8 +139,9 @@ impl Train {
 impl Resume {
     /// Goes on from the last checkpoint.
     pub(super) fn run(self) -> Result<()> {
-        let (mut dir, mut config) = RunDir::open(&self.run)?;
-        config.force |= self.force;
+        let (mut dir, then) = RunDir::open(&self.run)?;
+        let changed = self.changes.over(&then)?;
+        let config = Config { force: changed.force || self.force, ..changed.clone() };
         dir.hold()?;
         let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
         let Loaded { mut trainer, damage } = Trainer::open(&dir, &config)?;
@@ -98,6 +149,9 @@ impl Resume {
         self.check_images(&mut trainer, &*data)?;
         warn_of_few(&config, &data);
         let step = trainer.step();
+        let (steps, run) = (config.steps, self.run.display());
+        let fits = self.changes.steps.is_none() || steps >= step;
+        ensure!(fits, "--steps is {steps}; expected at least {step}, which {run} has made already");
         // All that may be refused, before anything is written.
         let losses = losses::read(&dir.losses()[0], step)?;
         let gammas = GammaHistory::read(&dir.gammas()[0], step, &gammas(&trainer.nets()))?;
@@ -106,7 +160,7 @@ impl Resume {
             TrainingTime::default()
         });
         let device = self.device.clone().map_or_else(|| device_of(&dir, &device), Ok)?;
-        let evaluator = evaluator(&config)?;
+        let evaluator = evaluator(&config, &data, &self.cache)?;
         let goes_on = step < config.steps;
         let needs = || check_memory(&config, data.shape(), data.classes(), &device);
         let need = goes_on.then(needs).transpose()?;
@@ -114,15 +168,23 @@ impl Resume {
             warn(damage);
             dir.set_damaged_checkpoint_aside()?;
         }
+        if changed != then {
+            dir.write_config(&changed)?;
+        }
         let logs = dir.tensorboard();
-        let events = logs.is_dir().then(|| EventFile::create(&logs, step)).transpose()?;
+        let logs_on = self.tensorboard || logs.is_dir();
+        let events = logs_on.then(|| EventFile::create(&logs, step)).transpose()?;
         let run = Run::new(config, dir, trainer, events, evaluator, device.clone());
-        run.after(losses, gammas, seconds).work(|run| {
+        run.with_names(&*data).after(losses, gammas, seconds).work(|run| {
             run.trainer.to(&device)?;
             run.catch_up()?;
             let Some(need) = &need else {
                 run.finish()?;
-                say(format_args!("{}: all {} steps are done", run.dir.path().display(), run.config.steps));
+                let done = match run.config.steps {
+                    1 => "its only step is done".into(),
+                    steps => format!("all {steps} steps are done"),
+                };
+                say(format_args!("{}: {done}", run.dir.path().display()));
                 return Ok(());
             };
             say(format_args!("going on after step {step} of {}", run.config.steps));
@@ -146,8 +208,12 @@ impl Resume {
 fn device_of(dir: &RunDir, name: &str) -> Result<Device> {
     let device: Result<Device, _> = name.parse();
     device.with_context(|| {
-        let path = dir.path().display();
-        format!("{path} was trained on {name}; to go on elsewhere: gan resume {path} --device cpu")
+        let path = dir.path();
+        format!(
+            "{} was trained on {name}; to go on elsewhere: gan resume {} --device cpu",
+            path.display(),
+            quoted(path)
+        )
     })
 }
 
@@ -184,11 +250,19 @@ fn open_new_data(config: &Config) -> Result<Arc<dyn Dataset>> {
     Ok(data)
 }
 
+/// How many images are trained on, in words.
+fn images_to_learn(data: &Arc<dyn Dataset>) -> String {
+    let Some(all) = data.size() else { return "training on images without end, drawn as training goes".into() };
+    let learnt = Part::Training.of(data.clone()).len();
+    let kept = count(all - learnt, "more is kept", "more are kept");
+    format!("training on {}; {kept} for evaluation", count(learnt, "image", "images"))
+}
+
 /// A note if there are fewer images to learn from than a batch takes.
 fn warn_of_few(config: &Config, data: &Arc<dyn Dataset>) {
     let (few, batch) = (Part::Training.of(data.clone()).len(), config.batch);
     if few < batch as u64 {
-        let images = if few == 1 { "one image" } else { &format!("{few} images") };
+        let images = if few == 1 { "one image" } else { &count(few, "image", "images") };
         warn(format_args!("{}: {images} to learn from, so a batch of {batch} has some more than once", data.name()));
     }
 }
@@ -202,7 +276,8 @@ pub(super) fn check_data(trainer: &Trainer<f32>, data: &dyn Dataset) -> Result<(
     ensure!(found == expected, "{}: images are {found}; expected {expected} as in the checkpoint", data.name());
     if let Some(classes) = trainer.classes() {
         let found = data.classes();
-        ensure!(found == classes, "{}: {found} classes; expected {classes} as in the checkpoint", data.name());
+        let found_classes = count(found as u64, "class", "classes");
+        ensure!(found == classes, "{}: {found_classes}; expected {classes} as in the checkpoint", data.name());
     }
     Ok(())
 }
@@ -240,13 +315,16 @@ fn print_estimate(run: &Run, data: &Arc<dyn Dataset>, need: &Need) -> Result<()>
     };
     say(format_args!(
         "{} on {}: width {}, batch {}, {}\n\
-         {steps} steps of about {:.0} ms: {}{memory}\n\
+         {}\n\
+         {} of about {:.0} ms: {}{memory}\n\
          writing to {}",
         config.method.flag(),
         data.name(),
         config.width,
         config.batch,
         describe(device),
+        images_to_learn(data),
+        count(steps, "step", "steps"),
         seconds * 1e3,
         human_seconds(whole),
         run.dir.path().display(),

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, DataName, Loss, Method, Net, Norm, OptimizerName, word};
+use super::{Config, DataName, FORMAT, Loss, Method, Net, Norm, OptimizerName, word};
 
 /// The settings of Adam that SNGAN's authors compare methods with (Miyato et al. 2018, Table 1 of their section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -40,6 +40,7 @@ impl Setting {
 impl Config {
     /// What `gan train sngan` does if nothing else is said: setting C, about three minutes on two cores.
     pub const DEFAULT: Config = Config {
+        format: FORMAT,
         method: Method::Sngan,
         data: DataName::Digits,
         data_dir: None,

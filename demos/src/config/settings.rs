@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use super::{Config, DataName, Loss, Method, Net, Norm, OptimizerName, Setting};
+use super::{Config, DataName, Loss, Method, Net, Norm, OptimizerName, Setting, check_format};
 use crate::files::{from_toml, read_text};
 
 /// The most bytes of a file of settings.
@@ -16,20 +17,23 @@ const MOST_BYTES: u64 = 1 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Args)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// The format of the file; see [`Config::format`].
+    #[arg(skip)]
+    pub format: Option<u32>,
     /// The method; may be left out if --config names it
     #[arg(value_name = "METHOD")]
     pub method: Option<Method>,
     /// The images to learn [default: digits]
     #[arg(long, value_enum)]
     pub data: Option<DataName>,
-    /// The directory of the images' files
+    /// The directory of the images' files [default: data/NAME, where gan data fetch NAME puts them]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// The side to bring images to, in pixels: a multiple of 8 [default: as they are, 28 padded to 32; folder: 32,
     /// stl-10: 48]
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<usize>,
-    /// Leave files out that are no whole pictures, and go on where a class has none (folder)
+    /// Skip files that cannot be decoded, and classes that have none other (folder)
     #[arg(long, num_args = 0, default_missing_value = "true")]
     pub skip_corrupt: Option<bool>,
     /// Take images at any depth: all that lie below a class's folder are of that class; if images lie beside the
@@ -106,7 +110,7 @@ pub struct Settings {
     #[arg(long, value_name = "STEPS")]
     pub checkpoint_every: Option<u64>,
     /// Steps between evaluations as by `gan evaluate`, for evaluation.json and the best step; a classifier of the
-    /// images is trained first, if runs/classifiers has none [default: none]
+    /// images is trained first, if --cache has none [default: none]
     #[arg(long, value_name = "STEPS")]
     pub evaluate_every: Option<u64>,
     /// Do what is known not to work
@@ -128,13 +132,14 @@ impl Settings {
     pub fn read(path: &Path) -> Result<Settings> {
         let text = read_text(path, MOST_BYTES).map_err(|error| anyhow!("--config {error:#}"))?;
         let text = text.with_context(|| format!("--config {}: cannot read: there is no such file", path.display()))?;
-        from_toml(&text).with_context(|| format!("--config {}", path.display()))
+        check_format(&text).and_then(|()| from_toml(&text)).with_context(|| format!("--config {}", path.display()))
     }
 
     /// The configuration of a run: the method's recipe, over which go the settings of the `file`, over which go `self`.
     ///
     /// # Errors
-    /// No method, or two; a setting that says what another says too; and whatever [`Config::check`] refuses.
+    /// No method (a [`clap::Error`], as all that a command line lacks), or two; a setting that says what another says
+    /// too; and whatever [`Config::check`] refuses.
     pub fn over(&self, file: &Settings) -> Result<Config> {
         let method = match (self.method, file.method) {
             (Some(flag), Some(file)) => {
@@ -142,14 +147,13 @@ impl Settings {
                 ensure!(flag == file, "<METHOD> is {flag_word}, but --config says {file_word}; expected one method");
                 flag
             }
-            (one, other) => {
-                one.or(other).context("<METHOD> is missing; expected gan, wgan, wgan-gp, sngan, sn-reg or sagan")?
-            }
+            (one, other) => one.or(other).ok_or_else(no_method)?,
         };
         let mut config = Config::recipe(method);
         for layer in [file, self] {
             layer.apply(&mut config)?;
         }
+        config.data_dir = config.data_dir.or_else(|| config.data.default_dir().as_deref().map(absolute));
         config.check()?;
         Ok(config)
     }
@@ -223,6 +227,16 @@ impl Settings {
         );
         Ok(())
     }
+}
+
+/// The error of a command line without a method: a line for each that there is.
+fn no_method() -> clap::Error {
+    let methods = Method::value_variants().iter().filter_map(ValueEnum::to_possible_value).map(|method| {
+        let help = method.get_help().map(ToString::to_string).unwrap_or_default();
+        format!("\n  {:<8} {help}", method.get_name())
+    });
+    let text = format!("<METHOD> is missing; expected one of{}\n", methods.collect::<String>());
+    clap::Error::raw(ErrorKind::MissingRequiredArgument, text)
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -5,6 +5,7 @@
 
 use super::files::{directory_name, inventory, open_file, require_directory};
 use super::{ImageShape, Images, Split};
+use crate::usage::count;
 use anyhow::{Context, Result, bail, ensure};
 use std::io::Read;
 use std::path::Path;
@@ -46,7 +47,8 @@ pub fn read_cifar(dir: &Path, split: Split) -> Result<(Images, Option<String>)> 
     let note = (!missing.is_empty()).then(|| {
         let (found, all, n) = (present.len(), expected.len(), labels.len());
         let names = missing.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-        format!("{}: found {found} of the {all} files, {n} images in all; there is no {names}", place.display())
+        let images = count(n as u64, "image", "images");
+        format!("{}: found {found} of the {all} files, {images} in all; there is no {names}", place.display())
     });
     Ok((Images::new(directory_name(dir), SHAPE, pixels, labels).with_class_names(NAMES), note))
 }

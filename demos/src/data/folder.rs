@@ -9,6 +9,7 @@ mod mend;
 use super::files::{MAX_BYTES, directory_name, first_few, open_file, progress_bar, require_directory};
 use super::{ImageShape, Images, Split};
 use crate::files::escaped;
+use crate::usage::count;
 use anyhow::{Result, anyhow, ensure};
 use budget::Budget;
 use decode::{MAX_PIXELS, Picture, decode};
@@ -80,7 +81,7 @@ pub fn read_folder(dir: &Path, split: Split, size: usize, options: FolderOptions
     }
     notes.extend(describe_faults(&files, &faults));
     if others > 0 {
-        let left = count(others, "file that does", "files that do");
+        let left = count(others as u64, "file that does", "files that do");
         notes.push(format!("{shown}: left out {left} not end in {EXPECTED}"));
     }
     let (pixels, labels) = without(pixels, &files, &corrupt, 3 * size * size);
@@ -88,7 +89,7 @@ pub fn read_folder(dir: &Path, split: Split, size: usize, options: FolderOptions
     let empty: Vec<String> = empty.collect();
     if !empty.is_empty() {
         let n = count(
-            empty.len(),
+            empty.len() as u64,
             "class has no image and keeps its number",
             "classes have no image and keep their numbers",
         );
@@ -96,11 +97,6 @@ pub fn read_folder(dir: &Path, split: Split, size: usize, options: FolderOptions
     }
     let shape = ImageShape { channels: 3, height: size, width: size };
     Ok((Images::new(directory_name(dir), shape, pixels, labels).with_class_names(classes), notes))
-}
-
-/// "1 file has", "2 files have".
-fn count(n: usize, one: &str, more: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { more })
 }
 
 /// What the files hold. Those that had something wrong are known by their index.
@@ -177,16 +173,20 @@ fn describe(files: &[Labelled], corrupt: &Corrupt, advice: &str) -> String {
     format!("{}{more}{advice}", shown.join("; "))
 }
 
-/// A line for each kind of small fault.
+/// A line for each kind of small fault; a file is in one of them.
 fn describe_faults(files: &[Labelled], faults: &[(usize, Faults)]) -> Vec<String> {
-    let line = |what: &str, has: fn(&Faults) -> bool| {
-        let such: Vec<usize> = faults.iter().filter(|(_, faults)| has(faults)).map(|(i, _)| *i).collect();
+    let line = |what: &str, kind: Faults| {
+        let such: Vec<usize> = faults.iter().filter(|(_, faults)| *faults == kind).map(|(i, _)| *i).collect();
         let first = escaped(files[*such.first()?].path.display());
-        let n = count(such.len(), "PNG file has", "PNG files have");
+        let n = count(such.len() as u64, "PNG file has", "PNG files have");
         Some(format!("{n} {what}; read all the same; the first is {first}"))
     };
-    let no_end = line("no end (the chunk IEND)", |faults| faults.no_end);
-    no_end.into_iter().chain(line("wrong checksums", |faults| faults.wrong_checksum)).collect()
+    let kinds = [
+        ("no end (the chunk IEND)", Faults { no_end: true, wrong_checksum: false }),
+        ("wrong checksums", Faults { no_end: false, wrong_checksum: true }),
+        ("wrong checksums and no end (the chunk IEND)", Faults { no_end: true, wrong_checksum: true }),
+    ];
+    kinds.into_iter().filter_map(|(what, kind)| line(what, kind)).collect()
 }
 
 /// Pixels and labels of the files that are not corrupt.

@@ -1,4 +1,4 @@
-//! Where images come from: sets read from files and the endless set of drawn digits, behind one trait.
+//! Where images come from: sets read from files and the endless ones of drawn digits and shapes, behind one trait.
 //!
 //! An image is stored as bytes, channels last; [`Dataset::batch`] turns bytes into the numbers in [−1, 1] that nets
 //! take.

@@ -26,10 +26,10 @@ impl Opened {
 
 /// Opens a half of a set.
 ///
-/// `dir` is the directory of its files, for a set that has any. `size` is the height and width of the images, 8 to 256;
-/// by default 32, or for STL-10 48. (The default of the idx sets is what their files say, 28×28 being padded to 32×32.)
-/// `folder` is for a folder of images, and has the default for all other sets. `seed` determines the images of a drawn
-/// set, whose two halves have no image in common.
+/// `dir` is the directory of its files, for a set that has any; by default where `gan data fetch` puts them. `size` is
+/// the height and width of the images, 8 to 256; by default 32, or for STL-10 48. (The default of the idx sets is what
+/// their files say, 28×28 being padded to 32×32.) `folder` is for a folder of images, and has the default for all other
+/// sets. `seed` determines the images of a drawn set, whose two halves have no image in common.
 ///
 /// # Errors
 /// Flags that the set does not know or lacks; whatever is wrong with the files.
@@ -53,7 +53,19 @@ pub fn open(
     // An arbitrary number, so that the halves are those of different seeds.
     let seed = if split == Split::Test { seed ^ 0x7E57_0000_0000_0000 } else { seed };
     ensure!(dir.is_none() || name.needs_files(), "--data-dir does not go with --data {flag}, which needs no files");
-    let files = || dir.with_context(|| format!("--data {flag} needs --data-dir DIR, where its files are"));
+    let default = name.default_dir();
+    let files = || {
+        let dir = dir.or(default.as_deref());
+        let dir = dir.with_context(|| format!("--data {flag} needs --data-dir DIR, where its files are"))?;
+        let is_missing = default.is_some() && !dir.exists();
+        ensure!(
+            !is_missing,
+            "{}: cannot open the data directory: there is none; gan data fetch {flag} downloads the set, \
+             --data-dir says where else it is",
+            dir.display()
+        );
+        Ok(dir)
+    };
     let stl = |part| Ok(Opened::new(read_stl(files()?, part, size.unwrap_or(48))?));
     match name {
         DataName::Digits => Ok(resized(Digits::new(seed), size)),
@@ -162,7 +174,11 @@ mod tests {
                 refuses(*name, None, Some(size), PLAIN, Split::Train, "expected 8 to 256");
             }
             if name.needs_files() {
-                let needs = format!("--data {} needs --data-dir DIR", name.flag());
+                let flag = name.flag();
+                let needs = match name.default_dir() {
+                    Some(_) => format!("there is none; gan data fetch {flag} downloads the set"),
+                    None => format!("--data {flag} needs --data-dir DIR"),
+                };
                 refuses(*name, None, None, PLAIN, Split::Train, &needs);
                 refuses(
                     *name,
@@ -191,6 +207,14 @@ mod tests {
         for name in DataName::value_variants() {
             assert_eq!(serde_json::to_string(name).unwrap(), format!("{:?}", name.flag()));
         }
+    }
+
+    #[test]
+    fn a_set_has_a_default_place_if_it_can_be_fetched() {
+        for name in DataName::value_variants() {
+            assert_eq!(name.default_dir().is_some(), crate::data::fetch::source(*name).is_some(), "{name:?}");
+        }
+        assert_eq!(DataName::Stl10Unlabelled.default_dir(), DataName::Stl10.default_dir(), "one archive");
     }
 
     #[test]

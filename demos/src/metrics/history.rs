@@ -32,7 +32,7 @@ impl History {
     pub fn read(run: &Path) -> Result<Option<History>> {
         let path = run.join("evaluation.json");
         let Some(bytes) = files::read(&path, MOST_BYTES)? else { return Ok(None) };
-        let damaged = || format!("{}: damaged; move it away to begin anew", path.display());
+        let damaged = || format!("{}: damaged; delete it to start over", path.display());
         serde_json::from_slice(&bytes).map(Some).with_context(damaged)
     }
 

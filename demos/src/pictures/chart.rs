@@ -2,6 +2,7 @@
 
 use super::curves::{Area, FAINT_INK, INK, plot, px, text};
 use super::write_png;
+use crate::usage::count;
 use anyhow::{Context, Result, ensure};
 use plotters::prelude::*;
 use std::ops::Range;
@@ -21,7 +22,8 @@ pub enum Mark {
 pub struct Line {
     /// What the legend calls it.
     pub name: String,
-    /// (x, y), in the order of drawing. What is not finite, or has no logarithm on a logarithmic axis, is left out.
+    /// (x, y), in the order of drawing. What is not finite, or has no logarithm on a logarithmic axis, is left out, and
+    /// counted in the legend.
     pub points: Vec<(f64, f64)>,
     /// How it is drawn.
     pub mark: Mark,
@@ -85,8 +87,8 @@ pub fn write_charts(path: &Path, charts: &[Chart]) -> Result<()> {
 }
 
 fn draw_chart(area: &Area, chart: &Chart) -> Result<(), Box<dyn std::error::Error>> {
-    let rest = draw_head(area, chart)?;
     let lines: Vec<Vec<(f64, f64)>> = chart.lines.iter().map(|line| usable(line, chart.log_y)).collect();
+    let rest = draw_head(area, chart, &lines)?;
     let all = || lines.iter().flatten();
     let (x_range, y_range) = (span(all().map(|p| p.0)), span(all().map(|p| p.1)));
     let x_digits = digits(&x_range);
@@ -121,22 +123,52 @@ fn draw_chart(area: &Area, chart: &Chart) -> Result<(), Box<dyn std::error::Erro
     Ok(())
 }
 
-/// The title, and below it the legend, a row for each line. Returns the area that is left.
-fn draw_head<'a>(area: &Area<'a>, chart: &Chart) -> Result<Area<'a>, Box<dyn std::error::Error>> {
+/// The title, and below it the legend, a row for each of the `lines` as they are drawn, from the one that ends on top
+/// down. Returns the area that is left.
+fn draw_head<'a>(
+    area: &Area<'a>,
+    chart: &Chart,
+    lines: &[Vec<(f64, f64)>],
+) -> Result<Area<'a>, Box<dyn std::error::Error>> {
     let (left, row) = (px(78.0) as i32, px(19.0) as i32);
     area.draw(&Text::new(chart.title.as_str(), (left, px(12.0) as i32), text(16.0)))?;
     let mut y = px(40.0) as i32;
-    for (line, colour) in chart.lines.iter().zip(COLOURS.iter().cycle()) {
+    for i in from_the_top(lines) {
+        let (line, colour) = (&chart.lines[i], &COLOURS[i % COLOURS.len()]);
         let (start, end, middle) = (left, left + px(20.0) as i32, y + px(7.0) as i32);
         let width = if line.mark == Mark::Line { 4.0 } else { 1.5 };
         area.draw(&PathElement::new([(start, middle), (end, middle)], colour.stroke_width(px(width))))?;
         if line.mark == Mark::Dots {
             area.draw(&Circle::new(((start + end) / 2, middle), px(3.2), colour.filled()))?;
         }
-        area.draw(&Text::new(line.name.as_str(), (end + px(8.0) as i32, y), text(13.0)))?;
+        let name = label(line, lines[i].len(), chart.log_y);
+        area.draw(&Text::new(name, (end + px(8.0) as i32, y), text(13.0)))?;
         y += row;
     }
     Ok(area.split_vertically(y + px(4.0) as i32).1)
+}
+
+/// The lines by where they end, the highest first; those without a point last.
+fn from_the_top(lines: &[Vec<(f64, f64)>]) -> Vec<usize> {
+    let end = |i: &usize| lines[*i].last().map_or(f64::NEG_INFINITY, |point| point.1);
+    let mut order: Vec<usize> = (0..lines.len()).collect();
+    order.sort_by(|a, b| end(b).total_cmp(&end(a)));
+    order
+}
+
+/// The name in the legend of a line of which so many points are drawn, with what the reader must know of the others.
+fn label(line: &Line, drawn: usize, log_y: bool) -> String {
+    match line.points.len() - drawn {
+        0 => line.name.clone(),
+        n => {
+            let which = if log_y { "not above 0" } else { "not finite" };
+            format!(
+                "{} ({}, not shown)",
+                line.name,
+                count(n as u64, &format!("point {which}"), &format!("points {which}"))
+            )
+        }
+    }
 }
 
 /// The points as the axes have them, y as its logarithm where `log_y`.
@@ -188,6 +220,17 @@ mod tests {
         assert_eq!(usable(&line, true), [(0.0, 0.0), (3.0, 2.0)]);
         assert_eq!(span([].into_iter()), 0.0..1.0);
         assert!(span([2.0].into_iter()).contains(&2.0));
+    }
+
+    #[test]
+    fn the_legend_counts_what_is_left_out_and_goes_from_the_top_down() {
+        let line = Line::measured("a", [(0.0, 1.0), (1.0, -2.0), (2.0, 0.0)]);
+        let label = |log_y| super::label(&line, usable(&line, log_y).len(), log_y);
+        assert_eq!([label(true), label(false)], ["a (2 points not above 0, not shown)", "a"]);
+        let one = Line::measured("b", [(0.0, f64::NAN)]);
+        assert_eq!(super::label(&one, 0, false), "b (1 point not finite, not shown)");
+        let lines = [vec![(0.0, 9.0), (1.0, 1.0)], vec![(0.0, 2.0)], vec![], vec![(1.0, -1.0)]];
+        assert_eq!(from_the_top(&lines), [1, 0, 3, 2]);
     }
 
     #[test]

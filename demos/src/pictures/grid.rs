@@ -1,9 +1,11 @@
 //! A grid of images, as GAN papers show their samples.
 
+use super::curves::{plot, px, text};
 use super::{Raster, write_png};
 use crate::data::ImageShape;
 use crate::usage::{available_memory, human_bytes};
 use anyhow::{Context, Result, bail, ensure};
+use plotters::prelude::*;
 use std::path::Path;
 
 /// How a grid is laid out.
@@ -20,26 +22,41 @@ pub struct Grid {
 /// Grey level of the lines between images.
 const GAP_LEVEL: u8 = 96;
 
+/// Height of a line with names, size of their letters, and the space around them, in pixels of the file.
+const LINE: usize = 18;
+const LETTERS: f64 = 12.0;
+const SPACE: usize = 4;
+/// The widest names beside rows.
+const WIDEST: usize = 120;
+
 /// The most pixels in a grid: beyond this no viewer opens it.
 const MAX_PIXELS: usize = 1 << 28;
 
 /// How many times the bytes of a picture are in memory at most: as pixels, and while they become a PNG of noise.
 const COPIES: usize = 4;
 
-/// Writes images, (n, height, width, channels) in [−1, 1], row by row into a grid in the PNG file `path`, with the
-/// (keyword, text) pairs of `text` as its metadata. For many images, a [`Sheet`] takes them one by one.
+/// Writes images, (n, height, width, channels) in [−1, 1], row by row into a grid in the PNG file `path`, with these
+/// `names` above its columns, if there are any, and the (keyword, text) pairs of `text` as its metadata. For many
+/// images, a [`Sheet`] takes them one by one.
 ///
 /// # Errors
 /// Names the path and the fault: no image or part of one, and those of [`Sheet`]. An existing file is then left as it
 /// was.
-pub fn write_grid(path: &Path, images: &[f32], shape: ImageShape, grid: Grid, text: &[(&str, &str)]) -> Result<()> {
+pub fn write_grid(
+    path: &Path,
+    images: &[f32],
+    shape: ImageShape,
+    grid: Grid,
+    names: &[String],
+    text: &[(&str, &str)],
+) -> Result<()> {
     let draw = || -> Result<Sheet> {
         let (found, numel) = (images.len(), shape.numel());
         let whole = numel > 0 && found > 0 && found.is_multiple_of(numel);
         ensure!(whole, "found {found} numbers, expected a whole number of images of {shape}");
         let mut sheet = Sheet::new(shape, grid, found / numel)?;
         images.chunks_exact(numel).enumerate().for_each(|(i, image)| sheet.draw(i, image));
-        Ok(sheet)
+        if names.is_empty() { Ok(sheet) } else { sheet.with_column_names(names) }
     };
     draw().with_context(|| format!("{}: cannot draw the grid", path.display()))?.write(path, text)
 }
@@ -110,6 +127,44 @@ impl Sheet {
         }
     }
 
+    /// The sheet with a line on top, where each column has its name, cut where it is wider than the column.
+    ///
+    /// # Errors
+    /// The names cannot be drawn.
+    pub fn with_column_names(mut self, names: &[String]) -> Result<Sheet> {
+        let tile = self.image.width * self.grid.scale + self.grid.gap;
+        let places = (0..names.len()).map(|i| [self.grid.gap + i * tile, 0]);
+        let strip = draw_names([self.raster.width, LINE], names, places, tile)?;
+        let mut pixels = self.in_own_channels(&strip);
+        pixels.append(&mut self.raster.pixels);
+        self.raster = Raster { height: self.raster.height + LINE, pixels, ..self.raster };
+        Ok(self)
+    }
+
+    /// The sheet with the name of each row to its left.
+    ///
+    /// # Errors
+    /// The names cannot be drawn.
+    pub fn with_row_names(mut self, names: &[String]) -> Result<Sheet> {
+        let tile = self.image.height * self.grid.scale + self.grid.gap;
+        let middle = |i: usize| self.grid.gap + i * tile + tile.saturating_sub(LINE) / 2;
+        let places = (0..names.len()).map(|i| [SPACE, middle(i)]);
+        let strip = draw_names([WIDEST, self.raster.height], names, places, WIDEST)?;
+        let (strip, row) = (self.in_own_channels(&strip), self.raster.width * self.raster.channels);
+        let beside = strip.chunks_exact(WIDEST * self.raster.channels).zip(self.raster.pixels.chunks_exact(row));
+        let pixels = beside.flat_map(|(name, row)| name.iter().chain(row)).copied().collect();
+        self.raster = Raster { width: self.raster.width + WIDEST, pixels, ..self.raster };
+        Ok(self)
+    }
+
+    /// The pixels of a picture in colour, of which there is none in it, with as many channels as the sheet has.
+    fn in_own_channels(&self, picture: &Raster) -> Vec<u8> {
+        match self.raster.channels {
+            1 => picture.pixels.iter().step_by(3).copied().collect(),
+            _ => picture.pixels.clone(),
+        }
+    }
+
     /// Writes the sheet into the PNG file `path`, with the (keyword, text) pairs of `text` as its metadata.
     ///
     /// # Errors
@@ -120,8 +175,28 @@ impl Sheet {
     }
 }
 
+/// A white picture with these names, each with its upper left corner at its place, and at most so wide.
+fn draw_names(
+    size: [usize; 2],
+    names: &[String],
+    places: impl Iterator<Item = [usize; 2]>,
+    widest: usize,
+) -> Result<Raster> {
+    plot(size, |area| {
+        let style = text(LETTERS);
+        for (name, [x, y]) in names.iter().zip(places) {
+            let mut name = name.clone();
+            while !name.is_empty() && area.estimate_text_size(&name, &style)?.0 > px((widest - SPACE) as f64) {
+                name.pop();
+            }
+            area.draw(&Text::new(name, (px(x as f64) as i32, px((y + 2) as f64) as i32), style.clone()))?;
+        }
+        Ok(())
+    })
+}
+
 /// The inverse of x / 127.5 − 1, to the nearest byte. The cast saturates and takes what is not a number to 0.
-pub(super) fn to_byte(value: f32) -> u8 {
+pub fn to_byte(value: f32) -> u8 {
     ((value + 1.0) * 127.5).round() as u8
 }
 
@@ -147,8 +222,8 @@ mod tests {
         let images: Vec<f32> = (0..18).map(|b| b as f32 / 127.5 - 1.0).collect();
         let grid = Grid { columns: 2, scale: 2, gap: 1 };
         // The second write replaces the first file.
-        write_grid(&path, &images[..6], COLOUR, grid, &[]).unwrap();
-        write_grid(&path, &images, COLOUR, grid, &[("Step", "100, σ")]).unwrap();
+        write_grid(&path, &images[..6], COLOUR, grid, &[], &[]).unwrap();
+        write_grid(&path, &images, COLOUR, grid, &[], &[("Step", "100, σ")]).unwrap();
         let decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&path).unwrap()));
         let mut reader = decoder.read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
@@ -166,12 +241,44 @@ mod tests {
     }
 
     #[test]
+    fn names_stand_above_columns_and_beside_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let shape = ImageShape { channels: 1, height: 16, width: 16 };
+        let grid = Grid { columns: 2, scale: 2, gap: 1 };
+        let sheet = || {
+            let mut sheet = Sheet::new(shape, grid, 4).unwrap();
+            (0..4).for_each(|i| sheet.draw(i, &[-1.0; 256]));
+            sheet
+        };
+        let written = |sheet: Sheet| {
+            let path = dir.path().join("named.png");
+            sheet.write(&path, &[]).unwrap();
+            crate::pictures::read_png(&path).unwrap()
+        };
+        let names = ["bag", "a name much too long"].map(String::from);
+        let dark = |picture: &Raster, x: std::ops::Range<usize>, y: std::ops::Range<usize>| {
+            let at = |y: usize| picture.pixels[y * picture.width..][x.clone()].iter();
+            y.flat_map(at).filter(|&&byte| byte < 130).count()
+        };
+        let (plain, above) = (written(sheet()), written(sheet().with_column_names(&names).unwrap()));
+        assert_eq!([above.width, above.height, above.channels], [67, 67 + LINE, 1]);
+        assert!(above.pixels[67 * LINE..] == plain.pixels);
+        assert!(dark(&above, 1..33, 0..LINE) > 10 && dark(&above, 34..66, 0..LINE) > 10);
+        let beside = written(sheet().with_row_names(&names).unwrap());
+        assert_eq!([beside.width, beside.height], [67 + WIDEST, 67]);
+        let row = |y: usize| &beside.pixels[y * beside.width + WIDEST..(y + 1) * beside.width];
+        assert!((0..67).all(|y| row(y) == &plain.pixels[y * 67..(y + 1) * 67]));
+        let [bag, long] = [1..33, 34..66].map(|rows| dark(&beside, 0..WIDEST, rows));
+        assert!(bag > 10 && long > 2 * bag, "{bag} {long}");
+    }
+
+    #[test]
     fn faults_are_named_with_the_path() {
         let dir = tempfile::tempdir().unwrap();
         let grid = Grid { columns: 8, scale: 1, gap: 1 };
         let fault = |path: &str, images: &[f32], shape, grid, text: &[(&str, &str)]| {
             let path = dir.path().join(path);
-            let message = format!("{:#}", write_grid(&path, images, shape, grid, text).unwrap_err());
+            let message = format!("{:#}", write_grid(&path, images, shape, grid, &[], text).unwrap_err());
             assert!(message.starts_with(path.to_str().unwrap()), "{message}");
             message
         };

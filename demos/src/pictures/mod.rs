@@ -15,7 +15,7 @@ pub use animation::write_animation;
 pub use attention::{AttentionMap, write_attention};
 pub use chart::{Chart, Line, Mark, write_charts};
 pub use curves::{Curves, Series, write_curves};
-pub use grid::{Grid, Sheet, write_grid};
+pub use grid::{Grid, Sheet, to_byte, write_grid};
 pub use median::median_filtered;
 pub use plane::{Plane, draw_plane, write_plane};
 pub use spectra::{Panel, Spectrum, write_spectra};
@@ -61,6 +61,18 @@ pub fn read_png(path: &Path) -> Result<Raster> {
         let mut pixels = vec![0; size];
         reader.next_frame(&mut pixels)?;
         Ok(Raster { width, height, channels, pixels })
+    };
+    read().with_context(|| format!("{}: cannot read the picture", path.display()))
+}
+
+/// Width and height of a PNG file.
+///
+/// # Errors
+/// Names the path: the file is missing or damaged.
+pub fn png_size(path: &Path) -> Result<[usize; 2]> {
+    let read = || -> Result<[usize; 2]> {
+        let reader = png::Decoder::new(std::io::BufReader::new(open(path)?)).read_info()?;
+        Ok([reader.info().width as usize, reader.info().height as usize])
     };
     read().with_context(|| format!("{}: cannot read the picture", path.display()))
 }

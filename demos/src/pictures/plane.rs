@@ -28,9 +28,12 @@ pub struct Plane {
     pub warped: Vec<Vec<[f64; 2]>>,
 }
 
-/// Side of each of the two squares in pixels of the finished picture, and height of the text above them.
+/// Width and height of each of the two parts in pixels of the finished picture, and height of the text above them.
 const SIDE: usize = 480;
 const HEAD: usize = 64;
+/// What surrounds the square in a part: numbers to the left and below, and a margin on all sides.
+const NUMBERS: usize = 24;
+const MARGIN: usize = 6;
 
 const REAL: RGBColor = RGBColor(60, 60, 60);
 const GENERATED: RGBColor = RGBColor(213, 94, 0);
@@ -74,11 +77,11 @@ fn draw_head(area: &Area, plane: &Plane) -> Result<(), Box<dyn std::error::Error
     }
     area.draw(&PathElement::new([at(170.0, 48.0), at(188.0, 48.0)], ARROW.stroke_width(px(1.5))))?;
     area.draw(&Text::new("gradient", at(194.0, 40.0), text(13.0)))?;
-    area.draw(&Text::new("critic, from low to high", at(270.0, 40.0), text(13.0)))?;
     for i in 0..30 {
-        let (x, colour) = (420.0 + 1.5 * f64::from(i), colour(f64::from(i) / 29.0));
+        let (x, colour) = (270.0 + 1.5 * f64::from(i), colour(f64::from(i) / 29.0));
         area.draw(&Rectangle::new([at(x, 41.0), at(x + 1.5, 54.0)], colour.filled()))?;
     }
+    area.draw(&Text::new("critic, from low to high", at(322.0, 40.0), text(13.0)))?;
     area.draw(&PathElement::new([at(490.0, 48.0), at(508.0, 48.0)], WARPED.stroke_width(px(1.2))))?;
     area.draw(&Text::new("the generator's image of a square grid of noise", at(514.0, 40.0), text(13.0)))?;
     Ok(())
@@ -91,7 +94,28 @@ where
     'b: 'a,
 {
     let range = || -half_side..half_side;
-    Ok(ChartBuilder::on(area).margin(px(6.0)).build_cartesian_2d(range(), range())?)
+    let mut square = ChartBuilder::on(area)
+        .margin(px(MARGIN as f64))
+        .x_label_area_size(px(NUMBERS as f64))
+        .y_label_area_size(px(NUMBERS as f64))
+        .build_cartesian_2d(range(), range())?;
+    square
+        .configure_mesh()
+        .disable_mesh()
+        .x_labels(5)
+        .y_labels(5)
+        .axis_style(INK.stroke_width(px(1.0)))
+        .set_all_tick_mark_size(px(4.0))
+        .label_style(text(12.0))
+        .x_label_formatter(&tick)
+        .y_label_formatter(&tick)
+        .draw()?;
+    Ok(square)
+}
+
+/// A number beside a tick: ticks are whole numbers or halves, summed up.
+fn tick(x: &f64) -> String {
+    format!("{}", (x * 100.0).round() / 100.0 + 0.0) // −0 + 0 is 0
 }
 
 fn inside(point: &[f64; 2], half_side: f64) -> bool {
@@ -201,11 +225,11 @@ mod tests {
         }
     }
 
-    /// The pixel at a point of the left (0) or right (1) square, which have a margin of 6 pixels.
+    /// The pixel at a point of the left (0) or right (1) square.
     fn pixel(picture: &Raster, square: usize, [x, y]: [f64; 2]) -> [u8; 3] {
-        let side = SIDE as f64 - 12.0;
-        let column = square * SIDE + (6.0 + (x + 1.0) / 2.0 * side) as usize;
-        let row = HEAD + (6.0 + (1.0 - y) / 2.0 * side) as usize;
+        let side = (SIDE - 2 * MARGIN - NUMBERS) as f64;
+        let column = square * SIDE + MARGIN + NUMBERS + ((x + 1.0) / 2.0 * side) as usize;
+        let row = HEAD + MARGIN + ((1.0 - y) / 2.0 * side) as usize;
         picture.pixels[(row * picture.width + column) * 3..][..3].try_into().unwrap()
     }
 
@@ -222,6 +246,19 @@ mod tests {
         assert_eq!(pixel(&picture, 1, [-0.5, 0.5]), [255; 3], "real points are in the left square only");
         let blue = |row: f64| pixel(&picture, 1, [0.0, row])[2] > pixel(&picture, 1, [0.0, row])[0];
         assert!([-0.004, 0.0, 0.004].into_iter().any(blue), "the warped line");
+    }
+
+    #[test]
+    fn the_axes_have_numbers() {
+        let picture = draw_plane(&Plane { real: Vec::new(), critic: Vec::new(), ..plane() }).unwrap();
+        // Left of the left square, and below the right one.
+        let dark = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
+            let row = |y: usize| picture.pixels[(y * picture.width + columns.start) * 3..][..columns.len() * 3].iter();
+            rows.flat_map(row).filter(|&&byte| byte < 120).count()
+        };
+        assert!(dark(HEAD..HEAD + SIDE - NUMBERS, 0..MARGIN + NUMBERS - 6) > 50);
+        assert!(dark(HEAD + SIDE - NUMBERS + 2..HEAD + SIDE, SIDE + NUMBERS..2 * SIDE) > 50);
+        assert_eq!([-0.0, -1.0, 0.49999999].map(|x| tick(&x)), ["0", "-1", "0.5"]);
     }
 
     #[test]

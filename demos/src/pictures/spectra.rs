@@ -29,9 +29,18 @@ pub struct Panel<'a> {
 const WIDTH: usize = 540;
 const HEIGHT: usize = 460;
 
-/// From the first layer to the last: violet over blue, green and yellow to red, so that the order shows.
-const RAMP: [[f64; 3]; 5] =
-    [[70.0, 20.0, 120.0], [0.0, 114.0, 198.0], [0.0, 158.0, 115.0], [225.0, 165.0, 0.0], [190.0, 30.0, 30.0]];
+/// From the first layer to the last: violet over blue, green and yellow to red, so that the order shows, and dark
+/// beside light, so that neighbours can be told apart.
+const RAMP: [[f64; 3]; 8] = [
+    [60.0, 0.0, 100.0],
+    [50.0, 70.0, 230.0],
+    [0.0, 175.0, 225.0],
+    [0.0, 130.0, 80.0],
+    [140.0, 195.0, 30.0],
+    [235.0, 175.0, 0.0],
+    [225.0, 80.0, 10.0],
+    [130.0, 0.0, 30.0],
+];
 
 /// Draws the panels side by side into the PNG file `path`, 540×460 pixels each. The index of the singular value has
 /// a logarithmic axis, since layers have from a few to hundreds. A layer of zeros, or with a value that is not finite,
@@ -145,10 +154,26 @@ mod tests {
 
     #[test]
     fn colours_run_from_one_end_of_the_ramp_to_the_other() {
-        assert_eq!(colour(0, 8), RGBColor(70, 20, 120));
-        assert_eq!(colour(2, 8), RGBColor(0, 120, 186));
-        assert_eq!(colour(7, 8), RGBColor(190, 30, 30));
-        assert_eq!(colour(0, 1), RGBColor(70, 20, 120));
+        assert_eq!(colour(0, 8), RGBColor(60, 0, 100));
+        assert_eq!(colour(2, 8), RGBColor(0, 175, 225));
+        assert_eq!(colour(7, 8), RGBColor(130, 0, 30));
+        assert_eq!(colour(0, 1), RGBColor(60, 0, 100));
+        assert_eq!(colour(1, 15), RGBColor(55, 35, 165));
+    }
+
+    #[test]
+    fn the_colours_of_any_two_layers_can_be_told_apart() {
+        // The nets with the most layers have twelve maps. Red, green and blue count as much as eyes see of them.
+        let distance = |a: RGBColor, b: RGBColor| {
+            let [r, g, b] = [(a.0, b.0), (a.1, b.1), (a.2, b.2)].map(|(a, b)| f64::from(a) - f64::from(b));
+            (0.3 * r * r + 0.59 * g * g + 0.11 * b * b).sqrt()
+        };
+        for (count, least) in [(5, 40.0), (8, 40.0), (12, 25.0)] {
+            for (i, k) in (0..count).flat_map(|k| (0..k).map(move |i| (i, k))) {
+                let found = distance(colour(i, count), colour(k, count));
+                assert!(found > least, "{i} and {k} of {count}: {found}");
+            }
+        }
     }
 
     #[test]

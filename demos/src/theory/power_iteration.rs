@@ -57,7 +57,7 @@ pub fn power_iteration(seed: u64) -> Finding {
         lines: vec![
             Line::exact("true", [(0.0, 1.0), (UPDATES as f64, 1.0)]),
             Line::exact("from the u of the last round", line(|r| r.recycled)),
-            Line::exact("from the initial u, as the seed says", line(|r| r.restarted)),
+            Line::exact("from the initial u, every time", line(|r| r.restarted)),
         ],
     };
     Finding { text, charts: vec![chart] }

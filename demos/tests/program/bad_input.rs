@@ -48,7 +48,14 @@ fn flags_of_train() {
         }
     }
     refuses(dir.path(), "train biggan", &["'biggan'", "METHOD", "gan, wgan, wgan-gp, sngan, sn-reg, sagan"]);
-    refuses(dir.path(), "train", &["<METHOD>"]);
+    refuses(
+        dir.path(),
+        "train",
+        &["<METHOD> is missing", "\n  wgan-gp  Wasserstein GAN with gradient penalty", "sagan"],
+    );
+    for usage in ["train", "train biggan", "train sngan --speed 9"] {
+        assert_eq!(gan(dir.path(), usage).code, Some(2), "{usage}");
+    }
     refuses(dir.path(), "fly", &["'fly'"]);
     // What only a larger machine could hold. (Where the system does not say what is free, nothing is refused.)
     if cfg!(target_os = "linux") {
@@ -84,7 +91,10 @@ fn output_directories() {
 fn data() {
     let dir = tempfile::tempdir().unwrap();
     let mnist = |flags: &str, parts: &[&str]| refuses(dir.path(), &tiny(&format!("--data mnist {flags}")), parts);
-    refuses(dir.path(), &tiny("--data fashion-mnist"), &["--data fashion-mnist needs --data-dir"]);
+    refuses(dir.path(), &tiny("--data folder"), &["--data folder needs --data-dir"]);
+    let missing = ["data/fashion-mnist: cannot open", "gan data fetch fashion-mnist downloads the set", "--data-dir"];
+    refuses(dir.path(), &tiny("--data fashion-mnist"), &missing);
+    refuses(dir.path(), "data show stl-10-unlabelled", &["data/stl-10: cannot open"]);
     refuses(dir.path(), &tiny("--data-dir ."), &["--data-dir does not go with --data digits"]);
     mnist("--data-dir no/such", &["no/such", "cannot open the data directory"]);
     mnist("--data-dir .", &["found neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz"]);
@@ -119,7 +129,12 @@ fn mnist_files(dir: &Path, name: &str, side: u32, spoil: impl Fn(&Path)) {
 fn flags_of_the_other_commands() {
     let dir = tempfile::tempdir().unwrap();
     succeed(dir.path(), &tiny("--steps 1 --out run"));
-    refuses(dir.path(), "data fetch digits", &["digits cannot be fetched; expected mnist, fashion-mnist, cifar-10"]);
+    for name in ["digits", "digit", "shapes", "folder"] {
+        let parts = [&*format!("'{name}'"), "possible values: fashion-mnist, mnist, cifar-10, svhn, stl-10"];
+        refuses(dir.path(), &format!("data fetch {name}"), &parts);
+        let said = gan(dir.path(), &format!("data fetch {name}")).stderr;
+        assert!(!said.contains("similar"), "there is none that can be fetched: {said}");
+    }
     refuses(dir.path(), "data fetch mnist --mirror ftp://host", &["--mirror is ftp://host; expected a URL"]);
     refuses(dir.path(), "data show digits --out a.jpg", &["--out is a.jpg", "ends in .png"]);
     refuses(dir.path(), "data show digits --out a.png --n 0", &["--n is 0; expected 1 to 100"]);

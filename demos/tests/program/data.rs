@@ -18,8 +18,12 @@ fn write_cifar(dir: &Path, name: &str) {
 fn a_sheet_shows_a_row_for_each_class() {
     let dir = tempfile::tempdir().unwrap();
     let said = succeed(dir.path(), "data show shapes --n 3");
-    assert_eq!(png_size(&dir.path().join("shapes.png")), (3 * 65 + 1, 8 * 65 + 1));
-    assert!(said.contains("8 classes") && said.contains("row  5  label  4  star"), "{said}");
+    // The names of the classes are beside their rows.
+    assert_eq!(png_size(&dir.path().join("shapes.png")), (120 + 3 * 65 + 1, 8 * 65 + 1));
+    assert!(
+        said.contains("shapes: unlimited, ") && said.contains("8 classes") && said.contains("row  5  label  4  star"),
+        "{said}"
+    );
     let again = succeed(dir.path(), "data show shapes --n 3 --out again.png");
     assert_eq!(said.replace("shapes.png", "again.png"), again);
     let files = tree(dir.path());
@@ -28,7 +32,7 @@ fn a_sheet_shows_a_row_for_each_class() {
     let said = succeed(dir.path(), "data show cifar-10 --data-dir set --n 2 --size 16 --out cifar.png");
     assert!(said.contains("found 1 of the 5 files, 10 images in all"), "{said}");
     assert!(said.contains("label  9  truck: 1 found, the rest of the row is grey"), "{said}");
-    assert_eq!(png_size(&dir.path().join("cifar.png")), (2 * 33 + 1, 10 * 33 + 1));
+    assert_eq!(png_size(&dir.path().join("cifar.png")), (120 + 2 * 33 + 1, 10 * 33 + 1));
 }
 
 #[test]

@@ -57,6 +57,8 @@ fn figures_of_a_run() {
     assert_eq!(written["evaluations"].as_array().unwrap().len(), 2);
 
     let text = succeed(dir.path(), "evaluate run --cache cache");
+    let stages = ["comparing 300 real images with 300 reference images", "generating 300 images", "comparing them"];
+    assert!(stages.iter().zip(text.lines()).all(|(stage, line)| line.starts_with(stage)), "{text}");
     for part in ["run, step 2: 300 images, seed 0", "Fréchet distance", "kernel distance", "coverage", "8×8", "class 9"]
     {
         assert!(text.contains(part), "no {part:?} in {text}");
@@ -111,6 +113,7 @@ fn damaged_files_are_named_and_left_alone() {
     let classifier = dir.path().join("cache").read_dir().unwrap().next().unwrap().unwrap().path();
     std::fs::write(&classifier, "nothing").unwrap();
     refuses(classifier.file_name().unwrap().to_str().unwrap());
+    refuses(&format!("\ndelete cache/{}, and", classifier.file_name().unwrap().display()));
     write_idx(&dir.path().join("set"), 1535, 8);
     refuses("set: found 255 reference images");
     write_idx(&dir.path().join("set"), 1800, 16);

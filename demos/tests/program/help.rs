@@ -24,7 +24,7 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 
 #[test]
 fn help_mentions_every_flag_and_default() {
-    let commands = "train resume sample data evaluate inspect report toy theory devices bench".split(' ');
+    let commands = "train resume sample export data evaluate inspect report toy theory devices bench".split(' ');
     let commands: Vec<String> = commands.map(|name| format!("{name} ")).collect();
     let commands: Vec<(&str, &str)> = commands.iter().map(|name| (name.as_str(), "")).collect();
     mentions("", &commands);
@@ -34,7 +34,7 @@ fn help_mentions_every_flag_and_default() {
             ("[METHOD]", ""),
             ("--config <FILE.toml>", ""),
             ("--data <DATA>", "[default: digits]"),
-            ("--data-dir <DIR>", ""),
+            ("--data-dir <DIR>", "[default: data/NAME, where gan data fetch NAME puts them]"),
             ("--size <PIXELS>", "[default: as they are, 28 padded to 32; folder: 32, stl-10: 48]"),
             ("--net <NET>", "- dcgan:"),
             ("--norm <NORM>", "- batch:"),
@@ -67,19 +67,34 @@ fn help_mentions_every_flag_and_default() {
             ("--out <DIR>", "[default: the first free one of runs/METHOD-DATA"),
         ],
     );
-    mentions("resume", &[("<RUN>", "")]);
+    mentions("train", &[("--cache <DIR>", "[default: runs/classifiers]")]);
+    let as_before = "[default: as before]";
+    mentions(
+        "resume",
+        &[
+            ("<RUN>", ""),
+            ("--steps <STEPS>", as_before),
+            ("--sample-every <STEPS>", as_before),
+            ("--checkpoint-every <STEPS>", as_before),
+            ("--evaluate-every <STEPS>", as_before),
+            ("--data-dir <DIR>", as_before),
+            ("--tensorboard", ""),
+            ("--cache <DIR>", "[default: runs/classifiers]"),
+            ("--force", ""),
+        ],
+    );
     let samples = "[default: samples.png]";
     mentions("sample", &[("<RUN>", ""), ("--n <N>", "[default: 64]"), ("--seed", "[default: 0]"), ("--out", samples)]);
     mentions("data", &[("fetch", ""), ("show", "")]);
     mentions(
         "data fetch",
-        &[("<NAME>", "cifar-10"), ("--data-dir <DIR>", "[default: data/NAME]"), ("--mirror <URL>", "")],
+        &[("<NAME>", "cifar-10"), ("--data-dir <DIR>", "[default: data/NAME; both"), ("--mirror <URL>", "")],
     );
     mentions(
         "data show",
         &[
             ("<NAME>", ""),
-            ("--data-dir <DIR>", ""),
+            ("--data-dir <DIR>", "[default: data/NAME, where gan data fetch NAME puts them]"),
             ("--split <SPLIT>", "[default: train]"),
             ("--size <PIXELS>", "[default: 32, or 48 for STL-10]"),
             ("--skip-corrupt", ""),
@@ -94,6 +109,9 @@ fn help_mentions_every_flag_and_default() {
         "evaluate",
         &[("<RUN>", ""), ("--n <N>", n), ("--seed", "[default: 0]"), ("--cache", cache), ("--json", "")],
     );
+    mentions("evaluate", &[("--n <N>", "256 to 20000"), ("--n <N>", "1536 images at least")]);
+    mentions("sample", &[("--out <FILE.png|FILE.npy>", "[default: samples.png]"), ("--each <DIR>", "")]);
+    mentions("export", &[("<RUN>", ""), ("--out <DIR>", "[default: RUN/export]")]);
     mentions("sample", &[("--interpolate <ROWS>", "")]);
     mentions("inspect", &[("<RUN>", ""), ("--n <N>", "[default: 256]"), ("--seed", "[default: 0]"), ("--json", "")]);
     mentions("report", &[("<RUN>", "")]);

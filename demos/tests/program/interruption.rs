@@ -214,7 +214,7 @@ fn a_run_that_diverges_keeps_its_checkpoint_and_its_curve_and_says_where_it_bega
         ("--lr 1e38", "the losses are ", "first in step 1, the generator's update: conv2d_leaky_relu (node "),
         (
             "--lr 1e10",
-            "beyond ±1.7e7 they say nothing",
+            "beyond ±1.7e7 they mean nothing",
             "first in step 1, the discriminator's update: it leaves numbers in ",
         ),
         ("--lr 1e10 --force", " is not finite", "first in step "),

@@ -12,6 +12,7 @@ mod not_finite;
 mod output;
 mod pictures;
 mod plane;
+mod resuming;
 mod training;
 
 use std::collections::BTreeMap;

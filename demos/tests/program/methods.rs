@@ -67,7 +67,10 @@ fn every_drawn_set_trains_and_others_say_what_they_need() {
     let dir = tempfile::tempdir().unwrap();
     succeed(dir.path(), &tiny("--data shapes --steps 1 --out shapes"));
     for name in ["cifar-10", "svhn", "stl-10", "stl-10-unlabelled", "folder"] {
-        let needs = format!("--data {name} needs --data-dir DIR");
+        let needs = match name {
+            "folder" => format!("--data {name} needs --data-dir DIR"),
+            _ => format!("gan data fetch {name} downloads the set, --data-dir says where else it is"),
+        };
         refuses(dir.path(), &tiny(&format!("--data {name}")), &[&needs]);
         let flags = format!("--data {name} --data-dir shapes/samples --steps 1 --out new");
         if name != "folder" {
@@ -247,7 +250,12 @@ fn conditional_runs_draw_the_class_that_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     succeed(dir.path(), &tiny_of("sagan --conditional", "--lr 0.05 --out run"));
     // A column for each of the ten digits.
-    assert_eq!(png_size(&dir.path().join("run/samples/step-000006.png")), (10 * 65 + 1, 8 * 65 + 1));
+    // Under a line with their names.
+    assert_eq!(png_size(&dir.path().join("run/samples/step-000006.png")), (10 * 65 + 1, 8 * 65 + 1 + 18));
+    // Pictures of another size, as earlier versions drew them, are no part of the animation.
+    succeed(dir.path(), "sample run --n 4 --out run/samples/step-000002.png");
+    succeed(dir.path(), "report run");
+    assert_eq!(png_size(&dir.path().join("run/animation.png")), (10 * 65 + 1, 8 * 65 + 1 + 18));
     let picture = |flags: &str| {
         succeed(dir.path(), &format!("sample run --n 4 {flags}"));
         std::fs::read(dir.path().join("samples.png")).unwrap()
@@ -269,5 +277,5 @@ fn size_brings_images_to_another_side() {
     refuses(dir.path(), &tiny(odd), &["odd: images are 30×30×1", "that 8 divides", "--size"]);
     succeed(dir.path(), &tiny(&format!("{odd} --size 16 --out small")));
     assert_eq!(png_size(&dir.path().join("small/samples/step-000001.png")), (8 * 33 + 1, 8 * 33 + 1));
-    assert!(succeed(dir.path(), "resume small").contains("all 1 steps are done"));
+    assert!(succeed(dir.path(), "resume small").contains("its only step is done"));
 }

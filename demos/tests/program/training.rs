@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::bad_input::refuses;
 use super::{edit, png_size, succeed, tiny, tree, write_idx};
 
 #[test]
@@ -82,6 +83,49 @@ fn sample_draws_the_picture_that_its_seed_determines() {
     assert!(before == tree(&dir.path().join("run")), "the run is as it was");
     succeed(dir.path(), "sample run");
     assert_eq!(png_size(&dir.path().join("samples.png")), (521, 521));
+}
+
+#[test]
+fn samples_come_as_single_files_and_as_an_array() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--data shapes --steps 1 --out run"));
+    assert_eq!(succeed(dir.path(), "sample run --n 3 --seed 5 --each ones"), "ones: 3 images from run, step 1\n");
+    succeed(dir.path(), "sample run --n 3 --seed 5 --out all.npy");
+    let array = std::fs::read(dir.path().join("all.npy")).unwrap();
+    let header = String::from_utf8_lossy(&array[10..128]);
+    assert!(header.starts_with("{'descr': '|u1', 'fortran_order': False, 'shape': (3, 32, 32, 3, )"), "{header}");
+    let images: Vec<&[u8]> = array[array.len() - 3 * 3072..].chunks(3072).collect();
+    let files: Vec<_> = tree(&dir.path().join("ones")).into_keys().collect();
+    assert!(files.iter().zip(0..3).all(|(name, i)| *name == *format!("{i:05}.png")) && files.len() == 3, "{files:?}");
+    for (name, image) in files.iter().zip(images) {
+        assert_eq!(png_size(&dir.path().join("ones").join(name)), (32, 32));
+        let picture = wengert_demos::pictures::read_png(&dir.path().join("ones").join(name)).unwrap();
+        assert!(picture.pixels == image, "{}", name.display());
+    }
+    refuses(dir.path(), "sample run --each ones", &["--each ones: this exists already"]);
+    refuses(dir.path(), "sample run --each other --out a.png", &["--each", "--out"]);
+    refuses(dir.path(), "sample run --out a.jpg", &["--out is a.jpg", "ends in .png or .npy"]);
+}
+
+#[test]
+fn an_exported_generator_has_the_names_of_torch() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--steps 1 --ema 0.9 --out run"));
+    let said = succeed(dir.path(), "export run");
+    assert!(said.contains("run/export: the generator after step 1") && said.contains("generator.py"), "{said}");
+    let load = |path: &str| wengert::Archive::load(dir.path().join("run").join(path)).unwrap();
+    let (generator, run) = (load("export/generator.safetensors"), load("checkpoint.safetensors"));
+    // The moving average, which samples are drawn with.
+    let names: Vec<String> = run.names("generator_ema.").map(|name| name["generator_ema.".len()..].into()).collect();
+    assert!(generator.names("").eq(names.iter()) && names.contains(&"b.0.running_mean".into()), "{names:?}");
+    let bias = |archive: &wengert::Archive, name: &str| archive.tensor::<f32>(name, [1]).unwrap();
+    assert_eq!(bias(&generator, "o.bias"), bias(&run, "generator_ema.o.bias"));
+    assert_ne!(bias(&generator, "o.bias"), bias(&run, "generator.o.bias"));
+    let check = load("export/check.safetensors");
+    assert!(check.tensor::<f32>("z", [8, 8]).is_ok() && check.tensor::<f32>("images", [8, 1, 32, 32]).is_ok());
+    // Once more, elsewhere, with the same bytes.
+    succeed(dir.path(), "export run --out there");
+    assert!(tree(&dir.path().join("run/export")) == tree(&dir.path().join("there")));
 }
 
 #[test]

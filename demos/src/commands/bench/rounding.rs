@@ -21,6 +21,7 @@ use crate::config::{Config, DataName, Method, Net};
 use crate::data::Dataset;
 use crate::theory::table;
 use crate::train::check_memory;
+use crate::usage::count;
 use measure::Measurement;
 use ways::{Errors, Way};
 
@@ -144,8 +145,8 @@ impl Rounding {
     fn print(&self, data: &str, findings: &Findings) {
         let Rounding { width, batch, steps, states, runs, seed, .. } = self;
         let method = self.method.flag();
-        let level = Level::current().name();
-        say(format_args!("{method} on {data}, width {width}, batch {batch}, {steps} steps, seed {seed}, {level}\n"));
+        let (level, steps) = (Level::current().name(), count(*steps, "step", "steps"));
+        say(format_args!("{method} on {data}, width {width}, batch {batch}, {steps}, seed {seed}, {level}\n"));
         say(format_args!(
             "relative errors of the gradients at {states} states, and the share of activations whose sign"
         ));

@@ -15,7 +15,7 @@ use crate::losses::Losses;
 use crate::report;
 use crate::train::{Loaded, Trainer};
 
-/// The largest loss that still says something. In f32, whole numbers end at 2²⁴: from there on 1 + x, in the losses and
+/// The largest loss that means something. In f32, whole numbers end at 2²⁴: from there on 1 + x, in the losses and
 /// in the gradient penalty, is x.
 const LARGEST_LOSS: f64 = (1 << 24) as f64;
 
@@ -29,7 +29,7 @@ impl Run {
             return Some(told());
         }
         if d.abs().max(g.abs()) > LARGEST_LOSS && !self.config.force {
-            return Some(format!("{}; beyond ±{LARGEST_LOSS:.1e} they say nothing (--force goes on)", told()));
+            return Some(format!("{}; beyond ±{LARGEST_LOSS:.1e} they mean nothing (--force goes on)", told()));
         }
         let broken = if looks_at_weights { self.trainer.not_finite() } else { None };
         broken.map(|name| format!("{name} is not finite"))

@@ -1,6 +1,5 @@
 //! A run in progress: the loop of training, and what it writes.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,11 +7,12 @@ use anyhow::{Result, anyhow};
 use wengert::{Device, DeviceError};
 
 use super::batches::Batches;
-use crate::commands::evaluate::{CACHE, open_evaluator, open_set};
+use crate::commands::evaluate::{Cache, open_evaluator, open_set};
 use crate::commands::progress::Progress;
 use crate::commands::{say, warn};
 use crate::config::Config;
 use crate::data::Dataset;
+use crate::files::quoted;
 use crate::gammas::GammaHistory;
 use crate::interrupt::{self, Deferral, Interrupted};
 use crate::losses::{self, Losses};
@@ -42,6 +42,8 @@ pub(super) struct Run {
     evaluator: Option<Evaluator>,
     /// Where it trains.
     device: Device,
+    /// The names of the classes, if each has a column in the pictures.
+    class_names: Vec<String>,
 }
 
 /// Why training does not go on.
@@ -53,12 +55,13 @@ enum Trouble {
 }
 
 /// What evaluates a run of this configuration as it goes, if it is to be evaluated.
-pub(super) fn evaluator(config: &Config) -> Result<Option<Evaluator>> {
+pub(super) fn evaluator(config: &Config, data: &Arc<dyn Dataset>, cache: &Cache) -> Result<Option<Evaluator>> {
     if config.evaluate_every.is_none() {
         return Ok(None);
     }
-    let set = open_set(config)?;
-    open_evaluator(&*set, None, 0, Path::new(CACHE), true).map(Some)
+    // A set of files is the same whatever the seed, and is not read twice.
+    let drawn = if config.data.needs_files() { None } else { Some(open_set(config)?) };
+    open_evaluator(drawn.as_deref().unwrap_or(&**data), None, 0, cache, true).map(Some)
 }
 
 /// The pictures of a run: 64 images in 8 columns, or 8 of each class if the nets know up to 16 classes, a column each.
@@ -89,7 +92,15 @@ impl Run {
             events,
             evaluator,
             device,
+            class_names: Vec::new(),
         }
+    }
+
+    /// The same, with the names of the classes of `data` in its pictures, if each class has a column there.
+    pub(super) fn with_names(self, data: &dyn Dataset) -> Run {
+        let classes = self.trainer.classes().filter(|&n| n == picture(Some(n)).1).unwrap_or(0);
+        let class_names = (0..classes).map(|label| data.class_name(label as u8)).collect();
+        Run { class_names, ..self }
     }
 
     /// The same, with what it has recorded up to its checkpoint.
@@ -103,9 +114,10 @@ impl Run {
         done.map_err(|error| match error.is::<DeviceError>() {
             false => error,
             true => {
-                let (path, saved) = (self.dir.path().display(), self.saved);
+                let (path, saved) = (self.dir.path(), self.saved);
+                let (shown, word) = (path.display(), quoted(path));
                 anyhow!(
-                    "{error:#}\n{path} keeps step {saved}; to go on: gan resume {path} --device cpu\n\
+                    "{error:#}\n{shown} keeps step {saved}; to go on: gan resume {word} --device cpu\n\
                      If memory ran out, a new run with a smaller --batch or --width needs less."
                 )
             }
@@ -158,8 +170,8 @@ impl Run {
             return self.diverged(&format!("{name} is not finite, and {error:#}"), data);
         }
         let saved = self.save();
-        let (path, step) = (self.dir.path().display(), self.saved);
-        let kept = format!("{path} keeps step {step}; to go on: gan resume {path}");
+        let (path, step) = (self.dir.path(), self.saved);
+        let kept = format!("{} keeps step {step}; to go on: gan resume {}", path.display(), quoted(path));
         match saved.map_err(|other| format!("{other:#}")) {
             Err(other) if other != format!("{error:#}") => anyhow!("{error:#}\nand then: {other}\n{kept}"),
             _ => anyhow!("{error:#}\n{kept}"),
@@ -236,7 +248,8 @@ impl Run {
         let images = self.trainer.sample(n, self.config.seed);
         let grid = Grid { columns, scale: 2, gap: 1 };
         let path = self.dir.sample(self.trainer.step());
-        write_grid(&path, &images, self.trainer.image_shape(), grid, &[("Title", &self.title())])?;
+        let shape = self.trainer.image_shape();
+        write_grid(&path, &images, shape, grid, &self.class_names, &[("Title", &self.title())])?;
         if let Some(events) = &mut self.events {
             events.image(self.trainer.step(), "samples", &path)?;
         }
@@ -245,7 +258,7 @@ impl Run {
 
     /// What is written above pictures.
     fn title(&self) -> String {
-        format!("{} on {}, step {}", self.config.method.flag(), self.config.data.flag(), self.trainer.step())
+        format!("{} on {}, step {}", self.config.method.flag(), self.config.data_title(), self.trainer.step())
     }
 
     /// The losses and the gains of attention as pictures.
@@ -307,7 +320,7 @@ impl Run {
     /// # Errors
     /// [`Interrupted`], if a signal has stopped it.
     fn report(&self, time: Duration, cut: bool) -> Result<()> {
-        let (step, path) = (self.trainer.step(), self.dir.path().display());
+        let (step, path) = (self.trainer.step(), quoted(self.dir.path()));
         let stopped = cut || step < self.config.steps;
         if stopped {
             say(format_args!("stopped after step {step} of {}; to go on: gan resume {path}", self.config.steps));

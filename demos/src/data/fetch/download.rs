@@ -22,7 +22,7 @@ const TRIES: usize = 10;
 pub(super) fn download(curl: &dyn Fn() -> Command, url: &str, remote: &Remote, dir: &Path) -> Result<bool> {
     let path = dir.join(remote.name);
     if path.exists() {
-        check(&path, remote).context("this is there already; to fetch it anew, move it away")?;
+        check(&path, remote).context("this is there already; to download it again, move it away")?;
         return Ok(false);
     }
     let part = part_of(&path);

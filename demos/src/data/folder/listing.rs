@@ -3,6 +3,7 @@
 use super::FolderOptions;
 use crate::data::files::{directory_name, inventory};
 use crate::files::escaped;
+use crate::usage::count;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
@@ -60,7 +61,9 @@ pub(super) fn list(root: &Path, options: FolderOptions) -> Result<Listing> {
     }
     ensure!(
         beside == 0,
-        "{shown}: found {beside} images beside {n} sub-folders, expected one or the other; with --flatten all are one class"
+        "{shown}: found {} beside {}, expected one or the other; with --flatten all are one class",
+        count(beside as u64, "image", "images"),
+        count(n as u64, "sub-folder", "sub-folders")
     );
     ensure!(n <= MAX_CLASSES, "{shown}: found {n} sub-folders, expected at most {MAX_CLASSES}, one for a class");
     let mut listing = Listing { classes: Vec::new(), files: Vec::new(), others: top.others };
@@ -80,7 +83,7 @@ pub(super) fn list(root: &Path, options: FolderOptions) -> Result<Listing> {
         listing.files.extend(images.into_iter().map(|path| Labelled { path, label }));
         listing.others += others;
     }
-    ensure!(!listing.files.is_empty(), "{shown}: found no {EXPECTED} file in any of its {n} sub-folders");
+    ensure!(!listing.files.is_empty(), "{shown}: found no {EXPECTED} file in any of its sub-folders");
     Ok(listing)
 }
 

@@ -138,7 +138,7 @@ fn folders_that_make_no_set_are_refused() {
     create_dir(dir.path().join("c/deeper")).unwrap();
     refuses(dir.path(), &["c/deeper: found a folder in that of a class", "or --flatten"]);
     write(dir.path().join("beside.jpg"), "").unwrap();
-    refuses(dir.path(), &["found 1 images beside 3 sub-folders", "with --flatten all are one class"]);
+    refuses(dir.path(), &["found 1 image beside 3 sub-folders", "with --flatten all are one class"]);
     let empty = tempdir().unwrap();
     refuses(empty.path(), &["found no .png, .jpg, .jpeg, .jpe or .jfif file in it, and no sub-folder; it is empty"]);
     for i in 0..257 {
@@ -203,7 +203,7 @@ fn flatten_takes_images_at_any_depth() {
     assert_eq!(first_pixels(&set), [[40; 3], [20; 3], [30; 3], [10; 3]], "in the order of paths");
     // A file beside the classes' folders: then these are no classes.
     write_in(dir.path(), "w.png", &plain(8, 8, [50; 3]));
-    refuses(dir.path(), &["found 1 images beside 2 sub-folders"]);
+    refuses(dir.path(), &["found 1 image beside 2 sub-folders"]);
     let (set, _) = read(dir.path(), FLATTEN);
     assert_eq!((set.labels(), set.class_name(0)), (&[0; 5][..], "images".into()));
     // And one below the folder of no class.
@@ -243,10 +243,7 @@ fn a_class_without_images_keeps_its_number_if_that_is_wanted() {
     let empty = tempdir().unwrap();
     create_dir(empty.path().join("a")).unwrap();
     let message = format!("{:#}", read_folder(empty.path(), Split::Train, 8, SKIP).unwrap_err());
-    assert!(
-        message.contains("found no .png, .jpg, .jpeg, .jpe or .jfif file in any of its 1 sub-folders"),
-        "{message}"
-    );
+    assert!(message.contains("found no .png, .jpg, .jpeg, .jpe or .jfif file in any of its sub-folders"), "{message}");
 }
 
 /// Four colours, so that each way of turning and mirroring the picture is another, and margins left and right.
@@ -320,6 +317,19 @@ fn pngs_with_small_faults_are_read_and_counted() {
     assert!(notes[0].starts_with("2 PNG files have no end (the chunk IEND); read all the same"), "{notes:?}");
     assert!(notes[0].contains("a/z.png") && notes[1].contains("b/zz.png") && notes.len() == 2, "{notes:?}");
     assert!(notes[1].starts_with("1 PNG file has wrong checksums; read all the same"), "{notes:?}");
+}
+
+#[test]
+fn a_file_with_two_faults_has_one_line() {
+    let dir = two_classes();
+    let mut both = plain(10, 10, [7; 3]);
+    let end = both.len() - 12;
+    both.truncate(end);
+    both[end - 1] ^= 1;
+    write_in(dir.path(), "a/z.png", &both);
+    let (_, notes) = read(dir.path(), PLAIN);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].starts_with("1 PNG file has wrong checksums and no end (the chunk IEND); read"), "{notes:?}");
 }
 
 #[cfg(unix)]

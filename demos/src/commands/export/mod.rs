@@ -1,0 +1,63 @@
+//! `gan export`: the generator of a run, for other programs.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use wengert::nn::{Mode, Pass};
+use wengert::{Archive, Rng, Tensor};
+
+use super::{say, warn};
+use crate::files::{quoted, write_whole};
+use crate::run_dir::RunDir;
+use crate::train::{Loaded, Trainer};
+
+/// What to export, and where to.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The directory of a run
+    run: PathBuf,
+    /// The directory for the files, which replace those of an earlier export [default: RUN/export]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// The program that rebuilds the generator in PyTorch.
+const PYTHON: &str = include_str!("generator.py");
+
+/// Images by which that program checks what it has built.
+const CHECKED: usize = 8;
+
+impl Export {
+    /// Writes the weights that samples are drawn with, some noise with the images that belong to it, and a program for
+    /// PyTorch.
+    pub(super) fn run(self) -> Result<()> {
+        let (dir, config) = RunDir::open(&self.run)?;
+        let Loaded { trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
+        damage.iter().for_each(warn);
+        let out = self.out.unwrap_or_else(|| dir.path().join("export"));
+        std::fs::create_dir_all(&out).with_context(|| format!("{}: cannot make the directory", out.display()))?;
+        let mut generator = Archive::new();
+        trainer.sampling_params().store(&mut generator, "");
+        let program = out.join("generator.py");
+        write_whole(&out.join("generator.safetensors"), &generator.to_bytes())?;
+        write_whole(&out.join("check.safetensors"), &check(&trainer, config.z_dim).to_bytes())?;
+        write_whole(&program, PYTHON.as_bytes())?;
+        say(format_args!("{}: the generator after step {}", out.display(), trainer.step()));
+        say(format_args!("for PyTorch  python3 {}", quoted(&program)));
+        Ok(())
+    }
+}
+
+/// Noise `z` (8, z), and the `images` (8, C, M, M) that the generator makes of it; of its classes in turn, if it knows
+/// any.
+fn check(trainer: &Trainer<f32>, z_dim: usize) -> Archive {
+    let z: Tensor = Rng::seed(0).normal([CHECKED, z_dim]);
+    let classes: Option<Vec<usize>> = trainer.classes().map(|n| (0..CHECKED).map(|i| i % n).collect());
+    let pass = Pass::frozen(trainer.sampling_params(), Mode::Eval);
+    let images = trainer.generator().forward(&pass, &(&z).into(), classes.as_deref());
+    let mut archive = Archive::new();
+    archive.set_tensor("z", &z);
+    archive.set_tensor("images", images.value());
+    archive
+}
