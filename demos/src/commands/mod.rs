@@ -4,6 +4,7 @@ mod bench;
 mod data;
 mod devices;
 mod evaluate;
+mod info;
 mod inspect;
 mod progress;
 mod report;
@@ -49,6 +50,8 @@ enum Command {
     Data(data::Data),
     /// Say in figures how good the images of a run are, beside what real images get
     Evaluate(evaluate::Evaluate),
+    /// List the layers of both nets, of a method or a run: shapes, parameters, multiply-adds
+    Info(info::Info),
     /// Look into the nets of a run: singular values, spectral norms, and how steep the discriminator is
     Inspect(inspect::Inspect),
     /// Write the page about a run, report.html in its directory, anew
@@ -125,6 +128,7 @@ impl Cli {
             Command::Sample(command) => command.run(),
             Command::Data(command) => command.run(),
             Command::Evaluate(command) => command.run(),
+            Command::Info(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Toy(command) => command.run(),
