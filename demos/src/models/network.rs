@@ -21,9 +21,9 @@ enum Step<T: Element> {
     Layer(Box<dyn nn::Layer<T> + Send + Sync>),
     /// A layer that ends in a ReLU or leaky ReLU.
     Activated(Box<dyn nn::Layer<T> + Send + Sync>),
-    ConditionalBatchNorm(ConditionalBatchNorm),
+    ConditionalBatchNorm(Box<ConditionalBatchNorm>),
     Projection(Projection),
-    Attention(Attention),
+    Attention(Box<Attention>),
     Sum(Vec<Vec<Step<T>>>),
 }
 
@@ -205,9 +205,9 @@ fn make<T: Element>(part: &Part, root: &mut Scope<T>, rng: &mut Rng) -> Step<T> 
             if activation.is_some() { Step::Activated(Box::new(BatchNormRelu(norm))) } else { plain(norm) }
         }
         Kind::ConditionalBatchNorm(classes) => {
-            Step::ConditionalBatchNorm(ConditionalBatchNorm::new(scope, channels, classes, rng))
+            Step::ConditionalBatchNorm(Box::new(ConditionalBatchNorm::new(scope, channels, classes, rng)))
         }
-        Kind::Attention => Step::Attention(Attention::new(scope, channels, rng)),
+        Kind::Attention => Step::Attention(Box::new(Attention::new(scope, channels, rng))),
         Kind::Projection(classes) => Step::Projection(Projection::new(scope, channels, classes, rng)),
         Kind::Sum(ref ways) => Step::Sum(ways.iter().map(|way| build(way, input, scope, rng)).collect()),
         Kind::Relu => Step::Activated(Box::new(Var::<T>::relu)),
