@@ -62,6 +62,8 @@ pub enum Net {
     Dcgan,
     /// Tables 1 and 2 with spectral norm in both, and attention at half the images' side
     Sagan,
+    /// Residual blocks, as SNGAN's and SAGAN's authors have them; for images of 32×32, 48×48 and 64×64
+    Resnet,
 }
 
 /// What holds the discriminator's layers.

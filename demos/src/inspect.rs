@@ -11,7 +11,7 @@ use wengert::nn::{Mode, Params, Pass};
 use wengert::{Element, Rng, Tape, Tensor, Var};
 
 use crate::linalg::singular_values;
-use crate::models::{Discriminator, LinearMap, MapKind};
+use crate::models::{LinearMap, MapKind, Network};
 
 /// Images that [`slopes`] takes at once, so that memory does not grow with their number.
 pub const PART: usize = 64;
@@ -240,7 +240,7 @@ fn operator_norm(map: impl Fn(&Var<f64>) -> Var<f64>, shape: &[usize]) -> f64 {
 /// # Panics
 /// If conditional nets get no labels.
 pub fn slopes<T: Element>(
-    discriminator: &Discriminator,
+    discriminator: &Network<T>,
     params: &Params<T>,
     images: &Tensor<T>,
     labels: Option<&[usize]>,
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(operator_norm(|x| x * 0.0, &[2, 3]), 0.0);
     }
 
-    fn trained() -> (Trainer<f64>, ImageShape) {
+    fn trained() -> Trainer<f64> {
         let image = ImageShape { channels: 3, height: 8, width: 8 };
         let config = Config { width: 0.05, batch: 8, z_dim: 4, ..Config::DEFAULT };
         let mut trainer = Trainer::<f64>::new(&config, image);
@@ -329,13 +329,13 @@ mod tests {
         (0..20).for_each(|_| {
             trainer.train_step(|_| rng.uniform([8, 3, 8, 8], -1.0, 1.0));
         });
-        (trainer, image)
+        trainer
     }
 
     #[test]
     fn every_layer_of_both_nets_has_its_figures() {
-        let (trainer, image) = trained();
-        let maps = trainer.discriminator().linear_maps(image);
+        let trainer = trained();
+        let maps = trainer.discriminator().architecture().linear_maps();
         let layers: Vec<LayerFigures> =
             maps.iter().map(|map| LayerFigures::of(&trainer.discriminator_params, map).unwrap()).collect();
         assert_eq!(layers.len(), 8);
@@ -353,7 +353,7 @@ mod tests {
         let raw = trainer.discriminator_params.get("f.parametrizations.weight.original").unwrap();
         assert!((singular_values(&raw)[0] - layers[7].sigma).abs() > 0.1);
 
-        let maps = trainer.generator().linear_maps();
+        let maps = trainer.generator().architecture().linear_maps();
         let names: Vec<&str> = maps.iter().map(|map| map.name.as_str()).collect();
         assert_eq!(names, ["l", "d.0", "d.1", "d.2", "o"]);
         for map in &maps {
@@ -366,8 +366,8 @@ mod tests {
 
     #[test]
     fn a_weight_that_is_not_finite_has_no_figures() {
-        let (mut trainer, image) = trained();
-        let maps = trainer.discriminator().linear_maps(image);
+        let mut trainer = trained();
+        let maps = trainer.discriminator().architecture().linear_maps();
         let name = "f.parametrizations.weight.original";
         let weight = trainer.discriminator_params.get(name).unwrap();
         // 0: then σ is 0, and W/σ no number.
@@ -435,7 +435,7 @@ mod tests {
 
     #[test]
     fn slopes_are_those_of_difference_quotients_and_below_the_bound() {
-        let (trainer, image) = trained();
+        let trainer = trained();
         let (d, params) = (trainer.discriminator(), &trainer.discriminator_params);
         let mut rng = Rng::seed(2);
         // More than a part, and not a whole number of parts.
@@ -455,7 +455,12 @@ mod tests {
         };
         let expected = (0..192).map(|k| quotient(k).powi(2)).sum::<f64>().sqrt();
         assert!((found[69] / expected - 1.0).abs() < 1e-5, "{} {expected}", found[69]);
-        let norms = d.linear_maps(image).iter().map(|map| LayerFigures::of(params, map).unwrap().norm).product::<f64>();
+        let norms = d
+            .architecture()
+            .linear_maps()
+            .iter()
+            .map(|map| LayerFigures::of(params, map).unwrap().norm)
+            .product::<f64>();
         assert!(found.iter().all(|slope| 0.0 < *slope && *slope < norms), "{norms}");
     }
 }

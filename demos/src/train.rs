@@ -26,7 +26,7 @@ use crate::data::ImageShape;
 use crate::gammas::gains;
 use crate::interpolate::interpolate;
 use crate::losses::Losses;
-use crate::models::{Discriminator, Generator};
+use crate::models::{self, Network};
 use batch::Stream;
 use search::Search;
 use sigma::SigmaPenalty;
@@ -44,12 +44,12 @@ pub struct Trainer<T: Element = f32> {
     image: ImageShape,
     /// How many classes the nets know; 0 if they are not conditional.
     classes: usize,
-    generator: Generator,
+    generator: Network<T>,
     /// The generator's parameters and running statistics.
     pub generator_params: Params<T>,
     /// The moving average of the generator, if asked for.
     ema: Option<Ema<T>>,
-    discriminator: Discriminator,
+    discriminator: Network<T>,
     /// The discriminator's parameters, u and v.
     pub discriminator_params: Params<T>,
     /// Spectral norm regularisation, if that is the method.
@@ -126,8 +126,8 @@ impl<T: Element> Trainer<T> {
         assert!(!config.conditional || classes > 0, "Trainer: conditional nets need classes");
         let mut rng = Rng::stream(config.seed, Stream::Weights.number());
         let (mut g, mut d) = (Params::new(), Params::new());
-        let generator = Generator::new(&mut g, config, image, classes, &mut rng);
-        let discriminator = Discriminator::new(&mut d, config, image, classes, &mut rng);
+        let generator = Network::new(models::generator(config, image, classes), &mut g, &mut rng);
+        let discriminator = Network::new(models::discriminator(config, image, classes), &mut d, &mut rng);
         let sigma = config.sn_lambda.map(|_| SigmaPenalty::new(&mut d, &mut rng));
         Trainer {
             config: config.clone(),
@@ -459,12 +459,12 @@ impl<T: Element> Trainer<T> {
     }
 
     /// The generator's layers.
-    pub fn generator(&self) -> &Generator {
+    pub fn generator(&self) -> &Network<T> {
         &self.generator
     }
 
     /// The discriminator's layers.
-    pub fn discriminator(&self) -> &Discriminator {
+    pub fn discriminator(&self) -> &Network<T> {
         &self.discriminator
     }
 

@@ -1,6 +1,7 @@
-//! Ten SNGAN steps against PyTorch's: the program's own training step with Adam, and its nets with Adam and RMSProp.
+//! Ten SNGAN steps against PyTorch's: the program's own training step with Adam, and its nets with Adam and RMSProp; and
+//! two steps of residual nets.
 //!
-//! `tests/fixtures/README.md` says what is in sngan.safetensors. All runs start from the same weights, images and
+//! `tests/fixtures/README.md` says what is in sngan.safetensors and resnet.safetensors. All runs start from the same weights, images and
 //! noise, and every number that PyTorch wrote is compared: losses, logits, σ of every layer, the gradients of the first
 //! step, and what parameters, u, v and running statistics are after the last. `-- --nocapture` prints the largest
 //! differences.
@@ -13,12 +14,11 @@ use wengert::nn::{Mode, ParamGrads, Params, Pass};
 use wengert::ops::loss;
 use wengert::optim::{Adam, Optimizer, RmsProp};
 use wengert::{Element, Rng, Tape, Tensor, Var};
-use wengert_demos::config::{Config, Loss, Norm};
+use wengert_demos::config::{Config, Loss, Net};
 use wengert_demos::data::ImageShape;
-use wengert_demos::models::standard::{Discriminator, Generator};
+use wengert_demos::models::{self, Network};
 use wengert_demos::train::Trainer;
 
-const STEPS: usize = 10;
 const IMAGE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
 /// What is allowed, relative to max(1, the largest value). In f32, rounding is 1e-6 of what it meets; a loss adds up
@@ -76,8 +76,8 @@ impl<T: Element> Nets<T> for Trainer<T> {
 /// The program's nets, trained as the file describes it: real and generated images one after the other, not in one
 /// batch.
 struct ByHand<T: Element> {
-    generator: Generator,
-    discriminator: Discriminator,
+    generator: Network<T>,
+    discriminator: Network<T>,
     stores: [Params<T>; 2],
     optimisers: [Box<dyn Optimizer<T>>; 2],
     loss: Loss,
@@ -87,8 +87,8 @@ impl<T: Element> ByHand<T> {
     fn new(config: &Config, optimiser: impl Fn() -> Box<dyn Optimizer<T>>) -> ByHand<T> {
         let mut stores = [Params::new(), Params::new()];
         let rng = &mut Rng::seed(1);
-        let generator = Generator::new(&mut stores[0], config.z_dim, IMAGE, config.width, rng);
-        let discriminator = Discriminator::new(&mut stores[1], IMAGE, config.width, Norm::Spectral, rng);
+        let generator = Network::new(models::generator(config, IMAGE, 0), &mut stores[0], rng);
+        let discriminator = Network::new(models::discriminator(config, IMAGE, 0), &mut stores[1], rng);
         ByHand { generator, discriminator, stores, optimisers: [optimiser(), optimiser()], loss: config.loss }
     }
 }
@@ -105,11 +105,11 @@ impl<T: Element> Nets<T> for ByHand<T> {
     }
 
     fn discriminator_step(&mut self, real: &Tensor<T>, z: &Tensor<T>) -> (f64, Shown<T>) {
-        let fake = self.generator.forward(&Pass::frozen(&self.stores[0], Mode::Train), &z.into());
+        let fake = self.generator.forward(&Pass::frozen(&self.stores[0], Mode::Train), &z.into(), None);
         let tape = Tape::new();
         let pass = Pass::new(&self.stores[1], &tape, Mode::Train);
-        let on_real = self.discriminator.forward(&pass, &real.into());
-        let on_fake = self.discriminator.forward(&pass, &fake);
+        let on_real = self.discriminator.forward(&pass, &real.into(), None);
+        let on_fake = self.discriminator.forward(&pass, &fake, None);
         let loss = match self.loss {
             Loss::Hinge => loss::hinge_discriminator(&on_real, &on_fake),
             Loss::Standard => loss::gan_discriminator(&on_real, &on_fake),
@@ -128,7 +128,7 @@ impl<T: Element> Nets<T> for ByHand<T> {
         let tape = Tape::new();
         let pass = Pass::new(&self.stores[0], &tape, Mode::Train);
         let frozen = Pass::frozen(&self.stores[1], Mode::TrainFixed);
-        let logits = self.discriminator.forward(&frozen, &self.generator.forward(&pass, &z.into()));
+        let logits = self.discriminator.forward(&frozen, &self.generator.forward(&pass, &z.into(), None), None);
         let loss = match self.loss {
             Loss::Hinge => loss::hinge_generator(&logits),
             Loss::Standard => loss::gan_generator(&logits),
@@ -142,8 +142,13 @@ impl<T: Element> Nets<T> for ByHand<T> {
     }
 }
 
-fn open() -> Fixture {
-    Fixture::open(concat!(env!("CARGO_MANIFEST_DIR"), "/.."), "sngan")
+fn open(file: &str) -> Fixture {
+    Fixture::open(concat!(env!("CARGO_MANIFEST_DIR"), "/.."), file)
+}
+
+/// How many steps are in the file.
+fn steps(fixture: &Fixture) -> usize {
+    fixture.options("net")["steps"].as_u64().expect("a count") as usize
 }
 
 /// The configuration of a run, from the file.
@@ -151,10 +156,16 @@ fn config(fixture: &Fixture, run: &str) -> Config {
     let (net, options) = (fixture.options("net"), fixture.options(run));
     let count = |name: &str| net[name].as_u64().expect("a count") as usize;
     let number = |value: &serde_json::Value| value.as_f64().expect("a number");
-    assert_eq!((count("steps"), number(&net["slope"])), (STEPS, 0.1));
+    // The channels of the generator's first maps at the paper's width.
+    let (kind, channels) = match net["net"].as_str() {
+        Some("resnet") => (Net::Resnet, 256.0),
+        _ => (Net::Standard, 512.0),
+    };
+    assert!(kind == Net::Resnet || number(&net["slope"]) == 0.1);
     let betas = &options["betas"];
     Config {
-        width: number(&net["width"][0]) / 512.0,
+        net: kind,
+        width: number(&net["width"][0]) / channels,
         z_dim: count("z_dim"),
         batch: count("batch"),
         n_dis: options["n_dis"].as_u64().expect("a count") as usize,
@@ -197,15 +208,14 @@ fn sigmas<T: Element>(fixture: &Fixture, of: &Params<T>, params: &Params<T>) -> 
     Tensor::from_vec([layers.len()], layers.iter().map(sigma).collect())
 }
 
-/// Ten steps, everything compared that the nets show.
-fn replay<T: Element>(run: &str, nets: &mut impl Nets<T>) -> (Fixture, Worst) {
-    let fixture = open();
-    start(&fixture, nets);
+/// The steps of a file, everything compared that the nets show.
+fn replay<T: Element>(fixture: &Fixture, run: &str, nets: &mut impl Nets<T>) -> Worst {
+    start(fixture, nets);
     let mut worst = Worst::default();
     let mut compare = |group: &str, what: &str, found: &Tensor<T>, expected: Tensor<f64>| {
         worst.compare(group, &format!("{run}: {what}"), found, &expected, tolerance::<T>(group));
     };
-    for i in 0..STEPS {
+    for i in 0..steps(fixture) {
         let row = |name: &str| fixture.part::<f64>(&format!("{run}/{name}"), i);
         let bytes: Tensor<f64> = fixture.part("real", i);
         let real = Var::from(bytes).affine(1.0 / 128.0, -1.0).into_value().cast().channels_last();
@@ -215,7 +225,7 @@ fn replay<T: Element>(run: &str, nets: &mut impl Nets<T>) -> (Fixture, Worst) {
         // The step uses the weights from before with the u and v that its power iteration leaves, and the generator's
         // step the same u and v with the new weights.
         let after = &*nets.stores()[1];
-        let (sigma_d, sigma_g) = (sigmas(&fixture, &before, after), sigmas(&fixture, after, after));
+        let (sigma_d, sigma_g) = (sigmas(fixture, &before, after), sigmas(fixture, after, after));
         let (loss_g, shown_g) = nets.generator_step(&fixture.part("z_g", i));
 
         for (name, found) in [("loss_d", loss_d), ("loss_g", loss_g)] {
@@ -247,17 +257,18 @@ fn replay<T: Element>(run: &str, nets: &mut impl Nets<T>) -> (Fixture, Worst) {
             }
         }
     }
-    (fixture, worst)
+    worst
 }
 
-fn by_trainer<T: Element>(run: &str) {
-    let config = config(&open(), run);
-    let (_, worst) = replay(run, &mut Trainer::<T>::new(&config, IMAGE));
-    worst.report(&format!("{run}, Trainer"));
+fn by_trainer<T: Element>(file: &str, run: &str) {
+    let fixture = open(file);
+    let config = config(&fixture, run);
+    let worst = replay(&fixture, run, &mut Trainer::<T>::new(&config, IMAGE));
+    worst.report(&format!("{file}, {run}, Trainer"));
 }
 
-fn by_hand<T: Element>(run: &str) {
-    let fixture = open();
+fn by_hand<T: Element>(file: &str, run: &str) {
+    let fixture = open(file);
     let config = config(&fixture, run);
     let options = fixture.options(run);
     let option = |name: &str| options[name].as_f64().unwrap_or_else(|| panic!("{run}: {name} is no number"));
@@ -269,48 +280,55 @@ fn by_hand<T: Element>(run: &str) {
             other => panic!("{run}: the test does not know the optimiser {other:?}"),
         }
     };
-    let (fixture, worst) = replay(run, &mut ByHand::new(&config, optimiser));
+    let worst = replay(&fixture, run, &mut ByHand::new(&config, optimiser));
     let noise = |name: &str| name.strip_prefix("final/").is_some_and(is_noise::<T>);
     let own = |name: &&str| name.strip_prefix(run).is_some_and(|rest| !noise(&rest[1..]));
     let unread: Vec<&str> = fixture.unread().into_iter().filter(own).collect();
     assert!(unread.is_empty(), "tensors that no comparison used: {unread:?}");
-    worst.report(run);
+    worst.report(&format!("{file}, {run}"));
 }
 
 #[test]
 fn the_trainer_with_adam_in_f64() {
-    by_trainer::<f64>("adam_f64");
+    by_trainer::<f64>("sngan", "adam_f64");
 }
 
 #[test]
 fn the_trainer_with_adam_in_f32() {
-    by_trainer::<f32>("adam_f32");
+    by_trainer::<f32>("sngan", "adam_f32");
 }
 
 #[test]
 fn the_nets_with_adam_in_f64() {
-    by_hand::<f64>("adam_f64");
+    by_hand::<f64>("sngan", "adam_f64");
 }
 
 #[test]
 fn the_nets_with_adam_in_f32() {
-    by_hand::<f32>("adam_f32");
+    by_hand::<f32>("sngan", "adam_f32");
 }
 
 #[test]
 fn the_nets_with_rmsprop_in_f64() {
-    by_hand::<f64>("rmsprop_f64");
+    by_hand::<f64>("sngan", "rmsprop_f64");
 }
 
 #[test]
 fn the_nets_with_rmsprop_in_f32() {
-    by_hand::<f32>("rmsprop_f32");
+    by_hand::<f32>("sngan", "rmsprop_f32");
+}
+
+#[test]
+fn the_residual_nets_in_f64() {
+    by_trainer::<f64>("resnet", "adam_f64");
+    by_hand::<f64>("resnet", "adam_f64");
 }
 
 /// The witness bites: PyTorch's run is not that of another optimiser.
 #[test]
 #[should_panic(expected = "adam_f64: loss_g of step 1")]
 fn another_optimiser_is_seen() {
-    let config = config(&open(), "adam_f64");
-    replay("adam_f64", &mut ByHand::<f64>::new(&config, || Box::new(RmsProp::new(config.lr))));
+    let fixture = open("sngan");
+    let config = config(&fixture, "adam_f64");
+    replay(&fixture, "adam_f64", &mut ByHand::<f64>::new(&config, || Box::new(RmsProp::new(config.lr))));
 }

@@ -52,6 +52,16 @@ impl WeightOptions {
         WeightOptions { spectral_norm: true, ..self }
     }
 
+    /// Whether the layer has a bias.
+    pub fn has_bias(&self) -> bool {
+        self.bias
+    }
+
+    /// Whether the layer's weight is divided by its spectral norm.
+    pub fn has_spectral_norm(&self) -> bool {
+        self.spectral_norm
+    }
+
     /// Draws and registers the weight.
     #[track_caller]
     pub(super) fn weight<T: Element>(

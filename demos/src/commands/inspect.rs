@@ -16,7 +16,7 @@ use crate::files::{to_json, write_whole};
 use crate::gammas::gammas;
 use crate::inspect::{Inspection, LayerFigures, NetFigures, PART, Product, Steepest, slopes};
 use crate::linalg::largest;
-use crate::models::LinearMap;
+use crate::models::{Architecture, LinearMap, Network};
 use crate::pictures::{AttentionMap, Panel, Spectrum, write_attention, write_spectra};
 use crate::report;
 use crate::run_dir::RunDir;
@@ -71,10 +71,10 @@ impl Inspect {
     }
 
     fn inspect(&self, trainer: &Trainer<f32>, data: &dyn Dataset) -> Result<Inspection> {
-        let shape = trainer.image_shape();
         check_data(trainer, data)?;
         other_images(trainer, data).iter().for_each(warn);
-        let (d, g) = (trainer.discriminator().linear_maps(shape), trainer.generator().linear_maps());
+        let nets = [trainer.discriminator(), trainer.generator()].map(Network::architecture);
+        let [d, g] = nets.map(Architecture::linear_maps);
         let bar = counting("layer", (d.len() + g.len()) as u64);
         let figures = |net: &str, params: &Params, maps: &[LinearMap]| -> Result<Vec<LayerFigures>> {
             let look = |map: &LinearMap| {
@@ -84,7 +84,7 @@ impl Inspect {
             maps.iter().map(look).collect()
         };
         let discriminator = figures("discriminator", &trainer.discriminator_params, &d)?;
-        let product = trainer.discriminator().is_chain().then(|| Product::of(&discriminator));
+        let product = nets[0].is_chain().then(|| Product::of(&discriminator));
         let generator = figures("generator", &trainer.generator_params, &g)?;
         bar.finish_and_clear();
         let count = data.size().unwrap_or(u64::MAX).min(self.n as u64) as usize;

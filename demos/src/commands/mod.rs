@@ -5,6 +5,7 @@ mod data;
 mod devices;
 mod evaluate;
 mod export;
+mod info;
 mod inspect;
 mod progress;
 mod report;
@@ -52,6 +53,8 @@ enum Command {
     Data(data::Data),
     /// Measure how good the images of a run are, next to what real images score
     Evaluate(evaluate::Evaluate),
+    /// List the layers of both nets, of a method or a run: shapes, parameters, multiply-adds
+    Info(info::Info),
     /// Inspect the nets of a run: singular values, spectral norms, and how steep the discriminator is
     Inspect(inspect::Inspect),
     /// Write the page about a run, report.html in its directory, again
@@ -129,6 +132,7 @@ impl Cli {
             Command::Export(command) => command.run(),
             Command::Data(command) => command.run(),
             Command::Evaluate(command) => command.run(),
+            Command::Info(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Toy(command) => command.run(),

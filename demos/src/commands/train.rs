@@ -20,6 +20,7 @@ use crate::data::{Dataset, FolderOptions, Opened, Part, Split, open};
 use crate::files::quoted;
 use crate::gammas::{GammaHistory, gammas};
 use crate::losses;
+use crate::models;
 use crate::run_dir::{RunDir, TrainingTime};
 use crate::tensorboard::EventFile;
 use crate::train::{Loaded, Need, SAMPLES_AT_ONCE, Trainer, check_memory};
@@ -226,13 +227,7 @@ pub(super) fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
     let folder = FolderOptions { skip_corrupt: config.skip_corrupt, flatten: config.flatten };
     let Opened { set, notes } = open(*data, data_dir.as_deref(), *size, folder, *seed, Split::Train)?;
     notes.iter().for_each(warn);
-    let shape = set.shape();
-    let fits = shape.height == shape.width && shape.height.is_multiple_of(8);
-    ensure!(
-        fits,
-        "{}: images are {shape}; expected squares with a side that 8 divides, or 28×28, or --size",
-        set.name()
-    );
+    models::check_image(config, set.shape()).with_context(|| set.name().to_string())?;
     Ok(set)
 }
 
@@ -240,7 +235,7 @@ pub(super) fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
 ///
 /// # Errors
 /// As [`open_data`]; and if the nets are to know the images' classes, and there are none to tell apart.
-fn open_new_data(config: &Config) -> Result<Arc<dyn Dataset>> {
+pub(super) fn open_new_data(config: &Config) -> Result<Arc<dyn Dataset>> {
     // Known without reading what may be gigabytes.
     let labelled = config.data != DataName::Stl10Unlabelled;
     ensure!(!config.conditional || labelled, "--conditional needs labels; --data {} has none", config.data.flag());

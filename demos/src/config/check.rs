@@ -110,10 +110,14 @@ impl Config {
             ensure!(!present || self.method == owner, "--{flag} belongs to {}; {method} has none", owner.flag());
         }
         let (net, norm) = (word(self.net), word(self.norm));
-        let nets = if self.method == Method::Sagan { "sagan" } else { "standard or dcgan" };
+        let nets = if self.method == Method::Sagan { "sagan or resnet" } else { "standard, dcgan or resnet" };
         ensure!(
-            (self.net == Net::Sagan) == (self.method == Method::Sagan),
+            self.net == Net::Resnet || (self.net == Net::Sagan) == (self.method == Method::Sagan),
             "--net {net} does not go with {method}; expected {nets}"
+        );
+        ensure!(
+            self.net != Net::Resnet || self.norm != Norm::Batch,
+            "--norm batch does not go with --net resnet; expected none or spectral"
         );
         match self.method {
             Method::Sngan | Method::Sagan => {

@@ -15,14 +15,16 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use wengert::nn::{BatchNorm, Conv2d, Init, Linear, Mode, Params, Pass, Scope, WeightOptions};
-use wengert::ops::{Conv2dOptions, loss};
+use wengert::nn::{Init, Linear, Mode, Params, Pass, WeightOptions};
+use wengert::ops::loss;
 use wengert::optim::{Adam, Optimizer};
 use wengert::{Archive, Rng, Tape, Tensor, Var};
 
 use super::score::{argmax, check_probabilities};
 use crate::data::{Dataset, ImageShape, Order, Part, PartOf};
 use crate::files::shown;
+use crate::models::architecture::{average_pool, batch_norm, conv, global_mean, relu};
+use crate::models::{Architecture, Network};
 use crate::sealed;
 
 /// Channels, side of the kernel, and stride of each convolution.
@@ -137,7 +139,7 @@ impl Classifier {
     fn fresh(name: String, image: ImageShape, classes: usize, seed: u64) -> Classifier {
         let mut params = Params::new();
         let mut rng = Rng::stream(seed, 0);
-        let net = Net::new(&mut params.scope(""), image, classes, &mut rng);
+        let net = Net::new(&mut params, image, classes, &mut rng);
         Classifier { name, image, params, net, accuracy: 0.0 }
     }
 
@@ -240,44 +242,45 @@ impl Classifier {
     }
 }
 
-/// The layers.
+/// The layers up to the features, and the dense one.
 struct Net {
-    convolutions: Vec<(Conv2d, BatchNorm)>,
+    features: Network,
     dense: Linear,
     classes: usize,
-    /// Images are averaged over squares of this side first.
-    shrink: usize,
+}
+
+/// Images (C, H, W) to features (128).
+fn features(image: ImageShape) -> Architecture {
+    // Batch norm has a bias of its own.
+    let w = WeightOptions::new(Init::PyTorch).without_bias();
+    let row = |(i, (channels, kernel, stride)): (usize, (usize, usize, usize))| {
+        let name = |of: &str| format!("{of}.{i}");
+        vec![conv(name("conv"), channels, kernel, stride, w), batch_norm(name("norm"), Init::PyTorch), relu()]
+    };
+    let shrink = match shrink(image) {
+        1 => vec![],
+        side => vec![average_pool(side)],
+    };
+    let rows = CONVOLUTIONS.into_iter().enumerate().map(row);
+    let all = [shrink].into_iter().chain(rows).chain([vec![global_mean()]]);
+    Architecture::new([image.channels, image.height, image.width], all)
+}
+
+/// The side of the squares that images are averaged over first.
+fn shrink(image: ImageShape) -> usize {
+    (image.height.min(image.width) / 64).max(1)
 }
 
 impl Net {
-    fn new(root: &mut Scope<'_, f32>, image: ImageShape, classes: usize, rng: &mut Rng) -> Net {
-        let mut inputs = image.channels;
-        let mut convolutions = Vec::new();
-        for (i, (outputs, kernel, stride)) in CONVOLUTIONS.into_iter().enumerate() {
-            let options = Conv2dOptions::default().stride(stride).padding(1);
-            // Batch norm has a bias of its own.
-            let weight = WeightOptions::new(Init::PyTorch).without_bias();
-            let i = i.to_string();
-            let scope = &mut root.scope("conv");
-            let conv = Conv2d::new(&mut scope.scope(&i), inputs, outputs, [kernel; 2], &options, weight, rng);
-            let norm = BatchNorm::new(&mut root.scope("norm").scope(&i), outputs, Init::PyTorch, rng);
-            convolutions.push((conv, norm));
-            inputs = outputs;
-        }
-        let dense = Linear::new(&mut root.scope("dense"), FEATURES, classes, Init::PyTorch, rng);
-        Net { convolutions, dense, classes, shrink: (image.height.min(image.width) / 64).max(1) }
+    fn new(params: &mut Params, image: ImageShape, classes: usize, rng: &mut Rng) -> Net {
+        let features = Network::new(features(image), params, rng);
+        let dense = Linear::new(&mut params.scope("dense"), FEATURES, classes, Init::PyTorch, rng);
+        Net { features, dense, classes }
     }
 
     /// (N, C, H, W) to (N, 128).
     fn features(&self, pass: &Pass<'_, f32>, x: &Var) -> Var {
-        let mut x = match self.shrink {
-            1 => x.clone(),
-            side => x.avg_pool2d([side; 2], [side; 2], [0; 2]),
-        };
-        for (conv, norm) in &self.convolutions {
-            x = norm.forward(pass, &conv.forward(pass, &x)).relu();
-        }
-        x.mean_axes([2, 3], false)
+        self.features.forward(pass, x, None)
     }
 
     fn logits(&self, pass: &Pass<'_, f32>, features: &Var) -> Var {
@@ -460,7 +463,7 @@ mod tests {
     fn large_images_are_averaged_down() {
         let image = ImageShape { channels: 1, height: 200, width: 200 };
         let large = Classifier::fresh("large".into(), image, 2, 0);
-        assert_eq!(large.net.shrink, 3);
+        assert_eq!(large.net.features.architecture().layers[0], average_pool(3));
         assert_eq!(large.outputs(&vec![0.5; 2 * image.numel()]).features.shape(), &[2, 128].into());
     }
 }

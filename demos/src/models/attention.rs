@@ -4,7 +4,7 @@ use wengert::nn::{Conv2d, Init, ParamId, Pass, Scope, WeightOptions};
 use wengert::ops::Conv2dOptions;
 use wengert::{Element, Rng, Tensor, Var};
 
-use super::LinearMap;
+use super::linear_map::LinearMap;
 
 /// The fewest channels of keys, queries and values, however narrow the net is.
 const FEWEST_CHANNELS: usize = 4;
@@ -30,8 +30,7 @@ impl Attention {
     /// Attention over maps of so many channels, its parameters in this scope, under the names `g`, `f`, `h`, `v` and
     /// `gamma`.
     pub fn new<T: Element>(scope: &mut Scope<T>, channels: usize, rng: &mut Rng) -> Attention {
-        let few = (channels / 8).max(FEWEST_CHANNELS);
-        let half = (channels / 2).max(FEWEST_CHANNELS);
+        let [few, half] = widths(channels);
         let mut conv = |name: &str, inputs: usize, outputs: usize| {
             let options = WeightOptions::new(Init::PyTorch).spectral_norm().without_bias();
             Conv2d::new(&mut scope.scope(name), inputs, outputs, [1, 1], &Conv2dOptions::default(), options, rng)
@@ -63,11 +62,25 @@ impl Attention {
         (x + pass.param(self.gamma) * self.back.forward(pass, &mixed), map)
     }
 
-    /// The linear maps of attention over maps of this side, whose parameters are in the scope `name`.
-    pub(super) fn linear_maps(name: &str, side: usize) -> impl Iterator<Item = LinearMap> {
-        let conv = move |part| LinearMap::conv2d(format!("{name}.{part}"), Conv2dOptions::default(), [side; 2]);
+    /// The linear maps of attention over maps of these rows and columns, whose parameters are in the scope `name`.
+    pub(super) fn linear_maps(name: &str, input: [usize; 2]) -> impl Iterator<Item = LinearMap> {
+        let conv = move |part| LinearMap::conv2d(format!("{name}.{part}"), Conv2dOptions::default(), input);
         ["g", "f", "h", "v"].into_iter().map(conv)
     }
+
+    /// Parameters, and multiply-adds for maps of so many channels and positions: those of the four convolutions, and of
+    /// the two products, each position with a quarter of the positions.
+    pub(super) fn counts(channels: usize, positions: usize) -> [usize; 2] {
+        let [few, half] = widths(channels);
+        let weights = channels * (few + few + half) + half * channels;
+        let products = positions * (positions / 4) * (few + half);
+        [weights + 1, weights * positions + products]
+    }
+}
+
+/// The channels of queries and keys, and of values.
+fn widths(channels: usize) -> [usize; 2] {
+    [channels / 8, channels / 2].map(|width| width.max(FEWEST_CHANNELS))
 }
 
 /// Maps (N, C, H, W) as one row of channels for each position, (N, H·W, C).

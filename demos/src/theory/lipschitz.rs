@@ -9,14 +9,16 @@
 //! convolution with the same weight. ‖∇f(x)‖ at data points bounds the constant from below.
 
 use rayon::prelude::*;
-use wengert::nn::{Conv2d, Init, Linear, Mode, Params, Pass, WeightOptions};
+use wengert::nn::{Mode, Params, Pass};
 use wengert::ops::{Conv2dOptions, loss, power_iteration};
 use wengert::optim::{Adam, Optimizer, RmsProp, clip_weights};
 use wengert::{Rng, Tape, Tensor, Var};
 
 use super::{Finding, mean, table};
-use crate::data::{Dataset, Digits};
+use crate::config::Norm;
+use crate::data::{Dataset, Digits, ImageShape};
 use crate::linalg::largest;
+use crate::models::{LinearMap, MapKind, Network, standard};
 use crate::pictures::{Chart, Line};
 
 /// Images in an update.
@@ -40,42 +42,29 @@ enum Hold {
 const HOLDS: [(Hold, &str); 3] =
     [(Hold::Clipped, "clipped to ±0.01"), (Hold::Free, "free"), (Hold::Normalised, "spectral norm")];
 
-/// Table 2 for grey images: seven convolutions and a dense layer, channels as a multiple of the paper's.
+/// Table 2 for grey images.
 struct Discriminator {
-    convs: Vec<(Conv2d, Conv2dOptions)>,
-    dense: Linear,
+    net: Network,
     params: Params,
     hold: Hold,
 }
 
 impl Discriminator {
     fn new(hold: Hold, width: f64, rng: &mut Rng) -> Discriminator {
-        let weight = WeightOptions::new(Init::PyTorch);
-        let weight = if hold == Hold::Normalised { weight.spectral_norm() } else { weight };
+        let image = ImageShape { channels: 1, height: SIDE, width: SIDE };
+        let norm = if hold == Hold::Normalised { Norm::Spectral } else { Norm::None };
         let mut params = Params::new();
-        let mut convs = Vec::new();
-        let mut inputs = 1;
-        for (i, channels) in [64, 64, 128, 128, 256, 256, 512].into_iter().enumerate() {
-            let outputs = ((f64::from(channels) * width).round() as usize).max(1);
-            let (kernel, stride) = if i % 2 == 0 { ([3, 3], 1) } else { ([4, 4], 2) };
-            let options = Conv2dOptions::default().stride(stride).padding(1);
-            let scope = &mut params.scope(&format!("c.{i}"));
-            convs.push((Conv2d::new(scope, inputs, outputs, kernel, &options, weight, rng), options));
-            inputs = outputs;
-        }
-        let dense = Linear::new(&mut params.scope("f"), inputs * (SIDE / 8) * (SIDE / 8), 1, weight, rng);
-        Discriminator { convs, dense, params, hold }
+        let net = Network::new(standard::discriminator(image, width, norm), &mut params, rng);
+        Discriminator { net, params, hold }
     }
 
     fn forward(&self, pass: &Pass, x: &Var) -> Var {
-        let hidden = self.convs.iter().fold(x.clone(), |x, (conv, _)| conv.forward(pass, &x).leaky_relu(0.1));
-        self.dense.forward(pass, &hidden.flatten())
+        self.net.forward(pass, x, None)
     }
 
-    /// The weight that layer `i` computes with: W, or W/σ.
-    fn weight(&self, i: usize) -> Tensor {
-        let name = if i < self.convs.len() { format!("c.{i}") } else { "f".into() };
-        let get = |what: &str| self.params.get(&format!("{name}.{what}"));
+    /// The weight that a layer computes with: W, or W/σ.
+    fn weight(&self, map: &LinearMap) -> Tensor {
+        let get = |what: &str| self.params.get(&format!("{}.{what}", map.name));
         if let Some(plain) = get("weight") {
             return plain;
         }
@@ -94,8 +83,9 @@ impl Discriminator {
 }
 
 /// What is known of the steepness of one layer.
-#[derive(Clone, Copy)]
 struct Layer {
+    /// What it is, in words.
+    kind: String,
     /// Of the weight as a matrix (out, rest), which spectral norm divides by.
     sigma: f64,
     /// The norm of the map itself.
@@ -128,17 +118,8 @@ pub fn lipschitz(seed: u64, width: f64) -> Finding {
         .map(|(i, (hold, name))| measure(name, &trained(hold, width, 60, seed, i as u64), seed))
         .collect();
     let normalised = found.last().expect("three ways");
-    let layer = |(i, l): (usize, &Layer)| {
-        let kind = if i == 7 {
-            "dense"
-        } else if i % 2 == 0 {
-            "3×3, stride 1"
-        } else {
-            "4×4, stride 2"
-        };
-        vec![kind.into(), short(l.sigma), short(l.operator), short(l.bound)]
-    };
-    let layers: Vec<_> = normalised.layers.iter().enumerate().map(layer).collect();
+    let layer = |l: &Layer| vec![l.kind.clone(), short(l.sigma), short(l.operator), short(l.bound)];
+    let layers: Vec<_> = normalised.layers.iter().map(layer).collect();
     let row = |s: &Steepness| {
         let products = [s.product(|l| l.sigma), s.product(|l| l.operator), s.product(|l| l.bound)];
         let mut cells = vec![s.name.to_string(), short(s.mean), short(s.greatest)];
@@ -197,18 +178,18 @@ fn trained(hold: Hold, width: f64, steps: u64, seed: u64, stream: u64) -> Discri
 
 fn measure(name: &'static str, d: &Discriminator, seed: u64) -> Steepness {
     let mut rng = Rng::stream(seed, HOLDS.len() as u64);
-    let mut side = SIDE;
-    let mut layers = Vec::new();
-    for (i, (_, options)) in d.convs.iter().enumerate() {
-        let weight = d.weight(i);
+    let layer = |map: &LinearMap| {
+        let weight = d.weight(map);
         let sigma = sigma(&weight, &mut rng);
-        let operator = operator_norm(&weight, options, side, &mut rng);
-        let [kh, kw, stride] = [weight.shape()[2], weight.shape()[3], options.stride[0]].map(|n| n as f64);
-        layers.push(Layer { sigma, operator, bound: (kh * kw).sqrt() / stride * sigma });
-        side /= options.stride[0];
-    }
-    let sigma = sigma(&d.weight(d.convs.len()), &mut rng);
-    layers.push(Layer { sigma, operator: sigma, bound: sigma });
+        let MapKind::Conv2d { options, input } = map.kind else {
+            return Layer { kind: "dense".into(), sigma, operator: sigma, bound: sigma };
+        };
+        let operator = operator_norm(&weight, &options, input[0], &mut rng);
+        let (side, stride) = (weight.shape()[2], options.stride[0]);
+        let bound = side as f64 / stride as f64 * sigma; // √(kh·kw/s²)·σ
+        Layer { kind: format!("{side}×{side}, stride {stride}"), sigma, operator, bound }
+    };
+    let layers = d.net.architecture().linear_maps().iter().map(layer).collect();
     // Images that training has not seen.
     let [real, noisy] = batch(&Digits::new(!seed), 0, &mut rng);
     let share: Var = rng.uniform([BATCH, 1, 1, 1], 0.0, 1.0).into();

@@ -152,10 +152,12 @@ fn check(archive: &mut Archive, config: &Config) -> Result<(ImageShape, usize)> 
     let then: Config = from_toml(archive.text("config")?).context("found a damaged configuration")?;
     then.allows(config)?;
     let image = image_shape(archive.text("image")?)?;
-    models::check_weights(config, image, &Device::host())?;
     let classes = archive.text("classes")?.parse().ok();
     let classes = classes.filter(|n| (usize::from(config.conditional)..=256).contains(n));
-    Ok((image, classes.context("expected a number of classes")?))
+    let classes = classes.context("expected a number of classes")?;
+    models::check_image(config, image)?;
+    models::check_weights(config, image, classes, &Device::host())?;
+    Ok((image, classes))
 }
 
 /// Whether this program knows the format, and whether every bit is as it was written. Runs of the first versions have

@@ -68,7 +68,7 @@ fn measure(config: &Config, image: ImageShape, classes: usize, batch: usize) -> 
 /// # Errors
 /// Names the flags, what the run needs and what there is.
 pub fn check_memory(config: &Config, image: ImageShape, classes: usize, device: &Device) -> Result<Need> {
-    models::check_weights(config, image, device)?; // before anything is allocated
+    models::check_weights(config, image, classes, device)?; // before anything is allocated
     let need = Need::of(config, image, classes);
     let Config { width, batch, z_dim, .. } = config;
     let flags = format!("--width {width} --batch {batch} --z-dim {z_dim}");

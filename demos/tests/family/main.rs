@@ -348,14 +348,15 @@ fn the_losses_are_those_of_their_names() {
 #[test]
 fn the_nets_of_sagan_give_their_attention_maps() {
     let trainer = trainer(&tiny(Method::Sagan));
-    let wengert_demos::models::Generator::Sagan(net) = trainer.generator() else { panic!("not SAGAN's generator") };
     let pass = Pass::frozen(&trainer.generator_params, Mode::Eval);
-    let (images, map) = net.forward(&pass, &Rng::seed(1).normal::<f32>([2, 6]).into(), None);
+    let z = Rng::seed(1).normal::<f32>([2, 6]).into();
+    let (images, map) = trainer.generator().forward_with_attention(&pass, &z, None);
+    let map = map.expect("attention");
     assert_eq!((&**images.shape(), &**map.shape()), (&[2, 1, 16, 16][..], &[2, 64, 16][..]));
     let sums = map.sum_axes([2], false);
     assert!(sums.value().to_vec().iter().all(|sum| (sum - 1.0).abs() < 1e-5));
-    let wengert_demos::models::Discriminator::Sagan(net) = trainer.discriminator() else { panic!("nor its D") };
     let tape = Tape::new();
     let pass = Pass::new(&trainer.discriminator_params, &tape, Mode::TrainFixed);
-    assert_eq!(**net.forward(&pass, &images, None).1.shape(), [2, 64, 16]);
+    let (_, map) = trainer.discriminator().forward_with_attention(&pass, &images, None);
+    assert_eq!(**map.expect("attention").shape(), [2, 64, 16]);
 }

@@ -24,7 +24,7 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 
 #[test]
 fn help_mentions_every_flag_and_default() {
-    let commands = "train resume sample export data evaluate inspect report toy theory devices bench".split(' ');
+    let commands = "train resume sample export data evaluate info inspect report toy theory devices bench".split(' ');
     let commands: Vec<String> = commands.map(|name| format!("{name} ")).collect();
     let commands: Vec<(&str, &str)> = commands.iter().map(|name| (name.as_str(), "")).collect();
     mentions("", &commands);
@@ -114,6 +114,21 @@ fn help_mentions_every_flag_and_default() {
     mentions("export", &[("<RUN>", ""), ("--out <DIR>", "[default: RUN/export]")]);
     mentions("sample", &[("--interpolate <ROWS>", "")]);
     mentions("inspect", &[("<RUN>", ""), ("--n <N>", "[default: 256]"), ("--seed", "[default: 0]"), ("--json", "")]);
+    mentions(
+        "info",
+        &[
+            ("<METHOD|RUN>", "the directory of a run"),
+            ("--data <DATA>", "[default: digits]"),
+            ("--data-dir <DIR>", ""),
+            ("--size <PIXELS>", "[default: as of gan train]"),
+            ("--net <NET>", "- resnet:"),
+            ("--norm <NORM>", "- batch:"),
+            ("--width <WIDTH>", "[default: 0.25]"),
+            ("--z-dim <Z_DIM>", "[default: 128; wgan: 100]"),
+            ("--conditional", "(sagan)"),
+            ("--json", ""),
+        ],
+    );
     mentions("report", &[("<RUN>", "")]);
     mentions("devices", &[("--json", "")]);
     mentions("resume", &[("--device <DEVICE>", "[default: where the run was trained last]")]);

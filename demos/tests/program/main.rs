@@ -6,6 +6,7 @@ mod data;
 mod device;
 mod evaluation;
 mod help;
+mod info;
 mod interruption;
 mod methods;
 mod not_finite;

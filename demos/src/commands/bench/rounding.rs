@@ -150,7 +150,7 @@ impl Rounding {
         say(format_args!(
             "relative errors of the gradients at {states} states, and the share of activations whose sign"
         ));
-        say("differs in front of the discriminator's leaky ReLUs; all against f64:");
+        say("differs in front of the discriminator's ReLUs; all against f64:");
         say(findings.errors_table());
         if *runs > 0 {
             say(format_args!(
@@ -199,7 +199,7 @@ impl Findings {
 
     /// The share of other signs.
     fn signs(&self, way: usize) -> [f64; 2] {
-        summary(self.errors.iter().filter_map(|ways| ways[way].signs))
+        summary(self.errors.iter().map(|ways| ways[way].signs))
     }
 
     /// Every two ways.

@@ -61,8 +61,8 @@ type Gradients = Vec<(String, Vec<f64>)>;
 pub(super) struct Measured {
     /// Of the discriminator's loss, and of the generator's.
     gradients: [Gradients; 2],
-    /// Whether the inputs of the leaky ReLUs are above 0, for the real images, if the net tells.
-    signs: Option<Vec<bool>>,
+    /// Whether the inputs of the discriminator's ReLUs and leaky ReLUs are above 0, for the real images.
+    signs: Vec<bool>,
 }
 
 /// The relative errors of a net's gradients: norms of differences by norms.
@@ -80,7 +80,7 @@ pub(super) struct Errors {
     /// The discriminator's and the generator's.
     pub(super) nets: [NetErrors; 2],
     /// The share of other signs.
-    pub(super) signs: Option<f64>,
+    pub(super) signs: f64,
 }
 
 /// Parameters whose gradient is a smaller part of the whole have none but for rounding: biases in front of batch norm.
@@ -91,7 +91,7 @@ impl Measured {
     pub(super) fn of<T: Element>(way: &Way, trainer: &Trainer<T>, real: &Batch, z: &Batch) -> Measured {
         let pass = Pass::frozen(&trainer.discriminator_params, Mode::TrainFixed);
         // In their usual order, to be compared one by one.
-        let signs = trainer.discriminator().signs(&pass, &(&real.values.cast::<T>()).into());
+        let signs = trainer.discriminator().signs(&pass, &(&real.values.cast::<T>()).into(), real.labels.as_deref());
         let (real, z) = (way.batch(real), way.batch(z));
         // The generator first: the discriminator's own pass moves u and v.
         let (_, generator) = trainer.generator_gradients(&z);
@@ -102,11 +102,8 @@ impl Measured {
 
     pub(super) fn errors(&self, reference: &Measured) -> Errors {
         let nets = [0, 1].map(|net| NetErrors::of(&self.gradients[net], &reference.gradients[net]));
-        let signs = self.signs.as_ref().zip(reference.signs.as_ref()).map(|(signs, reference)| {
-            let other = signs.iter().zip(reference).filter(|(sign, reference)| sign != reference).count();
-            other as f64 / reference.len().max(1) as f64
-        });
-        Errors { nets, signs }
+        let other = self.signs.iter().zip(&reference.signs).filter(|(sign, reference)| sign != reference).count();
+        Errors { nets, signs: other as f64 / reference.signs.len().max(1) as f64 }
     }
 }
 

@@ -1,0 +1,151 @@
+//! The nets of residual blocks of SNGAN's authors (Miyato et al. 2018, arXiv:1802.05957, Tables 4 and 5 of the
+//! appendix), for images of 32×32 and of 48×48, and, as in their code, of 64×64: the net of their Table 6 for 128×128
+//! without its last block at 4×4 and with a doubling less.
+//!
+//! | generator, M = 32, width 1        | out          | discriminator, M = 32, width 1 | out           |
+//! |-----------------------------------|--------------|--------------------------------|---------------|
+//! | z ~ N(0, I), dense                | 256 × 4 × 4  | block, down                    | 128 × 16 × 16 |
+//! | block, up                         | 256 × 8 × 8  | block, down                    | 128 × 8 × 8   |
+//! | block, up                         | 256 × 16 × 16| block                          | 128 × 8 × 8   |
+//! | block, up                         | 256 × 32 × 32| block                          | 128 × 8 × 8   |
+//! | BN, ReLU, 3×3 conv, tanh          | 3 × 32 × 32  | ReLU, global sum, dense        | 1             |
+//!
+//! A block is x ↦ s(x) + r(x): the residual r is two 3×3 convolutions, the shortcut s one of 1×1 where sides or channels
+//! change, else x itself. The authors' shortcuts do the 1×1 convolution on the larger maps; it commutes with upsampling
+//! and with means, so here it is done on the smaller ones: the same numbers for a quarter of the work.
+//!
+//! Weights begin as Glorot and Bengio have it, uniform on ±√(6/(fan-in + fan-out)), biases as 0. (The authors' bounds are
+//! √2 times that for the 3×3 convolutions of blocks, and their net for 32×32 has no bias in its last layer.)
+//!
+//! SAGAN's nets (Zhang et al. 2019, arXiv:1805.08318) are these with spectral norm in both, attention, here at half the
+//! images' side, and layers that know classes as in [`sagan`](super::sagan).
+
+use wengert::nn::{Init, WeightOptions};
+
+use super::architecture::{
+    Architecture, Layer, attention, average_pool, conv, dense, global_sum, narrowed, relu, reshape, sum, tanh, upsample,
+};
+use super::norm::held;
+use super::sagan::{logit, norm};
+use crate::config::Norm;
+use crate::data::ImageShape;
+
+/// The sides of images that there are nets for.
+pub const SIDES: [usize; 3] = [32, 48, 64];
+
+/// Whose nets these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paper {
+    /// Blocks alone.
+    Sngan,
+    /// With attention, spectral norm in the generator too, and, if there is a number of classes, layers that know them.
+    Sagan(Option<usize>),
+}
+
+impl Paper {
+    fn classes(self) -> Option<usize> {
+        if let Paper::Sagan(classes) = self { classes } else { None }
+    }
+
+    /// The blocks, from the first on, with attention behind the one with this index.
+    fn attended(self, mut blocks: Vec<Layer>, index: usize) -> Vec<Layer> {
+        if self != Paper::Sngan {
+            blocks.insert(index + 1, attention("a"));
+        }
+        blocks
+    }
+}
+
+/// Noise (z) to images (C, M, M) in (−1, 1): blocks from small maps on, each of which doubles the side.
+///
+/// # Panics
+/// If M is none of [`SIDES`].
+pub fn generator(z_dim: usize, image: ImageShape, width: f64, paper: Paper) -> Architecture {
+    let (m, channels) = match image.height {
+        32 => (4, vec![256, 256, 256, 256]),
+        48 => (6, vec![512, 256, 128, 64]),
+        64 => (4, vec![1024, 512, 256, 128, 64]),
+        side => panic!("resnet: images with a side of {side}; expected one of {SIDES:?}"),
+    };
+    let channels: Vec<usize> = channels.into_iter().map(|c| narrowed(c, width)).collect();
+    let w =
+        held(WeightOptions::new(Init::GlorotUniform), if paper == Paper::Sngan { Norm::None } else { Norm::Spectral });
+    let up = |(i, &outputs): (usize, &usize)| block_up(&format!("block.{i}"), outputs, paper.classes(), w);
+    let blocks: Vec<Layer> = channels[1..].iter().enumerate().map(up).collect();
+    let half_side = blocks.len() - 2;
+    Architecture::new(
+        [z_dim],
+        [
+            vec![dense("l", channels[0] * m * m, w), reshape([channels[0], m, m])],
+            paper.attended(blocks, half_side),
+            vec![norm("b", None), relu(), conv("o", image.channels, 3, 1, w), tanh()],
+        ],
+    )
+}
+
+/// Images (C, M, M) to a logit, or to a critic's value.
+///
+/// # Panics
+/// If M is none of [`SIDES`].
+pub fn discriminator(image: ImageShape, width: f64, norm: Norm, paper: Paper) -> Architecture {
+    use Side::{Halved, Kept};
+    let channels = match image.height {
+        32 => vec![(128, Halved), (128, Halved), (128, Kept), (128, Kept)],
+        48 => vec![(64, Halved), (128, Halved), (256, Halved), (512, Halved), (1024, Kept)],
+        64 => vec![(64, Halved), (128, Halved), (256, Halved), (512, Halved), (1024, Halved)],
+        side => panic!("resnet: images with a side of {side}; expected one of {SIDES:?}"),
+    };
+    let w = held(WeightOptions::new(Init::GlorotUniform), norm);
+    let mut inputs = image.channels;
+    let blocks = channels.into_iter().enumerate().map(|(i, (channels, side))| {
+        let (name, outputs) = (format!("block.{i}"), narrowed(channels, width));
+        let block = if i == 0 { first_block(&name, outputs, w) } else { block(&name, inputs, outputs, side, w) };
+        inputs = outputs;
+        block
+    });
+    Architecture::new(
+        [image.channels, image.height, image.width],
+        [
+            paper.attended(blocks.collect(), 0),
+            vec![relu(), global_sum()],
+            logit(vec![dense("f", 1, w)], vec![], paper.classes()),
+        ],
+    )
+}
+
+/// What a block does to the side of its maps.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Halved,
+    Kept,
+}
+
+/// A block of the generator, which doubles the side.
+fn block_up(name: &str, outputs: usize, classes: Option<usize>, w: WeightOptions) -> Layer {
+    let part = |part: &str| format!("{name}.{part}");
+    let norm = |name: &str| norm(&part(name), classes);
+    sum([
+        vec![conv(part("s"), outputs, 1, 1, w), upsample(2)],
+        [
+            vec![norm("b.0"), relu(), upsample(2), conv(part("c.0"), outputs, 3, 1, w)],
+            vec![norm("b.1"), relu(), conv(part("c.1"), outputs, 3, 1, w)],
+        ]
+        .concat(),
+    ])
+}
+
+/// The discriminator's first block, which has no ReLU in front: that would cut off the dark half of the images.
+fn first_block(name: &str, outputs: usize, w: WeightOptions) -> Layer {
+    let conv = |part: &str, kernel: usize| conv(format!("{name}.{part}"), outputs, kernel, 1, w);
+    sum([vec![average_pool(2), conv("s", 1)], vec![conv("c.0", 3), relu(), conv("c.1", 3), average_pool(2)]])
+}
+
+/// Another block of the discriminator.
+fn block(name: &str, inputs: usize, outputs: usize, side: Side, w: WeightOptions) -> Layer {
+    let conv = |part: &str, outputs: usize, kernel: usize| conv(format!("{name}.{part}"), outputs, kernel, 1, w);
+    let halve = if side == Side::Halved { vec![average_pool(2)] } else { vec![] };
+    let changes = side == Side::Halved || inputs != outputs;
+    let shortcut = if changes { [halve.clone(), vec![conv("s", outputs, 1)]].concat() } else { vec![] };
+    let residual = vec![relu(), conv("c.0", inputs, 3), relu(), conv("c.1", outputs, 3)];
+    sum([shortcut, [residual, halve].concat()])
+}
