@@ -167,8 +167,6 @@ fn bilinear_upsampling_spoils_no_more_than_it_must() {
     let x = Var::from(Tensor::from_vec([1, 1, 1, 2], vec![-30.0, f64::NAN]));
     let y = x.upsample_bilinear([3, 1]).into_value().to_vec();
     assert!(y.chunks(2).all(|row| (row[0] + 30.0).abs() < 1e-9 && row[1].is_nan()), "{y:?}");
-    let x = Tensor::from_vec([1, 1, 2, 2], vec![1.0, INF, -INF, 2.0]);
-    assert_eq!(Var::from(&x).upsample_bilinear([1, 1]).value(), &x);
 }
 
 #[test]
