@@ -79,7 +79,7 @@ fn what_is_neither_a_method_nor_a_run_is_refused() {
     refuses(dir.path(), "info .", &["config.toml: cannot read; is this the directory of a run?"]);
     refuses(dir.path(), "info sngan --width 9", &["--width is 9; expected more than 0 and at most 8"]);
     refuses(dir.path(), "info sngan --net sagan", &["--net sagan does not go with sngan"]);
-    refuses(dir.path(), "info sngan --data cifar-10", &["--data cifar-10 needs --data-dir DIR"]);
+    refuses(dir.path(), "info sngan --data cifar-10", &["gan data fetch cifar-10 downloads the set"]);
     let sides = ["images are 40×40×1", "expected 32×32, 48×48 or 64×64 for --net resnet"];
     refuses(dir.path(), "info sngan --net resnet --size 40", &sides);
     refuses(dir.path(), "train sngan --net resnet --size 16", &["images are 16×16×1", "--net resnet"]);
