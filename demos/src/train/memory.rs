@@ -9,8 +9,8 @@ use crate::data::ImageShape;
 use crate::models;
 use crate::usage::{available_memory, human_bytes, resident_memory};
 
-/// What drawing takes beside the nets, measured on a run of the smallest nets.
-const PICTURES: u64 = 25_000_000;
+/// What drawing takes beside the nets, measured on runs of small nets at 32 pixels.
+const PICTURES: u64 = 31_000_000;
 
 /// How many bytes a run takes.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ impl Need {
 
     /// All of it, in bytes: the values of steps, and a checkpoint as it is written or a picture as it is drawn.
     fn total(&self) -> u64 {
-        self.held + self.step + PICTURES.max(2 * self.state)
+        self.held + self.step + PICTURES.max(self.state * 5 / 2)
     }
 
     /// All of it, in bytes, once steps of the whole batch have been made; on the host, if they were made on a device.
