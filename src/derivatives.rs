@@ -16,6 +16,9 @@
 //! | [`hessian`](Var::hessian) | H | the gradient | 1 and one for each element of x |
 //! | [`backward`](Var::backward), [`backward_from`](Var::backward_from) | ∇L, Jᵀv | no, it consumes the tape | 1 |
 //!
+//! With respect to the weights of a network: `pass.param(params.id("layer.weight").unwrap())` is the variable that a
+//! [`Pass`](crate::nn::Pass) uses for one.
+//!
 //! What is recorded can be differentiated again, and stays on the tape, which grows; the others leave the tape as it
 //! is, so that they can be called as often as one likes.
 

@@ -26,6 +26,7 @@
 //! - [`nn`], [`optim`]: parameters, layers, optimisers. [`Archive`] reads and writes safetensors files.
 //! - [`Kernel`], [`compute()`], [`Function`]: how a computation becomes tensors; an operation of yours
 //!   stands equal to ours.
+//! - Features: `safetensors`, on by default, reads and writes files; `opencl` runs on OpenCL devices, see [`Device`].
 //! - `kernels`: the loops over numbers. Private, but for the tests and benches of this package.
 
 mod archive;

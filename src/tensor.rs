@@ -25,8 +25,9 @@ use crate::shape::{Axes, Layout, Shape, Strides};
 /// assert_eq!(x.view()[[1, 2]], 6.0); // an ndarray view
 /// ```
 ///
-/// Arithmetic on tensors is that of constants, which nothing records: shapes broadcast, `+=` and its kin keep the shape
-/// of the left side, iterators of tensors have a sum.
+/// Every operation of [`Var`](crate::Var) works on tensors as well, as on constants:
+/// `Var::from(&x).index_select(0, &rows).into_value()`. Arithmetic on tensors is that of constants, which nothing
+/// records: shapes broadcast, `+=` and its kin keep the shape of the left side, iterators of tensors have a sum.
 ///
 /// ```
 /// use wengert::Tensor;

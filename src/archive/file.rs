@@ -23,7 +23,7 @@ impl Stored {
 const LENGTH: usize = 8;
 
 impl Archive {
-    /// The archive as a safetensors file. Needs the feature `safetensors`.
+    /// The archive as a safetensors file. Needs the feature `safetensors`, which is on by default.
     pub fn to_bytes(&self) -> Vec<u8> {
         let views = self.tensors.iter().map(|(name, stored)| (name, stored.view()));
         let bytes = safetensors::serialize(views.collect::<Vec<_>>(), None).expect("views of the right sizes");
@@ -47,7 +47,8 @@ impl Archive {
         out
     }
 
-    /// Reads a safetensors file that is in memory; `source` names it in messages. Needs the feature `safetensors`.
+    /// Reads a safetensors file that is in memory; `source` names it in messages. Needs the feature `safetensors`, which
+    /// is on by default.
     ///
     /// # Errors
     /// If the bytes are no whole safetensors file, or hold element types other than F32, F64 and I64.
@@ -71,7 +72,7 @@ impl Archive {
     }
 
     /// Writes a safetensors file, whole or not at all: a temporary file beside it, synchronised with the disk, takes
-    /// its name at the end. Needs the feature `safetensors`.
+    /// its name at the end. Needs the feature `safetensors`, which is on by default.
     ///
     /// # Errors
     /// If the system refuses to write.
@@ -79,7 +80,7 @@ impl Archive {
         write_whole(path.as_ref(), &self.to_bytes())
     }
 
-    /// Reads a safetensors file. Needs the feature `safetensors`.
+    /// Reads a safetensors file. Needs the feature `safetensors`, which is on by default.
     ///
     /// # Errors
     /// If the system refuses to read, and as [`from_bytes`](Archive::from_bytes).

@@ -36,8 +36,8 @@ pub trait Function<const N: usize, const M: usize = 1>: Copy + Send + Sync + 'st
     /// The formula; `#[inline(always)]`, so that loops of it become vectors.
     fn apply<X: Number>(&self, x: [X; N]) -> [X; M];
 
-    /// y ← the first result at every place. [`function!`](crate::function) writes this and the next three once more, word
-    /// by word, in code that is not generic: so the loops are compiled with the formula, not with each use of it.
+    /// y ← the first result at every place. [`function!`](crate::function) writes this and the next three once more,
+    /// word by word, in code that is not generic: so the loops are compiled with the formula, not with each use of it.
     #[doc(hidden)]
     fn each_f32(&self, nest: &Nest<N>, x: [&[f32]; N], y: &mut [f32]) {
         let f = *self;

@@ -1,4 +1,5 @@
-//! The loops of element-wise kernels: a function of the elements at the same place of several tensors, over any strides.
+//! The loops of element-wise kernels: a function of the elements at the same place of several tensors, over any
+//! strides.
 
 use rayon::prelude::*;
 
@@ -6,8 +7,8 @@ use super::nest::Nest;
 use super::parallel::{TASK, for_chunks};
 use super::{Element, Level};
 
-/// y ← f(x₀, …) at every place: `N` inputs, y without gaps in the order of the nest. `f` is `#[inline(always)]`, so that
-/// the loops become vectors.
+/// y ← f(x₀, …) at every place: `N` inputs, y without gaps in the order of the nest. `f` is `#[inline(always)]`, so
+/// that the loops become vectors.
 #[inline(always)]
 pub fn each<T: Element, const N: usize>(
     nest: &Nest<N>,

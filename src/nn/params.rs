@@ -247,7 +247,8 @@ impl<T: Element> Params<T> {
         Ok(())
     }
 
-    /// Writes everything to a safetensors file, whole or not at all. Needs the feature `safetensors`.
+    /// Writes everything to a safetensors file, whole or not at all. Needs the feature `safetensors`, which is on by
+    /// default.
     ///
     /// # Errors
     /// If the system refuses to write.
@@ -259,7 +260,7 @@ impl<T: Element> Params<T> {
     }
 
     /// Reads everything from a safetensors file, one that [`save`](Params::save) or PyTorch has written. On an error,
-    /// nothing has changed. Needs the feature `safetensors`.
+    /// nothing has changed. Needs the feature `safetensors`, which is on by default.
     ///
     /// # Errors
     /// If the file cannot be read or is no safetensors file, and as [`restore`](Params::restore).

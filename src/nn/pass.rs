@@ -61,6 +61,7 @@ impl<'a, T: Element> Pass<'a, T> {
     }
 
     /// A pass whose parameters are constants: gradients flow through the network to its input, none to its weights.
+    /// A pass belongs to one thread; others sample with a clone of the store, which shares its memory, see [`Params`].
     pub fn frozen(params: &'a Params<T>, mode: Mode) -> Pass<'a, T> {
         let bound = RefCell::new(vec![None; params.len()]);
         Pass { params, tape: None, mode, bound, normalised: RefCell::default(), noise: RefCell::default() }
