@@ -6,8 +6,6 @@ use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::loops;
-use super::nest::Nest;
 use super::number::{Number, private};
 
 /// A formula of `N` numbers with `M` results, applied to every element of tensors: a value without fields, or with its
@@ -36,54 +34,11 @@ pub trait Function<const N: usize, const M: usize = 1>: Copy + Send + Sync + 'st
     /// The formula; `#[inline(always)]`, so that loops of it become vectors.
     fn apply<X: Number>(&self, x: [X; N]) -> [X; M];
 
-    /// y ← the first result at every place. [`function!`](crate::function) writes this and the next three once more,
-    /// word by word, in code that is not generic: so the loops are compiled with the formula, not with each use of it.
-    #[doc(hidden)]
-    fn each_f32(&self, nest: &Nest<N>, x: [&[f32]; N], y: &mut [f32]) {
-        let f = *self;
-        loops::each(
-            nest,
-            x,
-            y,
-            #[inline(always)]
-            move |x| f.apply(x)[0],
-        );
-    }
-
-    #[doc(hidden)]
-    fn each_f64(&self, nest: &Nest<N>, x: [&[f64]; N], y: &mut [f64]) {
-        let f = *self;
-        loops::each(
-            nest,
-            x,
-            y,
-            #[inline(always)]
-            move |x| f.apply(x)[0],
-        );
-    }
-
-    /// y ← the results at every place, which begin as the first inputs; x are the others.
-    #[doc(hidden)]
-    fn update_f32(&self, x: &[&[f32]], y: [&mut [f32]; M]) {
-        let f = *self;
-        loops::update_alike(
-            x,
-            y,
-            #[inline(always)]
-            move |x| f.apply(x),
-        );
-    }
-
-    #[doc(hidden)]
-    fn update_f64(&self, x: &[&[f64]], y: [&mut [f64]; M]) {
-        let f = *self;
-        loops::update_alike(
-            x,
-            y,
-            #[inline(always)]
-            move |x| f.apply(x),
-        );
-    }
+    // How it is applied: y ← the first result at every place, or all results, which begin as the first inputs. What is
+    // here is compiled with each use. [`function!`](crate::function) writes one of the two once more, into code that is
+    // not generic: there the loops are compiled with the formula.
+    crate::function!(@each [#[doc(hidden)]] N, M);
+    crate::function!(@update [#[doc(hidden)]] N, M);
 }
 
 /// What a device knows a formula by.
@@ -185,25 +140,27 @@ macro_rules! function {
                 [$($y),+]
             }
 
-            $crate::function!(@$loops { [$(stringify!($x)),+].len() }, { [$(stringify!($y)),+].len() });
+            $crate::function!(@$loops [] { [$(stringify!($x)),+].len() }, { [$(stringify!($y)),+].len() });
         }
     };
-    (@each $N:expr, $M:expr) => {
-        $crate::function!(@each each_f32 f32 $N);
-        $crate::function!(@each each_f64 f64 $N);
+    (@each [$($hidden:tt)*] $N:expr, $M:expr) => {
+        $crate::function!(@each [$($hidden)*] each_f32 f32 $N);
+        $crate::function!(@each [$($hidden)*] each_f64 f64 $N);
     };
-    (@each $each:ident $T:ident $N:expr) => {
+    (@each [$($hidden:tt)*] $each:ident $T:ident $N:expr) => {
+        $($hidden)*
         #[inline(never)]
         fn $each(&self, nest: &$crate::compute::Nest<{ $N }>, x: [&[$T]; $N], y: &mut [$T]) {
             let f = *self;
             $crate::compute::loops::each(nest, x, y, #[inline(always)] move |x| $crate::Function::apply(&f, x)[0]);
         }
     };
-    (@update $N:expr, $M:expr) => {
-        $crate::function!(@update update_f32 f32 $N, $M);
-        $crate::function!(@update update_f64 f64 $N, $M);
+    (@update [$($hidden:tt)*] $N:expr, $M:expr) => {
+        $crate::function!(@update [$($hidden)*] update_f32 f32 $N, $M);
+        $crate::function!(@update [$($hidden)*] update_f64 f64 $N, $M);
     };
-    (@update $update:ident $T:ident $N:expr, $M:expr) => {
+    (@update [$($hidden:tt)*] $update:ident $T:ident $N:expr, $M:expr) => {
+        $($hidden)*
         #[inline(never)]
         fn $update(&self, x: &[&[$T]], y: [&mut [$T]; $M]) {
             let f = *self;
