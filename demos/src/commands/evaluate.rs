@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -14,7 +14,6 @@ use super::train::{check_data, open_data};
 use super::{say, warn};
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::files::quoted;
 use crate::metrics::{Classifier, Evaluation, Evaluator, History, Settings, sample_size};
 use crate::run_dir::RunDir;
 use crate::train::{Loaded, Trainer};
@@ -127,17 +126,11 @@ fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Result<Classi
         bar.set_position(done);
         bar.set_message(text);
     };
-    let settings = Settings::default();
-    let file = cache.join(Classifier::file_name(set, &settings));
-    let was_there = file.exists();
-    let classifier = Classifier::open(set, cache, &settings, &mut progress);
+    let classifier = Classifier::open(set, cache, &Settings::default(), &mut progress);
     if let Some((bar, _)) = training {
         bar.finish_and_clear();
     }
-    classifier.map_err(|error| match was_there {
-        true => anyhow!("{error:#}\ndelete {}, and the classifier is trained again", quoted(&file)),
-        false => error,
-    })
+    classifier
 }
 
 /// A stage of an evaluation that takes some seconds: shown with the time since it began, or, without a terminal, as a

@@ -22,7 +22,7 @@ use wengert::{Archive, Rng, Tape, Tensor, Var};
 
 use super::score::{argmax, check_probabilities};
 use crate::data::{Dataset, ImageShape, Order, Part, PartOf};
-use crate::files::shown;
+use crate::files::{quoted, shown};
 use crate::models::architecture::{average_pool, batch_norm, conv, global_mean, relu};
 use crate::models::{Architecture, Network};
 use crate::sealed;
@@ -105,8 +105,9 @@ impl Classifier {
         let path = cache.join(&name);
         let mut classifier = Classifier::fresh(name, set.shape(), classes, settings.seed);
         if path.exists() {
-            let advice = "cannot use the classifier in the cache; if its file is moved away, it is trained anew";
-            classifier.load(&path).context(advice)?;
+            let advice =
+                || format!("cannot use the classifier in the cache; delete {} to train it again", quoted(&path));
+            classifier.load(&path).with_context(advice)?;
             return Ok(classifier);
         }
         // Before the training, not after it.
@@ -424,10 +425,11 @@ mod tests {
         assert!(refused(&of(vec![0, 1, 2, 3, 4])).contains("odd: found fewer than 6 images"));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let set = of((0..60).map(|i| i % 2).collect());
-        std::fs::write(dir.path().join(Classifier::file_name(&set, &QUICK)), "no safetensors").unwrap();
+        let path = dir.path().join(Classifier::file_name(&set, &QUICK));
+        std::fs::write(&path, "no safetensors").unwrap();
         let message = refused(&set);
-        assert!(message.contains("odd-") && message.contains(dir.path().to_str().unwrap()), "{message}");
-        assert!(message.contains("if its file is moved away, it is trained anew"), "{message}");
+        let file = path.display();
+        assert!(message.contains("odd-") && message.contains(&format!("delete {file} to train it again: {file}: ")));
     }
 
     #[test]
@@ -449,7 +451,8 @@ mod tests {
             archive.save(&path).unwrap();
             let message = format!("{:#}", open(&set, dir.path(), &good).0.err().unwrap());
             let end = format!("{}: classifier.{name} is not finite", path.display());
-            assert!(message.contains("is moved away") && message.ends_with(&end), "{message}");
+            let advice = format!("delete {} to train it again", path.display());
+            assert!(message.contains(&advice) && message.ends_with(&end), "{message}");
         }
         // A number that is another.
         let mut archive = archive.clone();

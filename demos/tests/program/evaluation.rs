@@ -112,8 +112,8 @@ fn damaged_files_are_named_and_left_alone() {
     std::fs::remove_file(dir.path().join("run/evaluation.json")).unwrap();
     let classifier = dir.path().join("cache").read_dir().unwrap().next().unwrap().unwrap().path();
     std::fs::write(&classifier, "nothing").unwrap();
-    refuses(classifier.file_name().unwrap().to_str().unwrap());
-    refuses(&format!("\ndelete cache/{}, and", classifier.file_name().unwrap().display()));
+    let file = format!("cache/{}", classifier.file_name().unwrap().display());
+    refuses(&format!("cannot use the classifier in the cache; delete {file} to train it again: {file}: "));
     write_idx(&dir.path().join("set"), 1535, 8);
     refuses("set: found 255 reference images");
     write_idx(&dir.path().join("set"), 1800, 16);

@@ -109,7 +109,7 @@ fn the_classifier_of_the_metrics() {
     for (name, shape) in [("dense.bias", &[10][..]), ("norm.0.running_var", &[32])] {
         put(name, shape, f64::NAN);
         let file = format!("{}: classifier.{name} is not finite", path.file_name().unwrap().to_str().unwrap());
-        refused(&["cannot use the classifier in the cache; if its file is moved away, it is trained anew", &file]);
+        refused(&["cannot use the classifier in the cache; delete ", " to train it again", &file]);
     }
     // Finite weights, of which the sums are not.
     put("norm.3.weight", &[128], f32::MAX.into());
