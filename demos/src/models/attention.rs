@@ -30,7 +30,7 @@ impl Attention {
     /// Attention over maps of so many channels, its parameters in this scope, under the names `g`, `f`, `h`, `v` and
     /// `gamma`.
     pub fn new<T: Element>(scope: &mut Scope<T>, channels: usize, rng: &mut Rng) -> Attention {
-        let [few, half] = widths(channels);
+        let [few, half] = Attention::widths(channels);
         let mut conv = |name: &str, inputs: usize, outputs: usize| {
             let options = WeightOptions::new(Init::PyTorch).spectral_norm().without_bias();
             Conv2d::new(&mut scope.scope(name), inputs, outputs, [1, 1], &Conv2dOptions::default(), options, rng)
@@ -42,6 +42,11 @@ impl Attention {
             back: conv("v", half, channels),
             gamma: scope.parameter("gamma", Tensor::zeros([1])),
         }
+    }
+
+    /// The channels of queries and keys, and of values.
+    pub fn widths(channels: usize) -> [usize; 2] {
+        [channels / 8, channels / 2].map(|width| width.max(FEWEST_CHANNELS))
     }
 
     /// Maps (N, C, H, W), and the attention map β, (N, H·W, H·W/4): row j says where position j looks. Positions and
@@ -71,16 +76,11 @@ impl Attention {
     /// Parameters, and multiply-adds for maps of so many channels and positions: those of the four convolutions, and of
     /// the two products, each position with a quarter of the positions.
     pub(super) fn counts(channels: usize, positions: usize) -> [usize; 2] {
-        let [few, half] = widths(channels);
+        let [few, half] = Attention::widths(channels);
         let weights = channels * (few + few + half) + half * channels;
         let products = positions * (positions / 4) * (few + half);
         [weights + 1, weights * positions + products]
     }
-}
-
-/// The channels of queries and keys, and of values.
-fn widths(channels: usize) -> [usize; 2] {
-    [channels / 8, channels / 2].map(|width| width.max(FEWEST_CHANNELS))
 }
 
 /// Maps (N, C, H, W) as one row of channels for each position, (N, H·W, C).

@@ -1,25 +1,28 @@
 """A generator that `gan export` wrote, in PyTorch. Needs torch, safetensors and numpy.
 
-`python3 generator.py` loads generator.safetensors beside it, compares its images with those in check.safetensors, and
-writes 64 new ones into samples.npy: bytes (64, height, width, channels). In a program of your own:
+`python3 generator.py` builds the net that generator.json lists, loads its weights from generator.safetensors, compares
+its images with those in check.safetensors, and writes 64 new ones into samples.npy: bytes (64, height, width,
+channels). In a program of your own:
 
     from generator import load
-    generator = load("generator.safetensors")
+    generator = load(".")
     images = generator(torch.randn(64, generator.z_dim))  # (64, channels, height, width) in (-1, 1)
 
 A conditional generator takes the classes, too, as a tensor of 64 whole numbers.
 """
 
+import json
 from pathlib import Path
 
 import numpy
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 
-class ConditionalNorm(nn.BatchNorm2d):
+class ConditionalBatchNorm(nn.BatchNorm2d):
     """Batch norm with a gamma and a beta for each class."""
 
     def __init__(self, channels, classes):
@@ -44,69 +47,88 @@ class Attention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x):
-        pool = nn.functional.max_pool2d
         queries = self.g(x).flatten(2).transpose(1, 2)
-        keys, values = pool(self.f(x), 2).flatten(2), pool(self.h(x), 2).flatten(2)
+        keys, values = F.max_pool2d(self.f(x), 2).flatten(2), F.max_pool2d(self.h(x), 2).flatten(2)
         weights = torch.softmax(queries @ keys, 2)
         mixed = (weights @ values.transpose(1, 2)).transpose(1, 2)
         return x + self.gamma * self.v(mixed.unflatten(2, x.shape[2:]))
 
 
+def convolution(kind, inputs, outputs, kernel, stride, bias, **_):
+    return kind(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=bias)
+
+
+# What makes the module of a layer that has parameters.
+MODULES = {
+    "dense": lambda inputs, outputs, bias, **_: nn.Linear(inputs, outputs, bias=bias),
+    "conv": lambda **layer: convolution(nn.Conv2d, **layer),
+    "deconv": lambda **layer: convolution(nn.ConvTranspose2d, **layer),
+    "batch norm": lambda inputs, **_: nn.BatchNorm2d(inputs),
+    "conditional batch norm": lambda inputs, classes, **_: ConditionalBatchNorm(inputs, classes),
+    "attention": lambda inputs, keys, values, **_: Attention(inputs, keys, values),
+}
+
+# What the others do.
+FUNCTIONS = {
+    "relu": lambda x, layer: F.relu(x),
+    "tanh": lambda x, layer: torch.tanh(x),
+    "reshape": lambda x, layer: x.unflatten(1, layer["shape"]),
+    "upsample": lambda x, layer: F.interpolate(x, scale_factor=layer["factor"]),
+}
+
+
 class Generator(nn.Module):
-    """The net that these tensors belong to: their names and shapes say which."""
+    """The layers of generator.json, one after another."""
 
-    def __init__(self, tensors):
+    def __init__(self, layers):
         super().__init__()
+        self.layers, self.z_dim, self.classes = layers, layers[0]["inputs"], None
+        self.make(layers)
 
-        def shape(name):
-            plain = f"{name}.weight"
-            return tensors[plain if plain in tensors else f"{name}.parametrizations.weight.original"].shape
-
-        def layer(kind, name, *arguments):
-            made = kind(*arguments, bias=f"{name}.bias" in tensors)
-            return spectral_norm(made) if f"{name}.parametrizations.weight.original" in tensors else made
-
-        def norm(name, channels):
-            table = tensors.get(f"{name}.gamma.weight")
-            return nn.BatchNorm2d(channels) if table is None else ConditionalNorm(channels, len(table))
-
-        count = sum(name.startswith("b.") and name.endswith(".running_mean") for name in tensors)
-        ups = [shape(f"d.{i}")[:2] for i in range(count)]
-        outputs, self.z_dim = shape("l")
-        self.side = round((outputs / ups[0][0]) ** 0.5)
-        self.l = layer(nn.Linear, "l", self.z_dim, outputs)
-        self.d = nn.ModuleList(layer(nn.ConvTranspose2d, f"d.{i}", *up, 4, 2, 1) for i, up in enumerate(ups))
-        # With a last convolution o, a norm follows each layer d; without, it comes before.
-        self.has_last = any(name.startswith("o.") for name in tensors)
-        self.b = nn.ModuleList(norm(f"b.{i}", up[1 if self.has_last else 0]) for i, up in enumerate(ups))
-        self.classes = len(tensors["b.0.gamma.weight"]) if "b.0.gamma.weight" in tensors else None
-        if self.has_last:
-            self.o = layer(nn.Conv2d, "o", *reversed(shape("o")[:2]), 3, 1, 1)
-        self.attends = "a.gamma" in tensors
-        if self.attends:
-            self.a = Attention(shape("a.f")[1], shape("a.f")[0], shape("a.h")[0])
+    def make(self, layers):
+        """Makes the modules, each at the place that its name says: `d.0` is number 0 of `d`."""
+        for layer in layers:
+            for way in layer.get("ways", []):
+                self.make(way)
+            if layer["kind"] in MODULES:
+                module = MODULES[layer["kind"]](**layer)
+                module = spectral_norm(module) if layer.get("spectral norm") else module
+                *path, last = layer["name"].split(".")
+                parent = self
+                for part in path:
+                    if not hasattr(parent, part):
+                        parent.add_module(part, nn.Module())
+                    parent = getattr(parent, part)
+                parent.add_module(last, module)
+                self.classes = layer.get("classes", self.classes)
 
     def forward(self, z, classes=None):
-        x = self.l(z).unflatten(1, (-1, self.side, self.side))
-        for i, (up, norm) in enumerate(zip(self.d, self.b)):
-            normed = (lambda y: norm(y)) if self.classes is None else (lambda y: norm(y, classes))
-            x = torch.relu(normed(up(x))) if self.has_last else up(torch.relu(normed(x)))
-            if self.attends and i == 1:
-                x = self.a(x)
-        return torch.tanh(self.o(x) if self.has_last else x)
+        return self.run(self.layers, z, classes)
+
+    def run(self, layers, x, classes):
+        for layer in layers:
+            kind = layer["kind"]
+            if kind == "sum":
+                x = sum(self.run(way, x, classes) for way in layer["ways"])
+            elif kind in FUNCTIONS:
+                x = FUNCTIONS[kind](x, layer)
+            elif kind == "conditional batch norm":
+                x = self.get_submodule(layer["name"])(x, classes)
+            else:
+                x = self.get_submodule(layer["name"])(x)
+        return x
 
 
-def load(path):
-    """The generator in this file, ready to make images."""
-    tensors = load_file(path)
-    generator = Generator(tensors)
-    generator.load_state_dict(tensors)
+def load(folder):
+    """The generator in this folder, ready to make images."""
+    generator = Generator(json.loads((Path(folder) / "generator.json").read_text()))
+    generator.load_state_dict(load_file(Path(folder) / "generator.safetensors"))
     return generator.eval().requires_grad_(False)
 
 
 if __name__ == "__main__":
     folder = Path(__file__).parent
-    generator = load(folder / "generator.safetensors")
+    generator = load(folder)
     check = load_file(folder / "check.safetensors")
 
     def sample(z):

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use serde_json::{Value, json};
 use wengert::nn::{Mode, Pass};
 use wengert::{Archive, Rng, Tensor};
 
 use super::{say, warn};
-use crate::files::{quoted, write_whole};
+use crate::files::{quoted, to_json, write_whole};
+use crate::models::architecture::{Conv, Kind, Layer};
+use crate::models::attention::Attention;
 use crate::run_dir::RunDir;
 use crate::train::{Loaded, Trainer};
 
@@ -29,8 +32,8 @@ const PYTHON: &str = include_str!("generator.py");
 const CHECKED: usize = 8;
 
 impl Export {
-    /// Writes the weights that samples are drawn with, some noise with the images that belong to it, and a program for
-    /// PyTorch.
+    /// Writes the layers, the weights that samples are drawn with, some noise with the images that belong to it, and a
+    /// program for PyTorch.
     pub(super) fn run(self) -> Result<()> {
         let (dir, config) = RunDir::open(&self.run)?;
         let Loaded { trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
@@ -39,7 +42,10 @@ impl Export {
         std::fs::create_dir_all(&out).with_context(|| format!("{}: cannot make the directory", out.display()))?;
         let mut generator = Archive::new();
         trainer.sampling_params().store(&mut generator, "");
+        let architecture = trainer.generator().architecture();
+        let layers = listed(&architecture.layers, &architecture.input);
         let program = out.join("generator.py");
+        write_whole(&out.join("generator.json"), to_json(&layers)?.as_bytes())?;
         write_whole(&out.join("generator.safetensors"), &generator.to_bytes())?;
         write_whole(&out.join("check.safetensors"), &check(&trainer, config.z_dim).to_bytes())?;
         write_whole(&program, PYTHON.as_bytes())?;
@@ -60,4 +66,55 @@ fn check(trainer: &Trainer<f32>, z_dim: usize) -> Archive {
     archive.set_tensor("z", &z);
     archive.set_tensor("images", images.value());
     archive
+}
+
+/// The layers for an input of this shape, as the program reads them.
+fn listed(layers: &[Layer], input: &[usize]) -> Value {
+    let mut input = input.to_vec();
+    let each = layers.iter().map(|layer| {
+        let mut value = options(&layer.kind, &input);
+        value["inputs"] = json!(input[0]);
+        if !layer.name.is_empty() {
+            value["name"] = json!(layer.name);
+        }
+        input = layer.output(&input);
+        value
+    });
+    each.collect()
+}
+
+/// The kind of a layer for an input of this shape, and what makes it.
+fn options(kind: &Kind, input: &[usize]) -> Value {
+    let conv = |kind: &str, &Conv { outputs, kernel, stride, weight }: &Conv| {
+        json!({
+            "kind": kind, "outputs": outputs, "kernel": kernel, "stride": stride,
+            "bias": weight.has_bias(), "spectral norm": weight.has_spectral_norm(),
+        })
+    };
+    match kind {
+        Kind::Dense { outputs, weight } => json!({
+            "kind": "dense", "outputs": outputs, "bias": weight.has_bias(), "spectral norm": weight.has_spectral_norm(),
+        }),
+        Kind::Conv(of) => conv("conv", of),
+        Kind::Deconv(of) => conv("deconv", of),
+        Kind::BatchNorm(_) => json!({ "kind": "batch norm" }),
+        Kind::ConditionalBatchNorm(classes) => json!({ "kind": "conditional batch norm", "classes": classes }),
+        Kind::Attention => {
+            let [keys, values] = Attention::widths(input[0]);
+            json!({ "kind": "attention", "keys": keys, "values": values })
+        }
+        Kind::Sum(ways) => json!({
+            "kind": "sum", "ways": ways.iter().map(|way| listed(way, input)).collect::<Vec<_>>(),
+        }),
+        Kind::Relu => json!({ "kind": "relu" }),
+        Kind::Tanh => json!({ "kind": "tanh" }),
+        Kind::Reshape(maps) => json!({ "kind": "reshape", "shape": maps }),
+        Kind::Upsample(factor) => json!({ "kind": "upsample", "factor": factor }),
+        Kind::Projection(_)
+        | Kind::LeakyRelu(_)
+        | Kind::Flatten
+        | Kind::AveragePool(_)
+        | Kind::GlobalSum
+        | Kind::GlobalMean => unreachable!("no generator has a layer {kind}"),
+    }
 }
