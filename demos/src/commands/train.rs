@@ -95,14 +95,12 @@ impl Changes {
     /// # Errors
     /// It is one that no run can have.
     fn over(&self, config: &Config) -> Result<Config> {
+        let &Changes { steps, sample_every, checkpoint_every, evaluate_every, .. } = self;
+        let data_dir = self.data_dir.clone();
+        let settings =
+            Settings { steps, sample_every, checkpoint_every, evaluate_every, data_dir, ..Settings::default() };
         let mut changed = config.clone();
-        changed.steps = self.steps.unwrap_or(config.steps);
-        changed.sample_every = self.sample_every.unwrap_or(config.sample_every);
-        changed.checkpoint_every = self.checkpoint_every.unwrap_or(config.checkpoint_every);
-        changed.evaluate_every = self.evaluate_every.or(config.evaluate_every);
-        if let Some(dir) = &self.data_dir {
-            changed.data_dir = Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()));
-        }
+        settings.apply(&mut changed)?;
         changed.check()?;
         Ok(changed)
     }

@@ -158,7 +158,11 @@ impl Settings {
         Ok(config)
     }
 
-    fn apply(&self, config: &mut Config) -> Result<()> {
+    /// Puts what is said here into a configuration, unchecked.
+    ///
+    /// # Errors
+    /// One setting says what another says too.
+    pub fn apply(&self, config: &mut Config) -> Result<()> {
         if let Some(optimizer) = self.optimizer.filter(|&new| new != config.optimizer) {
             config.optimizer = optimizer;
             config.betas = (optimizer == OptimizerName::Adam).then_some([0.5, 0.999]);
