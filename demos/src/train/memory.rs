@@ -3,14 +3,18 @@
 use anyhow::{Result, bail};
 use wengert::{Device, HostMemory, Rng};
 
-use super::{Batch, Trainer};
+use super::{Batch, SAMPLES_AT_ONCE, Trainer};
 use crate::config::Config;
 use crate::data::ImageShape;
 use crate::models;
 use crate::usage::{available_memory, human_bytes, resident_memory};
 
-/// What drawing takes beside the nets, measured on runs of small nets at 32 pixels.
-const PICTURES: u64 = 31_000_000;
+/// What plots and the report take beside the nets, measured on runs of small nets at 32 pixels.
+const PLOTS: u64 = 31_000_000;
+
+/// The bytes that a picture of samples takes for each number in its images: the numbers, gathered from their parts, the
+/// pixels, twice as high and wide, and the same once more in the report. Measured at 128 pixels.
+const PICTURE: u64 = 36;
 
 /// How many bytes a run takes.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +25,8 @@ pub struct Need {
     state: u64,
     /// All values at the moment of a step when there are most, the state among them.
     step: u64,
+    /// Drawing.
+    pictures: u64,
 }
 
 impl Need {
@@ -32,12 +38,14 @@ impl Need {
         let (_, two) = measure(config, image, classes, 2);
         HostMemory::release();
         let step = one + two.saturating_sub(one) * (config.batch as u64 - 1);
-        Need { held, state, step }
+        let numbers = (SAMPLES_AT_ONCE * image.numel()) as u64;
+        Need { held, state, step, pictures: PLOTS.max(PICTURE * numbers) }
     }
 
-    /// All of it, in bytes: the values of steps, and a checkpoint as it is written or a picture as it is drawn.
+    /// All of it, in bytes: the values of steps, and a checkpoint as it is written or a picture as it is drawn. (Of a
+    /// checkpoint there are, at most, two and a half copies: measured.)
     fn total(&self) -> u64 {
-        self.held + self.step + PICTURES.max(self.state * 5 / 2)
+        self.held + self.step + self.pictures.max(self.state * 5 / 2)
     }
 
     /// All of it, in bytes, once steps of the whole batch have been made; on the host, if they were made on a device.
