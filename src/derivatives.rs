@@ -55,8 +55,7 @@ impl<T: Element> Var<T> {
 
     /// The product of a vector with the Jacobian of this value, Jᵀv, for each of `wrt`: the gradient of ⟨y, v⟩ with v
     /// held constant. `v`, of this value's shape, may be a variable of the tape, or made of such: the product can be
-    /// differentiated with respect to it. (PyTorch: `autograd.grad` with `grad_outputs=v`
-    /// and `create_graph=True`.)
+    /// differentiated with respect to it. (PyTorch: `autograd.grad` with `grad_outputs=v` and `create_graph=True`.)
     ///
     /// ```
     /// use wengert::{Tape, Tensor};

@@ -161,8 +161,8 @@ fn evaluation(dir: &Path) -> Result<String> {
     };
     let rows: Vec<Vec<String>> = (0..columns[0].1.len()).map(row).collect();
     Ok(format!(
-        "{}{}<p class=\"note\">{n} images of each kind, seed {seed}, against as many reference images, by the features of {}, \
-         which finds the class of {:.1} % of the images that it has not learnt.</p>",
+        "{}{}<p class=\"note\">{n} images of each kind, seed {seed}, against as many reference images, by the features \
+         of {}, which finds the class of {:.1} % of the images that it has not learnt.</p>",
         plot(&dir.join("distances.png"), "The Fréchet distance over the generator's updates")?,
         html::table(&head, 1, &rows),
         escape(classifier),
@@ -176,9 +176,9 @@ fn inspection(dir: &Path) -> Result<String> {
     let found: Inspection = serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", path.display()))?;
     let mut content = plot(&dir.join("singular-values.png"), "The squared singular values of every layer")?;
     content += &format!(
-        "<p class=\"note\">Squared singular values of every layer, the largest scaled to 1, after {}. σ is the largest \
-         singular value of the weight as a matrix, of W/σ where the layer uses that. The norm of a convolution is larger; it \
-         was measured by power iteration on the convolution itself, and is below the bound.</p>",
+        "<p class=\"note\">Squared singular values of every layer, the largest scaled to 1, after {}. σ is the \
+         largest singular value of the weight as a matrix, of W/σ where the layer uses that. The norm of a convolution \
+         is larger; it was measured by power iteration on the convolution itself, and is below the bound.</p>",
         count(found.step, "step", "steps")
     );
     let rows = [net_rows("Discriminator", &found.discriminator), net_rows("Generator", &found.generator)].concat();

@@ -1,10 +1,10 @@
-//! Ten SNGAN steps against PyTorch's: the program's own training step with Adam, and its nets with Adam and RMSProp; and
-//! two steps of residual nets.
+//! Ten SNGAN steps against PyTorch's: the program's own training step with Adam, and its nets with Adam and RMSProp;
+//! and two steps of residual nets.
 //!
-//! `tests/fixtures/README.md` says what is in sngan.safetensors and resnet.safetensors. All runs start from the same weights, images and
-//! noise, and every number that PyTorch wrote is compared: losses, logits, σ of every layer, the gradients of the first
-//! step, and what parameters, u, v and running statistics are after the last. `-- --nocapture` prints the largest
-//! differences.
+//! `tests/fixtures/README.md` says what is in sngan.safetensors and resnet.safetensors. All runs start from the same
+//! weights, images and noise, and every number that PyTorch wrote is compared: losses, logits, σ of every layer, the
+//! gradients of the first step, and what parameters, u, v and running statistics are after the last. `-- --nocapture`
+//! prints the largest differences.
 
 #[path = "../../tests/pytorch/fixture.rs"]
 mod fixture;

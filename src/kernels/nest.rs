@@ -19,11 +19,9 @@ impl<const K: usize> Nest<K> {
         let mut nest = Nest { rank: 0, dims: [1; MAX_RANK], strides: [[0; MAX_RANK]; K] };
         for &axis in memory_order(out).iter().filter(|&&axis| shape[axis] != 1) {
             let last = nest.rank.wrapping_sub(1);
-            let merges =
-                nest.rank > 0 && (0..K).all(|k| nest.strides[k][last] == inputs[k][axis].saturating_mul(shape[axis]));
+            let merges = nest.rank > 0 && (0..K).all(|k| nest.strides[k][last] == inputs[k][axis] * shape[axis]);
             let at = if merges { last } else { nest.rank };
-            // Of nothing, extents can be larger than all that a computer can count.
-            nest.dims[at] = nest.dims[at].saturating_mul(shape[axis]);
+            nest.dims[at] *= shape[axis];
             for k in 0..K {
                 nest.strides[k][at] = inputs[k][axis];
             }

@@ -139,9 +139,9 @@ impl Config {
         let method = self.method.flag();
         if self.gp_lambda.is_some() && self.norm == Norm::Batch {
             return Some(format!(
-                "{method} with --norm batch is known not to work: the penalty asks for a slope of 1 at each image by itself, \
-                 but with batch norm the critic's value of an image depends on the whole batch (Gulrajani et al. 2017, \
-                 section 4); expected --norm none."
+                "{method} with --norm batch is known not to work: the penalty asks for a slope of 1 at each image by \
+                 itself, but with batch norm the critic's value of an image depends on the whole batch (Gulrajani et al. \
+                 2017, section 4); expected --norm none."
             ));
         }
         if self.loss != Loss::Wasserstein {
@@ -149,15 +149,16 @@ impl Config {
         }
         if self.norm == Norm::Spectral {
             return Some(format!(
-                "{method} with the Wasserstein loss and spectral norm is known not to work (its authors say so): a critic \
-                 all of whose layers are held to norm 1 has slopes far below 1, and the generator learns next to nothing; \
-                 expected --loss hinge or standard."
+                "{method} with the Wasserstein loss and spectral norm is known not to work (its authors say so): a \
+                 critic all of whose layers are held to norm 1 has slopes far below 1, and the generator learns next \
+                 to nothing; expected --loss hinge or standard."
             ));
         }
         if self.clip.is_none() && self.gp_lambda.is_none() {
             return Some(format!(
-                "{method} with the Wasserstein loss is known not to work: it is linear in the critic, which nothing keeps \
-                 from growing without bound; expected the method wgan or wgan-gp, or --loss hinge, standard or saturating."
+                "{method} with the Wasserstein loss is known not to work: it is linear in the critic, which nothing \
+                 keeps from growing without bound; expected the method wgan or wgan-gp, or --loss hinge, standard or \
+                 saturating."
             ));
         }
         None

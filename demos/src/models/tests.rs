@@ -105,7 +105,8 @@ fn multiply_adds_are_those_of_the_tables() {
     let of = |net: &Architecture| -> Vec<u64> {
         net.rows().iter().map(|row| row.multiply_adds).filter(|&count| count > 0).collect()
     };
-    let up = 16 * 512 * 16 * 256; // 4²·512 numbers go in, with 4²·256 taps each; then 8²·256 with 4²·128, which is the same
+    // 4²·512 numbers go in, with 4²·256 taps each; then 8²·256 with 4²·128, which is the same.
+    let up = 16 * 512 * 16 * 256;
     assert_eq!(of(&g), [128 * 8192, up, up, up, 1024 * 64 * 9 * 3]);
     let down = 256 * 16 * 64 * 64; // 16²·64 numbers come out, of 4²·64 taps each; then 8²·128 of 4²·128
     let double = 256 * 128 * 9 * 64; // 16²·128 numbers come out, of 3²·64 taps each; then 8²·256 of 3²·128
@@ -232,8 +233,8 @@ fn resnet_config() -> Config {
 /// Parameters, by hand from the tables: the dense layer, each block, and what follows; the papers have no figures.
 ///
 /// A block up from a to b channels has 2a (batch norm), 9ab + b, 2b (batch norm), 9b² + b, and ab + b in the shortcut;
-/// one of the discriminator, from a to b, has 9a² + a, 9ab + b, and ab + b if there is a convolution in the shortcut; the
-/// first, from the 3 colours, 27b + b, 9b² + b, 3b + b.
+/// one of the discriminator, from a to b, has 9a² + a, 9ab + b, and ab + b if there is a convolution in the shortcut;
+/// the first, from the 3 colours, 27b + b, 9b² + b, 3b + b.
 #[test]
 fn parameters_of_the_residual_nets_are_those_of_the_papers_tables() {
     let up = |a: u64, b: u64| 2 * a + 9 * a * b + b + 2 * b + 9 * b * b + b + a * b + b;
