@@ -54,8 +54,8 @@ class Attention(nn.Module):
         return x + self.gamma * self.v(mixed.unflatten(2, x.shape[2:]))
 
 
-def convolution(kind, inputs, outputs, kernel, stride, bias, **_):
-    return kind(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=bias)
+def convolution(module, inputs, outputs, kernel, stride, bias, **_):
+    return module(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=bias)
 
 
 # What makes the module of a layer that has parameters.
