@@ -178,20 +178,28 @@ fn first_free(name: &str) -> Result<PathBuf> {
 /// # Errors
 /// Names the path: it cannot be written, or names no file.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_whole_by(path, |file| Ok(file.write_all(bytes)?))
+}
+
+/// [`write_whole`] of what `content` writes.
+///
+/// # Errors
+/// As `write_whole`, and those of `content`.
+pub fn write_whole_by(path: &Path, content: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    let fill = |temporary: &Path| -> Result<()> {
+        let mut file = File::create(temporary)?;
+        // Tells `sweep` that somebody writes it. A file system without locks has only leftovers to lose.
+        let _ = file.try_lock();
+        content(&mut file)?;
+        file.sync_all()?;
+        Ok(fs::rename(temporary, path)?)
+    };
     let write = || -> Result<()> {
         let temporary = temporary(path)?;
-        let result = File::create(&temporary).and_then(|mut file| {
-            // Tells `sweep` that somebody writes it. A file system without locks has only leftovers to lose.
-            let _ = file.try_lock();
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)
-        });
-        if let Err(error) = result {
+        fill(&temporary).inspect_err(|_| {
             // The first error is the one to report; a left-over file is only untidy.
             let _ = fs::remove_file(&temporary);
-            return Err(error.into());
-        }
+        })?;
         synchronise(path).context("cannot synchronise its directory with the disk")
     };
     write().with_context(|| format!("{}: cannot write", path.display()))

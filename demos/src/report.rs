@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::columns::Columns;
 use crate::config::Config;
-use crate::files::{self, from_toml, write_whole};
+use crate::files::{self, from_toml, write_whole_by};
 use crate::inspect::{Inspection, NetFigures};
 use crate::metrics::{Evaluation, History};
 use crate::pictures::{png_size, read_png, write_animation};
@@ -26,7 +26,7 @@ const FRAME_PIXELS: usize = 1 << 25;
 const FRAME_MS: u16 = 150;
 /// Small pictures of samples on the way.
 const THUMBNAILS: usize = 8;
-/// The most bytes of a file that goes into the page.
+/// The most bytes of a file that the page tells of.
 const MOST_BYTES: u64 = 1 << 27;
 
 /// Makes the animation of the samples, of at most forty of them, evenly chosen, the last among them. Those of another
@@ -69,13 +69,14 @@ pub fn write(dir: &RunDir) -> Result<()> {
         header(&title, losses.step, wanted, time.seconds),
         tiles(&losses, time.step, time.seconds),
         samples(dir)?,
-        section("Losses", &plot(&dir.losses()[1], "The losses over the generator's updates")?),
-        section("Gains of self-attention", &plot(&dir.gammas()[1], "The gains γ over the generator's updates")?),
+        section("Losses", &plot(dir.path(), "losses.png", "The losses over the generator's updates")),
+        section("Gains of self-attention", &plot(dir.path(), "gammas.png", "The gains γ over the generator's updates")),
         section("Evaluation", &evaluation(dir.path())?),
-        section("Inside the nets", &inspection(&dir.inspection())?),
+        section("Inside the nets", &inspection(dir.path())?),
         section("Configuration", &settings(&config)),
     ];
-    write_whole(&dir.report(), page(&title, &body.concat()).as_bytes())
+    let page = page(&title, &body.concat());
+    write_whole_by(&dir.report(), |file| html::write(&page, dir.path(), file))
 }
 
 /// A file of the run; `None` if there is none.
@@ -127,22 +128,24 @@ fn tiles(losses: &LastLosses, timed_steps: u64, seconds: f64) -> String {
 
 fn samples(dir: &RunDir) -> Result<String> {
     let samples = dir.samples()?;
+    let pixels = |path: &Path, caption: &str| {
+        let name = path.strip_prefix(dir.path()).unwrap_or(path);
+        figure(&name.to_string_lossy(), "pixels", caption)
+    };
     let Some((step, last)) = samples.last() else { return Ok(String::new()) };
-    let mut pair =
-        figure(&read(last)?.unwrap_or_default(), "pixels", &format!("Samples after {}", count(*step, "step", "steps")));
-    if let Some(animation) = read(&dir.animation())? {
-        pair += &figure(&animation, "pixels", "The same noise as training goes");
+    let mut pair = pixels(last, &format!("Samples after {}", count(*step, "step", "steps")));
+    if dir.animation().exists() {
+        pair += &pixels(&dir.animation(), "The same noise as training goes");
     }
-    let mut strip = String::new();
-    for (step, path) in evenly(&samples, THUMBNAILS) {
-        strip += &figure(&read(path)?.unwrap_or_default(), "pixels", &format!("Step {step}"));
-    }
+    let strip: String =
+        evenly(&samples, THUMBNAILS).map(|(step, path)| pixels(path, &format!("Step {step}"))).collect();
     Ok(section("Samples", &format!("<div class=\"pair\">{pair}</div><div class=\"strip\">{strip}</div>")))
 }
 
-fn plot(path: &Path, alt: &str) -> Result<String> {
-    let wide = |png: Vec<u8>| format!("<div class=\"scroll\">{}</div>", html::image(&png, "plot", alt));
-    Ok(read(path)?.map_or_else(String::new, wide))
+/// A plot in the directory of a run; nothing if it is not there.
+fn plot(dir: &Path, name: &str, alt: &str) -> String {
+    let there = dir.join(name).exists();
+    if there { format!("<div class=\"scroll\">{}</div>", html::image(name, "plot", alt)) } else { String::new() }
 }
 
 /// The figures of the last evaluation and of the best, beside those of real images, and how the distance went.
@@ -163,7 +166,7 @@ fn evaluation(dir: &Path) -> Result<String> {
     Ok(format!(
         "{}{}<p class=\"note\">{n} images of each kind, seed {seed}, against as many reference images, by the features \
          of {}, which finds the class of {:.1} % of the images that it has not learnt.</p>",
-        plot(&dir.join("distances.png"), "The Fréchet distance over the generator's updates")?,
+        plot(dir, "distances.png", "The Fréchet distance over the generator's updates"),
         html::table(&head, 1, &rows),
         escape(classifier),
         100.0 * classifier_accuracy
@@ -171,10 +174,10 @@ fn evaluation(dir: &Path) -> Result<String> {
 }
 
 fn inspection(dir: &Path) -> Result<String> {
-    let path = dir.join("inspect.json");
+    let path = dir.join("inspect/inspect.json");
     let Some(bytes) = read(&path)? else { return Ok(String::new()) };
     let found: Inspection = serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", path.display()))?;
-    let mut content = plot(&dir.join("singular-values.png"), "The squared singular values of every layer")?;
+    let mut content = plot(dir, "inspect/singular-values.png", "The squared singular values of every layer");
     content += &format!(
         "<p class=\"note\">Squared singular values of every layer, the largest scaled to 1, after {}. σ is the \
          largest singular value of the weight as a matrix, of W/σ where the layer uses that. The norm of a convolution \
@@ -193,8 +196,8 @@ fn inspection(dir: &Path) -> Result<String> {
     for (name, value) in &found.gammas {
         content += &format!("<p class=\"note\">{} = {}</p>", escape(name), number(*value));
     }
-    if let Some(png) = read(&dir.join("attention.png"))? {
-        content += &figure(&png, "pixels", "Where the marked points look");
+    if dir.join("inspect/attention.png").exists() {
+        content += &figure("inspect/attention.png", "pixels", "Where the marked points look");
     }
     Ok(content)
 }

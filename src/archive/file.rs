@@ -27,24 +27,23 @@ impl Archive {
     pub fn to_bytes(&self) -> Vec<u8> {
         let views = self.tensors.iter().map(|(name, stored)| (name, stored.view()));
         let bytes = safetensors::serialize(views.collect::<Vec<_>>(), None).expect("views of the right sizes");
-        if self.texts.is_empty() { bytes } else { self.with_texts(&bytes) }
+        if self.texts.is_empty() { bytes } else { self.with_texts(bytes) }
     }
 
     /// Adds the texts to the header in alphabetical order. The crate takes them as a `HashMap`, whose order changes
     /// from run to run, so that equal archives would not give equal files.
-    fn with_texts(&self, bytes: &[u8]) -> Vec<u8> {
-        let end = LENGTH + header_length(bytes);
+    fn with_texts(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        let end = LENGTH + header_length(&bytes);
         let header = std::str::from_utf8(&bytes[LENGTH..end]).expect("the header is JSON").trim_end();
         let rest = header.strip_prefix('{').expect("the header is an object");
         let texts: Vec<String> = self.texts.iter().map(|(k, v)| format!("{}:{}", json(k), json(v))).collect();
         let comma = if rest == "}" { "" } else { "," };
         let mut header = format!("{{\"__metadata__\":{{{}}}{comma}{rest}", texts.join(",")).into_bytes();
         header.resize(header.len().next_multiple_of(LENGTH), b' ');
-        let mut out = Vec::with_capacity(LENGTH + header.len() + bytes.len() - end);
-        out.extend((header.len() as u64).to_le_bytes());
-        out.extend(header);
-        out.extend(&bytes[end..]);
-        out
+        // In place: the tensors are not there twice.
+        let length = (header.len() as u64).to_le_bytes();
+        bytes.splice(..end, length.into_iter().chain(header));
+        bytes
     }
 
     /// Reads a safetensors file that is in memory; `source` names it in messages. Needs the feature `safetensors`, which

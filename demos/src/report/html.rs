@@ -1,7 +1,19 @@
 //! Pieces of HTML. Whatever comes from files goes through [`escape`].
 
-use base64::Engine;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
 use base64::prelude::BASE64_STANDARD;
+use base64::write::EncoderWriter;
+
+use crate::files;
+
+/// Stands on both sides of a file's name where the page will have its bytes. No text has it after [`escape`].
+const MARK: char = '\u{1}';
+
+/// The most bytes of a picture in the page.
+const MOST_BYTES: u64 = 1 << 27;
 
 /// Text as HTML shows it: the characters with a meaning become entities, those of attributes too.
 pub fn escape(text: &str) -> String {
@@ -13,21 +25,41 @@ pub fn escape(text: &str) -> String {
             '>' => escaped += "&gt;",
             '"' => escaped += "&quot;",
             '\'' => escaped += "&#39;",
+            MARK => escaped.push(char::REPLACEMENT_CHARACTER),
             c => escaped.push(c),
         }
     }
     escaped
 }
 
-/// A PNG file within the page, with what it shows in words. `class` says whether it is a `plot` or made of `pixels`.
-pub fn image(png: &[u8], class: &str, alt: &str) -> String {
-    let data = BASE64_STANDARD.encode(png);
-    format!("<img class=\"{class}\" alt=\"{}\" src=\"data:image/png;base64,{data}\">", escape(alt))
+/// The PNG file of this name within the page, with what it shows in words. `class` says whether it is a `plot` or made
+/// of `pixels`.
+pub fn image(name: &str, class: &str, alt: &str) -> String {
+    let [name, alt] = [name, alt].map(escape);
+    format!("<img class=\"{class}\" alt=\"{alt}\" src=\"data:image/png;base64,{MARK}{name}{MARK}\">")
 }
 
 /// The same with a line below.
-pub fn figure(png: &[u8], class: &str, caption: &str) -> String {
-    format!("<figure>{}<figcaption>{}</figcaption></figure>", image(png, class, caption), escape(caption))
+pub fn figure(name: &str, class: &str, caption: &str) -> String {
+    format!("<figure>{}<figcaption>{}</figcaption></figure>", image(name, class, caption), escape(caption))
+}
+
+/// Writes a page with the bytes of its pictures, which are files in `dir`. Only now, and one after another: a page made
+/// of texts that hold the pictures has each of them in memory six times.
+///
+/// # Errors
+/// A picture cannot be read, or is too large; or writing fails.
+pub fn write(page: &str, dir: &Path, to: &mut impl Write) -> Result<()> {
+    for (i, part) in page.split(MARK).enumerate() {
+        if i % 2 == 0 {
+            to.write_all(part.as_bytes())?;
+        } else if let Some(png) = files::read(&dir.join(part), MOST_BYTES)? {
+            let mut encoder = EncoderWriter::new(&mut *to, &BASE64_STANDARD);
+            encoder.write_all(&png)?;
+            encoder.finish()?;
+        }
+    }
+    Ok(())
 }
 
 /// A part of the page, or nothing if it would be empty.
@@ -75,8 +107,21 @@ mod tests {
     #[test]
     fn nothing_from_a_file_becomes_markup() {
         assert_eq!(escape("<a href=\"x\">'&'</a>"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/a&gt;");
-        assert!(!figure(b"", "plot", "\"><b>").contains("<b>"));
+        assert!(!figure("a.png", "plot", "\"><b>").contains("<b>"));
         assert!(!section("<b>", "x").contains("<b>"));
+    }
+
+    #[test]
+    fn pictures_are_written_where_their_names_stand() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.png"), "two words").unwrap();
+        let page =
+            format!("{}<p>{}</p>{}", image("a.png", "plot", "A"), escape("\u{1}b.png\u{1}"), image("b.png", "p", ""));
+        let mut written = Vec::new();
+        write(&page, dir.path(), &mut written).unwrap();
+        let expected = "<img class=\"plot\" alt=\"A\" src=\"data:image/png;base64,dHdvIHdvcmRz\"><p>\u{fffd}b.png\u{fffd}</p>\
+                        <img class=\"p\" alt=\"\" src=\"data:image/png;base64,\">";
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
     }
 
     #[test]

@@ -12,9 +12,9 @@ use crate::usage::{available_memory, human_bytes, resident_memory};
 /// What plots and the report take beside the nets, measured on runs of small nets at 32 pixels.
 const PLOTS: u64 = 31_000_000;
 
-/// The bytes that a picture of samples takes for each number in its images: the numbers, gathered from their parts, the
-/// pixels, twice as high and wide, and the same once more in the report. Measured at 128 pixels.
-const PICTURE: u64 = 36;
+/// The bytes that a picture of samples takes for each number in its images: the numbers, gathered from their parts, and
+/// the pixels, twice as high and wide. Measured at 128 pixels.
+const PICTURE: u64 = 17;
 
 /// How many bytes a run takes.
 #[derive(Clone, Copy, Debug)]
