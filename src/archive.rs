@@ -151,20 +151,28 @@ impl Archive {
         self.tensors.contains_key(name)
     }
 
-    /// Checks that exactly these names are there under `prefix`.
-    pub(crate) fn check_names(&self, prefix: &str, expected: &[String]) -> Result<(), StateError> {
-        let missing: Vec<String> = expected.iter().filter(|name| !self.contains(name)).cloned().collect();
-        let wanted: std::collections::HashSet<&str> = expected.iter().map(String::as_str).collect();
+    /// Checks that exactly these tensors and counts are there under `prefix`, each with this element type and shape.
+    pub(crate) fn check(&self, prefix: &str, expected: &[Expected]) -> Result<(), StateError> {
+        let (there, missing): (Vec<_>, Vec<_>) = expected.iter().partition(|wanted| self.contains(&wanted.name));
+        let wanted: std::collections::HashSet<&str> = expected.iter().map(|wanted| wanted.name.as_str()).collect();
+        let missing: Vec<String> = missing.iter().map(|wanted| wanted.name.clone()).collect();
         let unexpected: Vec<String> = self.names(prefix).filter(|n| !wanted.contains(n)).map(String::from).collect();
-        if missing.is_empty() && unexpected.is_empty() {
-            return Ok(());
+        let wrong = there.iter().filter_map(|Expected { name, dtype, shape }| self.stored(name, dtype, shape).err());
+        let mut wrong: Vec<StateError> = wrong.collect();
+        match (missing.is_empty() && unexpected.is_empty(), wrong.len()) {
+            (true, 0) => Ok(()),
+            (true, 1) => Err(wrong.remove(0)),
+            _ => Err(StateError::Names { file: self.source.clone(), missing, unexpected, wrong }),
         }
-        Err(StateError::Names { file: self.source.clone(), missing, unexpected })
     }
 
     fn stored(&self, name: &str, dtype: &str, shape: &Shape) -> Result<&Stored, StateError> {
-        let missing =
-            || StateError::Names { file: self.source.clone(), missing: vec![name.into()], unexpected: Vec::new() };
+        let missing = || StateError::Names {
+            file: self.source.clone(),
+            missing: vec![name.into()],
+            unexpected: Vec::new(),
+            wrong: Vec::new(),
+        };
         let stored = self.tensors.get(name).ok_or_else(missing)?;
         if stored.dtype == dtype && stored.shape == **shape {
             return Ok(stored);
@@ -175,6 +183,24 @@ impl Archive {
             found: format!("{} {:?}", stored.dtype, stored.shape),
             expected: format!("{dtype} {:?}", &**shape),
         })
+    }
+}
+
+/// What an archive must have.
+pub(crate) struct Expected {
+    name: String,
+    dtype: String,
+    shape: Shape,
+}
+
+impl Expected {
+    /// A tensor of the element type T.
+    pub(crate) fn tensor<T: Element>(name: String, shape: &Shape) -> Expected {
+        Expected { name, dtype: kind::<T>(), shape: *shape }
+    }
+
+    pub(crate) fn count(name: String) -> Expected {
+        Expected { name, dtype: "I64".into(), shape: Shape::from([]) }
     }
 }
 
@@ -227,7 +253,8 @@ pub enum StateError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Tensors are missing, or there are some that nobody asked for.
+    /// Tensors are missing, or there are some that nobody asked for, or several are of another shape: it is the file of
+    /// another network.
     Names {
         /// The file.
         file: String,
@@ -235,6 +262,8 @@ pub enum StateError {
         missing: Vec<String>,
         /// The names that were found and not expected.
         unexpected: Vec<String>,
+        /// What has another shape or element type: a [`Mismatch`](StateError::Mismatch) for each.
+        wrong: Vec<StateError>,
     },
     /// A tensor has another shape or element type, or a count another range.
     Mismatch {
@@ -265,15 +294,17 @@ impl fmt::Display for StateError {
             StateError::Format { file, reason } => {
                 write!(f, "{file}: {reason}; expected a whole safetensors file")
             }
-            StateError::Names { file, missing, unexpected } => {
-                write!(f, "{file}: ")?;
-                list(f, "missing", missing)?;
-                write!(f, "{}", if missing.is_empty() || unexpected.is_empty() { "" } else { "; " })?;
-                list(f, "unexpected", unexpected)
+            StateError::Names { file, missing, unexpected, wrong } => {
+                let wrong: Vec<String> = wrong.iter().map(StateError::without_file).collect();
+                let lists = [("missing", missing), ("unexpected", unexpected), ("of another kind", &wrong)];
+                let lists: Vec<String> = lists
+                    .iter()
+                    .filter(|(_, names)| !names.is_empty())
+                    .map(|(what, names)| list(what, names))
+                    .collect();
+                write!(f, "{file}: {}", lists.join("; "))
             }
-            StateError::Mismatch { file, name, found, expected } => {
-                write!(f, "{file}: {name}: found {found}, expected {expected}")
-            }
+            StateError::Mismatch { file, .. } => write!(f, "{file}: {}", self.without_file()),
             StateError::Device(error) => error.fmt(f),
             StateError::NoText { file, key } => {
                 write!(f, "{file}: expected a text `{key}` in the metadata, found none")
@@ -288,14 +319,21 @@ impl From<DeviceError> for StateError {
     }
 }
 
-/// The first names of a list, and how many more there are.
-fn list(f: &mut fmt::Formatter<'_>, what: &str, names: &[String]) -> fmt::Result {
-    const SHOWN: usize = 6;
-    if names.is_empty() {
-        return Ok(());
+impl StateError {
+    /// What a mismatch is, in a message that has named the file.
+    fn without_file(&self) -> String {
+        match self {
+            StateError::Mismatch { name, found, expected, .. } => format!("{name}: found {found}, expected {expected}"),
+            other => other.to_string(),
+        }
     }
-    write!(f, "{what}: {}", names[..names.len().min(SHOWN)].join(", "))?;
-    if names.len() > SHOWN { write!(f, " and {} more", names.len() - SHOWN) } else { Ok(()) }
+}
+
+/// The first of a list, and how many more there are.
+fn list(what: &str, names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+    format!("{what}: {}{more}", names[..names.len().min(SHOWN)].join(", "))
 }
 
 // Without `source`: the message holds the system's reason, which reports that print the chain would give twice.

@@ -19,6 +19,20 @@
 //! With respect to the weights of a network: `pass.param(params.id("layer.weight").unwrap())` is the variable that a
 //! [`Pass`](crate::nn::Pass) uses for one.
 //!
+//! Second derivatives of each sample by itself, such as u″ at many points of a line, need no Hessian: samples do not
+//! depend on each other, so the gradient of the sum over them has the derivative of each in its own row.
+//!
+//! ```
+//! use wengert::{Tape, Tensor};
+//! let tape = Tape::<f64>::new();
+//! let x = tape.var(Tensor::from_vec([3, 1], vec![0.0, 1.0, 2.0])); // three samples
+//! let u = x.sin();
+//! let du = u.sum().grad(&[&x]).remove(0); // u′ at each
+//! let ddu = du.sum().grad(&[&x]).remove(0); // u″ at each
+//! let worst = (ddu + u).abs().max().item(); // sin″ = −sin
+//! assert!(worst < 1e-15);
+//! ```
+//!
 //! What is recorded can be differentiated again, and stays on the tape, which grows; the others leave the tape as it
 //! is, so that they can be called as often as one likes.
 

@@ -29,6 +29,11 @@
 //! - Features: `safetensors`, on by default, reads and writes files; `opencl` runs on OpenCL devices, see [`Device`].
 //! - `kernels`: the loops over numbers. Private, but for the tests and benches of this package.
 
+// Before the others: a page of the documentation lists methods in this order.
+mod var;
+
+mod tape;
+
 mod archive;
 pub mod compute;
 pub mod derivatives;
@@ -45,9 +50,7 @@ pub mod ops;
 pub mod optim;
 mod rng;
 mod shape;
-mod tape;
 mod tensor;
-mod var;
 
 pub use archive::{Archive, StateError};
 pub use compute::{Kernel, compute};

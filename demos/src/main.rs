@@ -7,8 +7,10 @@ use clap::Parser;
 use wengert_demos::commands::Cli;
 use wengert_demos::files::printable;
 use wengert_demos::interrupt::Interrupted;
+use wengert_demos::usage;
 
 fn main() -> ExitCode {
+    usage::return_large_blocks();
     match Cli::try_parse().map(Cli::run) {
         Ok(done) => end(done),
         Err(text) => print(&text),

@@ -40,10 +40,12 @@ pub(super) fn judge(
     let original = trial.x.clone();
     let mut open: Vec<usize> = (0..original.len()).collect();
     for attempt in 0.. {
-        let result = trial.groups(&open).iter().try_for_each(|group| trial.examine(group));
+        let wrong = trial.wrong_inputs(trial.groups(&open));
         open = std::mem::take(&mut trial.kinks);
-        if let Err(failure) = result {
-            return Err(Failure { moves: trial.moves(&original), ..*failure }.into());
+        if let Some((failure, others)) = wrong.split_first() {
+            let mut others = others.to_vec();
+            others.sort_by_key(|other| other.place.as_ref().map(|place| place.input));
+            return Err(Failure { moves: trial.moves(&original), others, ..failure.clone() }.into());
         }
         if open.is_empty() {
             break;
@@ -109,11 +111,29 @@ impl<'a> Trial<'a> {
         groups
     }
 
+    /// Tests groups; the first entry found to be wrong of each input that has one. Once it is found, the rest of its
+    /// input is left alone: where much is wrong, a list of all of it would take long, and tell no more.
+    fn wrong_inputs(&mut self, groups: Vec<Vec<usize>>) -> Vec<Failure> {
+        let mut wrong: Vec<Failure> = Vec::new();
+        for mut group in groups {
+            let told = |wrong: &[Failure], place: &Place| {
+                wrong.iter().filter_map(|failure| failure.place.as_ref()).any(|told| told.input == place.input)
+            };
+            group.retain(|&k| !told(&wrong, &place_of(&self.point, k)));
+            while let Err(failure) = self.examine(&group) {
+                wrong.push(*failure);
+                group.retain(|&k| !told(&wrong, &place_of(&self.point, k)));
+            }
+        }
+        wrong
+    }
+
     /// Tests a group, and the halves of one that fails; fails at the first entry that is wrong by itself.
     ///
     /// If both halves pass, so does the group: each entry is right within what is allowed to it, only the sum was not.
     fn examine(&mut self, group: &[usize]) -> Result<(), Box<Failure>> {
-        for _ in 0..self.check.directions {
+        let tests = if group.is_empty() { 0 } else { self.check.directions };
+        for _ in 0..tests {
             match self.test(group) {
                 Verdict::Right(error) => self.worst = self.worst.max(error),
                 _ if group.len() > 1 => {

@@ -60,6 +60,8 @@ pub struct Failure {
     pub uncertainty: f64,
     /// The entries that had been moved off a kink by then.
     pub moves: Vec<Move>,
+    /// The first entry that is wrong of each other input that has one, in the order of the inputs.
+    pub others: Vec<Failure>,
     pub(super) inputs: usize,
 }
 
@@ -91,9 +93,9 @@ pub enum Problem {
 
 impl Failure {
     pub(super) fn new(problem: Problem, place: Option<Place>) -> Failure {
-        let (operations, moves) = (Vec::new(), Vec::new());
+        let (operations, moves, others) = (Vec::new(), Vec::new(), Vec::new());
         let [analytic, numeric, uncertainty] = [f64::NAN; 3];
-        Failure { order: 0, operations, problem, place, analytic, numeric, uncertainty, moves, inputs: 0 }
+        Failure { order: 0, operations, problem, place, analytic, numeric, uncertainty, moves, others, inputs: 0 }
     }
 }
 
@@ -144,15 +146,28 @@ impl fmt::Display for Move {
 impl std::error::Error for Failure {}
 
 impl fmt::Display for Failure {
+    /// One line, and one for each other input that is wrong.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { order, operations, analytic, numeric, uncertainty, inputs, .. } = self;
+        write!(f, "derivative of order {}{}: ", self.order, of(&self.operations))?;
+        self.what(self.inputs, f)?;
+        self.moves.iter().try_for_each(|moved| write!(f, "; {moved}"))?;
+        self.others.iter().try_for_each(|other| {
+            f.write_str("\nand ")?;
+            other.what(self.inputs, f)
+        })
+    }
+}
+
+impl Failure {
+    /// What is wrong, and where, if the function has so many inputs.
+    fn what(&self, inputs: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { analytic, numeric, uncertainty, .. } = self;
         let index = self.place.as_ref().map(|place| place.index.as_slice()).unwrap_or_default();
         let place = match &self.place {
             None => "somewhere".to_string(),
-            Some(place) if place.input < *inputs => format!("at {place}"),
+            Some(place) if place.input < inputs => format!("at {place}"),
             Some(_) => format!("at the cotangent of the output, index {index:?}"),
         };
-        write!(f, "derivative of order {order}{}: ", of(operations))?;
         match self.problem {
             Problem::Wrong { walk } => {
                 write!(f, "{place}: {analytic:e} by `{walk}`, {numeric:e} ± {uncertainty:.0e} by difference quotients")
@@ -170,8 +185,7 @@ impl fmt::Display for Failure {
             }
             Problem::Rough => write!(f, "{place}: difference quotients do not converge, here or a little beside it"),
             Problem::Unresolved => write!(f, "the rounding of the function hides its derivative in every entry"),
-        }?;
-        self.moves.iter().try_for_each(|moved| write!(f, "; {moved}"))
+        }
     }
 }
 

@@ -37,8 +37,8 @@ pub trait Function<const N: usize, const M: usize = 1>: Copy + Send + Sync + 'st
     // How it is applied: y ← the first result at every place, or all results, which begin as the first inputs. What is
     // here is compiled with each use. [`function!`](crate::function) writes one of the two once more, into code that is
     // not generic: there the loops are compiled with the formula.
-    crate::function!(@each [#[doc(hidden)]] N, M);
-    crate::function!(@update [#[doc(hidden)]] N, M);
+    crate::__function!(@each [#[doc(hidden)]] N, M);
+    crate::__function!(@update [#[doc(hidden)]] N, M);
 }
 
 /// What a device knows a formula by.
@@ -112,16 +112,22 @@ macro_rules! function {
         $(#[$doc:meta])* $public:vis $name:ident $({ $($option:ident),+ $(,)? })?
         |$($x:ident),+ $(,)?| -> [$($y:ident),+ $(,)?] { $($body:tt)* }
     ) => {
-        $crate::function!(@value [$(#[$doc])*] [$public] $name $({ $($option),+ })?);
-        $crate::function!(@function update $name [$($($option),+)?] [$($x),+] [$($y),+] { $($body)* });
+        $crate::__function!(@value [$(#[$doc])*] [$public] $name $({ $($option),+ })?);
+        $crate::__function!(@function update $name [$($($option),+)?] [$($x),+] [$($y),+] { $($body)* });
     };
     (
         $(#[$doc:meta])* $public:vis $name:ident $({ $($option:ident),+ $(,)? })?
         |$($x:ident),+ $(,)?| $body:expr $(,)?
     ) => {
-        $crate::function!(@value [$(#[$doc])*] [$public] $name $({ $($option),+ })?);
-        $crate::function!(@function each $name [$($($option),+)?] [$($x),+] [y] { let y = $body; });
+        $crate::__function!(@value [$(#[$doc])*] [$public] $name $({ $($option),+ })?);
+        $crate::__function!(@function each $name [$($($option),+)?] [$($x),+] [y] { let y = $body; });
     };
+}
+
+/// What [`function!`](crate::function) is made of.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __function {
     (@function $loops:ident $name:ident [$($option:ident),*] [$($x:ident),+] [$($y:ident),+] { $($body:tt)* }) => {
         impl $crate::Function<{ [$(stringify!($x)),+].len() }, { [$(stringify!($y)),+].len() }> for $name {
             const IS_ITS_OPTIONS: bool = true;
@@ -135,17 +141,17 @@ macro_rules! function {
                 &self,
                 [$($x),+]: [X; { [$(stringify!($x)),+].len() }],
             ) -> [X; { [$(stringify!($y)),+].len() }] {
-                $crate::function!(@bind self, X, 0, $($option),*);
+                $crate::__function!(@bind self, X, 0, $($option),*);
                 $($body)*
                 [$($y),+]
             }
 
-            $crate::function!(@$loops [] { [$(stringify!($x)),+].len() }, { [$(stringify!($y)),+].len() });
+            $crate::__function!(@$loops [] { [$(stringify!($x)),+].len() }, { [$(stringify!($y)),+].len() });
         }
     };
     (@each [$($hidden:tt)*] $N:expr, $M:expr) => {
-        $crate::function!(@each [$($hidden)*] each_f32 f32 $N);
-        $crate::function!(@each [$($hidden)*] each_f64 f64 $N);
+        $crate::__function!(@each [$($hidden)*] each_f32 f32 $N);
+        $crate::__function!(@each [$($hidden)*] each_f64 f64 $N);
     };
     (@each [$($hidden:tt)*] $each:ident $T:ident $N:expr) => {
         $($hidden)*
@@ -156,8 +162,8 @@ macro_rules! function {
         }
     };
     (@update [$($hidden:tt)*] $N:expr, $M:expr) => {
-        $crate::function!(@update [$($hidden)*] update_f32 f32 $N, $M);
-        $crate::function!(@update [$($hidden)*] update_f64 f64 $N, $M);
+        $crate::__function!(@update [$($hidden)*] update_f32 f32 $N, $M);
+        $crate::__function!(@update [$($hidden)*] update_f64 f64 $N, $M);
     };
     (@update [$($hidden:tt)*] $update:ident $T:ident $N:expr, $M:expr) => {
         $($hidden)*
@@ -186,7 +192,7 @@ macro_rules! function {
     };
     (@bind $self:ident, $X:ident, $index:expr, $option:ident $(, $rest:ident)*) => {
         let $option = $X::option($index, $self.$option);
-        $crate::function!(@bind $self, $X, $index + 1, $($rest),*);
+        $crate::__function!(@bind $self, $X, $index + 1, $($rest),*);
     };
     (@bind $self:ident, $X:ident, $index:expr,) => {};
 }

@@ -83,9 +83,9 @@ impl<T: Element> ParamGrads<T> {
     /// # let pass = Pass::new(&params, &tape, Mode::Train);
     /// # let loss = layer.forward(&pass, &wengert::Tensor::ones([8, 3]).into()).sum();
     /// # let gradients = pass.gradients(&loss.backward());
-    /// // Biases learn at half the rate.
-    /// let gradients = gradients.map(|_, name, g| if name.ends_with("bias") { g.map(|x| 0.5 * x) } else { g });
-    /// assert_eq!(gradients.get(params.id("l.bias").unwrap()).unwrap().item(), 4.0);
+    /// // What is not finite moves nothing.
+    /// let gradients = gradients.map(|_, _, g| g.map(|x| if x.is_finite() { x } else { 0.0 }));
+    /// assert_eq!(gradients.get(params.id("l.bias").unwrap()).unwrap().item(), 8.0);
     /// ```
     ///
     /// # Panics
@@ -99,6 +99,34 @@ impl<T: Element> ParamGrads<T> {
             let found = new.shape();
             assert!(*found == shape, "ParamGrads::map: `{name}` has shape {shape}, found {found}");
             *grad = Some((name, new));
+        }
+        self
+    }
+
+    /// The gradients for which `f(place, name, gradient)` holds. An optimiser leaves parameters without a gradient as
+    /// they are: so groups of parameters have learning rates of their own, each with an optimiser that is given the
+    /// gradients of its group.
+    ///
+    /// ```
+    /// # use wengert::{Rng, Tape, nn::{Init, Linear, Mode, Params, Pass}};
+    /// # let mut rng = Rng::seed(0);
+    /// # let mut params = Params::<f32>::new();
+    /// # let body = Linear::new(&mut params.scope("body"), 3, 4, Init::PyTorch, &mut rng);
+    /// # let head = Linear::new(&mut params.scope("head"), 4, 1, Init::PyTorch, &mut rng);
+    /// # let tape = Tape::new();
+    /// # let pass = Pass::new(&params, &tape, Mode::Train);
+    /// # let x = wengert::Tensor::ones([8, 3]).into();
+    /// # let loss = head.forward(&pass, &body.forward(&pass, &x)).sum();
+    /// # let gradients = pass.gradients(&loss.backward());
+    /// use wengert::optim::{Adam, Optimizer};
+    /// let (mut slow, mut fast) = (Adam::new(1e-4), Adam::new(1e-2)); // made once, before training
+    ///
+    /// slow.step(&mut params, &gradients.clone().filter(|_, name, _| name.starts_with("body.")));
+    /// fast.step(&mut params, &gradients.filter(|_, name, _| name.starts_with("head.")));
+    /// ```
+    pub fn filter(mut self, mut f: impl FnMut(ParamId, &str, &Tensor<T>) -> bool) -> ParamGrads<T> {
+        for (index, grad) in self.grads.iter_mut().enumerate() {
+            *grad = grad.take().filter(|(name, grad)| f(ParamId::new(self.structure, index), name, grad));
         }
         self
     }

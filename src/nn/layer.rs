@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{BatchNorm, Conv2d, ConvTranspose2d, Dropout, GroupNorm, InstanceNorm, LayerNorm, Linear, Pass, Scope};
-use crate::{Element, Var};
+use crate::{Element, Shape, Var};
 
 /// A map from a variable to a variable: what a network is made of. The layers of this module are layers (but for
 /// [`Embedding`](super::Embedding), which takes classes), and so are [`Sequential`] and plain functions such as
@@ -101,14 +101,36 @@ impl<T: Element> Sequential<T> {
     /// The output of the last layer; the input itself if there are none.
     ///
     /// # Panics
-    /// As the layers do.
+    /// As the layers do; a line on standard error then names the layer, and the shape of its input.
     #[track_caller]
     pub fn forward(&self, pass: &Pass<'_, T>, x: &Var<T>) -> Var<T> {
         let mut x = x.clone();
-        for layer in &self.layers {
-            x = layer.forward(pass, &x); // not in a closure, where a panic would point here, not at the caller
+        for (number, layer) in self.layers.iter().enumerate() {
+            let running = Running { number, layer: &**layer, input: x.shape() };
+            let y = layer.forward(pass, &x); // not in a closure, where a panic would point here, not at the caller
+            drop(running);
+            x = y;
         }
         x
+    }
+}
+
+/// The layer that runs: if it panics, a second line on standard error says which of the many it is. The operation that
+/// panics cannot know, and all of them are called from one line of the program.
+struct Running<'a, T: Element> {
+    number: usize,
+    layer: &'a dyn Part<T>,
+    input: &'a Shape,
+}
+
+impl<T: Element> Drop for Running<'_, T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "this was layer {} of a Sequential, {:?}, with an input of shape {}",
+                self.number, self.layer, self.input
+            );
+        }
     }
 }
 

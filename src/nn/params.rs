@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::archive::Expected;
 use crate::{Archive, Device, DeviceError, Element, StateError, Tensor};
 
 /// The parameters and buffers of a network, by name and in the order in which its layers made them.
@@ -235,7 +236,12 @@ impl<T: Element> Params<T> {
     /// left or fails.
     pub fn restore(&mut self, archive: &Archive, prefix: &str) -> Result<(), StateError> {
         let names: Vec<String> = self.names().map(|name| format!("{prefix}{name}")).collect();
-        archive.check_names(prefix, &names)?;
+        let expected = self.entries.iter().zip(&names).map(|(entry, name)| match &entry.slot {
+            Slot::Parameter(old) => Expected::tensor::<T>(name.clone(), old.shape()),
+            Slot::Buffer(old) => Expected::tensor::<T>(name.clone(), old.borrow().shape()),
+            Slot::Counter(_) => Expected::count(name.clone()),
+        });
+        archive.check(prefix, &expected.collect::<Vec<_>>())?;
         let read = |old: &Tensor<T>, name: &str| Ok(in_place_of(old, archive.tensor(name, old.shape())?)?);
         let slots = self.entries.iter().zip(&names).map(|(entry, name)| match &entry.slot {
             Slot::Parameter(old) => read(old, name).map(Slot::Parameter),

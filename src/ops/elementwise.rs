@@ -76,7 +76,7 @@ impl Function<1> for Powi {
         [x.powi(self.n)]
     }
 
-    function!(@each [] 1, 1);
+    crate::__function!(@each [] 1, 1);
 }
 
 impl<T: Element> Var<T> {

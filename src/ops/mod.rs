@@ -4,7 +4,8 @@
 //! documentation: ȳ = ∂L/∂y is the gradient that arrives at the output y, x̄ = ∂L/∂x the one that the rule gives to the
 //! input x, ⊙ the product by elements. Shapes are logical; see [`Tensor`](crate::Tensor) for how values lie in memory.
 //!
-//! - Arithmetic, with broadcasting: `+ - * /` of variables and numbers, `-x`, `affine`.
+//! - Arithmetic, with broadcasting: `+ - * /` of variables and numbers, `-x`, `affine`. Numbers are `f64` for variables
+//!   of either type: `x * 2.0`, and `x * f64::from(c)` with a `c` of type `f32`.
 //! - By element: `exp`, `ln`, `sqrt`, `square`, `powi`, `powf`, `abs`, `sin`, `cos`, `clamp`.
 //! - Activations: `relu`, `leaky_relu`, `sigmoid`, `tanh`, `softplus`, `gelu` (exact), `silu`; `softmax`,
 //!   `log_softmax`.
@@ -22,6 +23,9 @@
 //!   `instance_norm`, `spectral_norm`, `spectral_sigma`.
 //! - Noise: `dropout`.
 //! - Losses, functions of [`loss`]: `mse`, `l1`, `cross_entropy`, `binary_cross_entropy_with_logits`, those of GANs.
+//!
+//! A tape calls an operation by what is computed, which need not be the name of the method: `square` records `powi`, and
+//! a loss what it is made of.
 //!
 //! A wrong shape is an error in the program: it panics at the caller's line with the operation, every shape, and what
 //! was expected.

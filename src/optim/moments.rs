@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::archive::Expected;
 use crate::compute::update_alike;
 use crate::nn::{ParamGrads, Params};
 use crate::{Archive, Device, DeviceError, Element, Function, StateError, Tensor};
@@ -79,11 +80,13 @@ impl<T: Element> Moments<T> {
 
     pub(super) fn restore(&mut self, params: &Params<T>, archive: &Archive, prefix: &str) -> Result<(), StateError> {
         let key = |name: &str, what: &str| format!("{prefix}{name}.{what}");
-        let kinds = || self.names.iter().copied().chain(["step"]);
-        let present = |name: &str| kinds().any(|kind| archive.contains(&key(name, kind)));
-        let trained = params.parameters().filter(|(_, name, _)| present(name));
-        let expected: Vec<String> = trained.flat_map(|(_, name, _)| kinds().map(move |kind| key(name, kind))).collect();
-        archive.check_names(prefix, &expected)?;
+        let present = |name: &str| self.names.iter().chain(&["step"]).any(|kind| archive.contains(&key(name, kind)));
+        let mut expected = Vec::new();
+        for (_, name, value) in params.parameters().filter(|(_, name, _)| present(name)) {
+            expected.extend(self.names.iter().map(|kind| Expected::tensor::<T>(key(name, kind), value.shape())));
+            expected.push(Expected::count(key(name, "step")));
+        }
+        archive.check(prefix, &expected)?;
         let mut slots = vec![None; params.len()];
         for (id, name, value) in params.parameters().filter(|(_, name, _)| present(name)) {
             let read = |kind: &&str| Ok(archive.tensor(&key(name, kind), value.shape())?.to(&value.device())?);

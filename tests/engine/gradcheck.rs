@@ -89,6 +89,30 @@ fn an_error_of_one_entry_is_found_and_told() {
     }
 }
 
+/// What is wrong is told of every input, and of none that is right.
+#[test]
+fn each_input_that_is_wrong_is_told() {
+    let f = |x: &[Var<f64>]| {
+        let y = x[0].value() * x[1].value() * x[2].value();
+        let [a, b, c] = [0, 1, 2].map(|i| x[i].saved());
+        Var::record("product", &[&x[0], &x[1], &x[2]], y, move |grad, back| {
+            back.give(0, |back| grad * back.var(&b) * back.var(&c) * 2.0);
+            back.give(1, |back| grad * back.var(&a) * back.var(&c));
+            back.give(2, |back| grad * back.var(&a));
+        })
+    };
+    let inputs = [tensor(&[2], &[0.5, -2.0]), tensor(&[2], &[3.0, 1.5]), tensor(&[2], &[-1.0, 0.7])];
+    let failure = gradcheck(f, &inputs).unwrap_err();
+    let mut wrong: Vec<usize> = failure.others.iter().map(|other| place(other).0).collect();
+    wrong.push(place(&failure).0);
+    wrong.sort_unstable();
+    assert_eq!(wrong, [0, 2]);
+    let message = failure.to_string();
+    let lines: Vec<&str> = message.lines().collect();
+    assert!(lines.len() == 2 && lines[1].starts_with("and at input "), "{message}");
+    assert!(failure.others[0].others.is_empty());
+}
+
 #[test]
 fn a_small_error_is_caught() {
     let off = |by: f64| move |x: &[Var<f64>]| sine(&x[0], move |grad, x| grad * cosine(x) * (1.0 + by));

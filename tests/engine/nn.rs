@@ -300,6 +300,30 @@ fn stores_and_layers_show_themselves() {
     assert_eq!(format!("{net:?}"), expected);
 }
 
+/// This test calls itself, since what is said on standard error only another process can read.
+#[test]
+fn a_layer_that_panics_in_a_sequential_is_named() {
+    const CHILD: &str = "WENGERT_TEST_PANICS";
+    if std::env::var_os(CHILD).is_none() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = child.args(["--exact", "nn::a_layer_that_panics_in_a_sequential_is_named", "--nocapture"]);
+        let output = output.env(CHILD, "1").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = "this was layer 2 of a Sequential, Linear { weight: (2, 5), bias: Some(ParamId(#3)) }, with an \
+                        input of shape (7, 4)\n";
+        assert!(!output.status.success() && said.contains(expected), "{said}");
+        assert!(said.contains("tests/engine/nn.rs:") && said.matches("this was layer").count() == 1, "{said}");
+        return;
+    }
+    let (mut params, mut rng) = (Params::<f32>::new(), rng());
+    let net = Sequential::builder(&mut params.scope("s"))
+        .layer(|scope| Linear::new(scope, 3, 4, Init::PyTorch, &mut rng))
+        .function(Var::relu)
+        .layer(|scope| Linear::new(scope, 5, 2, Init::PyTorch, &mut rng))
+        .build();
+    net.forward(&Pass::frozen(&params, Mode::Eval), &rng.normal([7, 3]).into());
+}
+
 #[test]
 fn norms_of_single_samples_are_the_operations() {
     let (mut params, mut rng) = (Params::<f64>::new(), rng());

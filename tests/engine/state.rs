@@ -170,6 +170,15 @@ fn what_does_not_fit_is_named() {
         refused(|a| a.set_tensor("b.num_batches_tracked", &Tensor::<f32>::scalar(1.0))),
         "net.safetensors: b.num_batches_tracked: found F32 [], expected I64 []"
     );
+    let wrong = refused(|a| {
+        a.set_tensor(name, &Tensor::<f32>::ones([5]));
+        a.set_tensor("b.num_batches_tracked", &Tensor::<f32>::scalar(1.0));
+    });
+    assert_eq!(
+        wrong,
+        "net.safetensors: of another kind: c.0.bias: found F32 [5], expected F32 [4], \
+         b.num_batches_tracked: found F32 [], expected I64 []"
+    );
     let half = refused(|a| {
         let mut other = Archive::new();
         network::<f32>(1).store(&mut other, "g.");
