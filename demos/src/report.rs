@@ -14,8 +14,10 @@ use crate::pictures::{png_size, read_png, write_animation};
 use crate::run_dir::RunDir;
 use crate::usage::{count, human_seconds};
 
+mod comparison;
 mod html;
 
+pub use comparison::compare;
 use html::{escape, figure, number, section};
 
 /// The most frames of an animation.
@@ -56,11 +58,8 @@ fn evenly<T>(entries: &[T], n: usize) -> impl Iterator<Item = &T> {
 /// # Errors
 /// A file is damaged or too large, or the page cannot be written.
 pub fn write(dir: &RunDir) -> Result<()> {
-    let config = read(&dir.path().join("config.toml"))?.unwrap_or_default();
-    // Not a table of the TOML crate, whose numbers end at 2⁶³: a seed may be larger.
-    let config: Map<String, Value> = from_toml(&String::from_utf8_lossy(&config))
-        .with_context(|| format!("{}: damaged", dir.path().join("config.toml").display()))?;
-    let losses = LastLosses::read(&dir.losses()[0])?;
+    let config = configuration(dir)?;
+    let losses = LastLosses::of(&Columns::read(&dir.losses()[0])?.unwrap_or_default());
     let known = serde_json::from_value::<Config>(Value::Object(config.clone()));
     let title = known.map_or("a run".into(), |known| format!("{} on {}", known.method.flag(), known.data_title()));
     let wanted = config.get("steps").and_then(Value::as_u64).unwrap_or(0);
@@ -77,6 +76,14 @@ pub fn write(dir: &RunDir) -> Result<()> {
     ];
     let page = page(&title, &body.concat());
     write_whole_by(&dir.report(), |file| html::write(&page, dir.path(), file))
+}
+
+/// The settings of a run, also those that this version of the program does not know.
+fn configuration(dir: &RunDir) -> Result<Map<String, Value>> {
+    let path = dir.path().join("config.toml");
+    let config = read(&path)?.unwrap_or_default();
+    // Not a table of the TOML crate, whose numbers end at 2⁶³: a seed may be larger.
+    from_toml(&String::from_utf8_lossy(&config)).with_context(|| format!("{}: damaged", path.display()))
 }
 
 /// A file of the run; `None` if there is none.
@@ -237,12 +244,11 @@ struct LastLosses {
 }
 
 impl LastLosses {
-    fn read(path: &Path) -> Result<LastLosses> {
-        let Columns { names, rows } = Columns::read(path)?.unwrap_or_default();
+    fn of(Columns { names, rows }: &Columns) -> LastLosses {
         let step = rows.last().map_or(0, |(step, _)| *step);
         let last = &rows[rows.len().saturating_sub(100)..];
         let mean = |i: usize| last.iter().map(|(_, numbers)| numbers[i]).sum::<f64>() / last.len() as f64;
-        let means = names.into_iter().enumerate().map(|(i, name)| (name, mean(i)));
-        Ok(LastLosses { step, rows: last.len(), means: if last.is_empty() { Vec::new() } else { means.collect() } })
+        let means = names.iter().enumerate().map(|(i, name)| (name.clone(), mean(i)));
+        LastLosses { step, rows: last.len(), means: if last.is_empty() { Vec::new() } else { means.collect() } }
     }
 }

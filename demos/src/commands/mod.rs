@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bench;
+mod compare;
 mod data;
 mod devices;
 mod evaluate;
@@ -59,6 +60,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Write the page about a run, report.html in its directory, again
     Report(report::Report),
+    /// Put runs beside each other on one page: curves, samples, figures, and the settings that differ
+    Compare(compare::Compare),
     /// Train a GAN in the plane, where modes can be counted and everything can be seen
     Toy(toy::ToyRun),
     /// Measure a piece of theory and draw it
@@ -135,6 +138,7 @@ impl Cli {
             Command::Info(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Compare(command) => command.run(),
             Command::Toy(command) => command.run(),
             Command::Theory(command) => command.run(),
             Command::Devices(command) => command.run(),

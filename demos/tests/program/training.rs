@@ -129,6 +129,63 @@ fn an_exported_generator_has_the_names_of_torch() {
 }
 
 #[test]
+fn runs_are_compared_on_one_page() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--steps 2 --out one"));
+    succeed(dir.path(), "train wgan --warm-up false --width 0.02 --batch 2 --steps 3 --out two<");
+    let said = succeed(dir.path(), "compare one two< --out both");
+    assert_eq!(said, "both/compare.html\n");
+    let page = std::fs::read_to_string(dir.path().join("both/compare.html")).unwrap();
+    for part in [
+        "<th scope=\"row\">generator updates</th><td class=\"number\">2</td><td class=\"number\">3</td>",
+        "<th scope=\"row\">clip</th><td class=\"number\">–</td><td class=\"number\">0.01</td>",
+        ">two&lt;</th>",
+        "two&lt;, 3 steps",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("<th scope=\"row\">seed</th>") && !page.contains("two<,"));
+    let files: Vec<_> = tree(&dir.path().join("both")).into_keys().collect();
+    let names =
+        ["compare.html", "discriminator.png", "estimate.png", "generator.png", "samples-1.png", "samples-2.png"];
+    assert!(names.iter().all(|name| files.iter().any(|file| file == Path::new(name))), "{files:?}");
+    refuses(dir.path(), "compare one two< --out both", &["--out both: this exists already"]);
+    refuses(dir.path(), "compare one three", &["three: no such directory"]);
+    assert!(!dir.path().join("compare").exists());
+    refuses(dir.path(), "compare one", &["2"]);
+}
+
+/// The names of all layers in a list of an exported generator, also of those within sums.
+fn names_of_layers(layers: &serde_json::Value) -> Vec<String> {
+    let each = layers.as_array().unwrap().iter().flat_map(|layer| {
+        let ways = layer["ways"].as_array().into_iter().flatten().flat_map(names_of_layers);
+        ways.chain(layer["name"].as_str().map(String::from)).collect::<Vec<_>>()
+    });
+    each.collect()
+}
+
+#[test]
+fn an_exported_generator_lists_the_layers_that_its_tensors_belong_to() {
+    let dir = tempfile::tempdir().unwrap();
+    for (run, flags, kinds) in [
+        ("a", "train sngan --net standard", ["dense", "deconv", "tanh"]),
+        ("b", "train sngan --net resnet", ["sum", "upsample", "batch norm"]),
+        ("c", "train sagan --conditional", ["attention", "conditional batch norm", "conv"]),
+    ] {
+        succeed(dir.path(), &format!("{flags} --width 0.05 --batch 2 --steps 1 --out {run}"));
+        succeed(dir.path(), &format!("export {run}"));
+        let text = std::fs::read_to_string(dir.path().join(run).join("export/generator.json")).unwrap();
+        assert!(kinds.iter().all(|kind| text.contains(&format!("\"kind\": \"{kind}\""))), "{text}");
+        let layers = names_of_layers(&serde_json::from_str(&text).unwrap());
+        let generator = wengert::Archive::load(dir.path().join(run).join("export/generator.safetensors")).unwrap();
+        let of = |tensor: &str| layers.iter().filter(|layer| tensor.starts_with(&format!("{layer}."))).count();
+        assert!(generator.names("").all(|tensor| of(tensor) == 1), "{layers:?}");
+        let has_tensor = |layer: &String| generator.names("").any(|tensor| tensor.starts_with(&format!("{layer}.")));
+        assert!(!layers.is_empty() && layers.iter().all(has_tensor), "{layers:?}");
+    }
+}
+
+#[test]
 fn a_run_on_idx_files_can_be_extended_from_anywhere() {
     let dir = tempfile::tempdir().unwrap();
     write_idx(&dir.path().join("clothes"), 10, 28);
