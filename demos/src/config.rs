@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use wengert::optim::Schedule;
 
 pub use recipe::{Setting, recipes};
 pub use settings::Settings;
@@ -77,6 +78,23 @@ pub enum Norm {
     /// Every weight is divided by its spectral norm
     #[default]
     Spectral,
+}
+
+/// How weights begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitialWeights {
+    /// As PyTorch's layers do; dcgan: N(0, 0.02²); resnet: Glorot's uniform, but class vectors N(0, 1)
+    #[default]
+    Usual,
+    /// As the authors' code does. standard, dcgan: N(0, 0.02²); sagan, resnet: Glorot's uniform, class vectors too; biases 0
+    Paper,
+}
+
+impl InitialWeights {
+    fn is_usual(&self) -> bool {
+        *self == InitialWeights::Usual
+    }
 }
 
 /// What moves the weights.
@@ -160,11 +178,14 @@ pub struct Config {
     /// What holds the discriminator's layers.
     #[serde(default)]
     pub norm: Norm,
+    /// How weights begin.
+    #[serde(default, skip_serializing_if = "InitialWeights::is_usual")]
+    pub init: InitialWeights,
     /// Channels of every layer as a multiple of the paper's.
     pub width: f64,
     /// The number of noise values that the generator takes.
     pub z_dim: usize,
-    /// Whether the nets know the images' classes.
+    /// Whether the nets know the images' classes: conditional batch norm, projection.
     #[serde(default, skip_serializing_if = "is_false")]
     pub conditional: bool,
     /// Real, and generated, images in a step.
@@ -186,6 +207,9 @@ pub struct Config {
     /// The discriminator's learning rate, if it is another than the generator's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr_d: Option<f64>,
+    /// The share of the steps after which both learning rates fall on a line to 0 at the last; `None` for never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr_decay: Option<f64>,
     /// Adam's decay rates of the first and the second moment; RMSProp has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub betas: Option<[f64; 2]>,
@@ -273,6 +297,14 @@ impl Config {
         n_dis * steps + if self.warm_up { long * 100u64.saturating_sub(n_dis) } else { 0 }
     }
 
+    /// What the learning rates are multiplied with in step t, the first being 0.
+    pub fn lr_factor(&self, t: u64) -> f64 {
+        let Some(share) = self.lr_decay else { return 1.0 };
+        let begins = (share * self.steps as f64).round() as u64;
+        let length = self.steps.saturating_sub(begins);
+        if t < begins || length == 0 { 1.0 } else { Schedule::linear(1.0, 0.0, length).lr(t - begins) }
+    }
+
     /// The discriminator's learning rate.
     pub fn discriminator_lr(&self) -> f64 {
         self.lr_d.unwrap_or(self.lr)
@@ -289,7 +321,10 @@ impl Config {
             other => unreachable!("a configuration is a table of numbers and words: {other:?}"),
         };
         let (then, now) = (fields(self), fields(now));
-        let may_differ = |name: &&String| *name == "format" || FREE_TO_CHANGE.contains(&name.as_str());
+        // With a decay, how long the run is decides about each step.
+        let free: Vec<&str> =
+            FREE_TO_CHANGE.into_iter().filter(|&name| name != "steps" || self.lr_decay.is_none()).collect();
+        let may_differ = |name: &&String| *name == "format" || free.contains(&name.as_str());
         let show = |value: Option<&serde_json::Value>| value.map_or("none".into(), |value| value.to_string());
         for name in then.keys().chain(now.keys()).filter(|name| !may_differ(name)) {
             let (old, new) = (then.get(name), now.get(name));
@@ -298,7 +333,7 @@ impl Config {
                 "{name} is {} in config.toml, expected {} as when the run began; only {} may change",
                 show(new),
                 show(old),
-                FREE_TO_CHANGE.join(", ")
+                free.join(", ")
             );
         }
         Ok(())

@@ -106,7 +106,7 @@ fn generate(trainer: &Trainer<f32>, evaluator: &Evaluator, talk: bool) -> Vec<f3
         say(format_args!("generating {n} images"));
     }
     let count = |part: &Vec<f32>| bar.inc((part.len() / numel) as u64);
-    let images = trainer.samples(n, evaluator.seed()).inspect(count).flatten().collect();
+    let images = trainer.samples_as_in_the_set(n, evaluator.seed()).inspect(count).flatten().collect();
     bar.finish_and_clear();
     images
 }
@@ -155,7 +155,8 @@ impl Drop for Stage {
     }
 }
 
-fn print(history: &History, set: &str, run: &Path) {
+/// The last evaluation of a run as a table, and which was the best.
+pub(super) fn print(history: &History, set: &str, run: &Path) {
     let Evaluation { step, n, seed, classifier, classifier_accuracy, generated, real } = &history.last;
     say(format_args!("{}, step {step}: {n} images, seed {seed}, against {n} reference images of {set}", run.display()));
     say(format_args!("features of {classifier}, accuracy {:.1} %", 100.0 * classifier_accuracy));

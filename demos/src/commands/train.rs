@@ -116,6 +116,7 @@ impl Train {
         let need = check_memory(&config, data.shape(), data.classes(), &self.place.device)?;
         let mut trainer = Trainer::with_classes(&config, data.shape(), data.classes());
         trainer.data = Some(data.fingerprint());
+        trainer.follow_classes(data.class_counts());
         if let Some(run) = &config.init_from {
             let damage = trainer.start_from(run).with_context(|| format!("--init-from {}", run.display()))?;
             damage.iter().for_each(warn);

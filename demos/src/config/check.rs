@@ -68,6 +68,9 @@ impl Config {
         if let Some(decay) = self.ema {
             ensure!((0.0..1.0).contains(&decay), "--ema is {decay}; expected at least 0 and below 1");
         }
+        if let Some(share) = self.lr_decay {
+            ensure!((0.0..=1.0).contains(&share), "--lr-decay is {share}; expected 0 to 1, a share of the steps");
+        }
         match self.optimizer {
             OptimizerName::Adam => ensure!(self.betas.is_some(), "--optimizer adam needs --betas"),
             OptimizerName::Rmsprop => ensure!(self.betas.is_none(), "--betas does not go with --optimizer rmsprop"),
@@ -104,11 +107,8 @@ impl Config {
             ensure!(!present || self.method == owner, "--{flag} belongs to {owner_word}; {method} has none");
             ensure!(present || self.method != owner, "{owner_word} needs --{flag}");
         }
-        for (flag, present, owner) in
-            [("warm-up", self.warm_up, Method::Wgan), ("conditional", self.conditional, Method::Sagan)]
-        {
-            ensure!(!present || self.method == owner, "--{flag} belongs to {}; {method} has none", owner.flag());
-        }
+        let wgan = self.method == Method::Wgan;
+        ensure!(!self.warm_up || wgan, "--warm-up belongs to wgan; {method} has none");
         let (net, norm) = (word(self.net), word(self.norm));
         let nets = if self.method == Method::Sagan { "sagan or resnet" } else { "standard, dcgan or resnet" };
         ensure!(

@@ -89,6 +89,11 @@ pub trait Dataset: Send + Sync {
     /// How many images there are; `None` for a set that is drawn as it goes, which has one for every `u64`.
     fn size(&self) -> Option<u64>;
 
+    /// How many images of each class there are; `None` if all are equally likely, or nobody has counted.
+    fn class_counts(&self) -> Option<Vec<u64>> {
+        None
+    }
+
     /// The images in a line that tells them from others: how many they are, and a checksum of all of them. Those of a
     /// drawn set are told by its name, and by the seed that they are drawn with.
     fn fingerprint(&self) -> String {
@@ -204,6 +209,12 @@ impl Dataset for Images {
 
     fn size(&self) -> Option<u64> {
         Some(self.labels.len() as u64)
+    }
+
+    fn class_counts(&self) -> Option<Vec<u64>> {
+        let mut counts = vec![0; self.classes];
+        self.labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+        Some(counts)
     }
 
     fn fingerprint(&self) -> String {

@@ -130,6 +130,10 @@ impl<D: Dataset> Dataset for Resized<D> {
         self.set.size()
     }
 
+    fn class_counts(&self) -> Option<Vec<u64>> {
+        self.set.class_counts()
+    }
+
     fn fingerprint(&self) -> String {
         self.set.fingerprint()
     }

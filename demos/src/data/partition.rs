@@ -97,6 +97,10 @@ impl<D: Deref<Target: Dataset> + Send + Sync> Dataset for PartOf<D> {
         Some(self.len())
     }
 
+    fn class_counts(&self) -> Option<Vec<u64>> {
+        self.set.class_counts()
+    }
+
     fn fingerprint(&self) -> String {
         self.set.fingerprint()
     }

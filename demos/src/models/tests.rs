@@ -101,7 +101,8 @@ fn counts_and_shapes_are_those_of_the_nets_that_are_made() {
 /// The multiply-adds of Tables 1 and 2, by hand: numbers that come out times numbers that go into each.
 #[test]
 fn multiply_adds_are_those_of_the_tables() {
-    let [g, d] = [standard::generator(128, image(32), 1.0), standard::discriminator(image(32), 1.0, Norm::Spectral)];
+    let config = Config { width: 1.0, ..Config::DEFAULT };
+    let [g, d] = [generator(&config, image(32), 0), discriminator(&config, image(32), 0)];
     let of = |net: &Architecture| -> Vec<u64> {
         net.rows().iter().map(|row| row.multiply_adds).filter(|&count| count > 0).collect()
     };
@@ -117,7 +118,7 @@ fn multiply_adds_are_those_of_the_tables() {
 #[test]
 fn signs_are_those_in_front_of_the_activations() {
     for norm in [Norm::Spectral, Norm::Batch] {
-        let architecture = standard::discriminator(image(8), 0.05, norm);
+        let architecture = discriminator(&Config { width: 0.05, norm, ..Config::DEFAULT }, image(8), 0);
         // The same layers, activations apart from the convolutions.
         let mut params = Params::<f64>::new();
         let net = Network::new(architecture.clone(), &mut params, &mut Rng::seed(0));

@@ -62,6 +62,8 @@ pub(super) enum Stream {
     GeneratorNoise(u64),
     /// Of the points between real and generated images in an update of the critic.
     Mixing(u64),
+    /// Of the classes of images that stand for the set's.
+    SampledClasses,
 }
 
 impl Stream {
@@ -71,6 +73,7 @@ impl Stream {
             Stream::Samples => 1,
             Stream::DiscriminatorNoise(update) => 2 + 2 * update,
             Stream::GeneratorNoise(step) => 3 + 2 * step,
+            Stream::SampledClasses => 1 << 62,
             Stream::Mixing(update) => (1 << 63) + update,
         }
     }

@@ -11,8 +11,16 @@ fn tiny_of(method: &str, changes: &str) -> String {
     tiny(changes).replacen("train sngan", &format!("train {method}"), 1)
 }
 
-const METHODS: [&str; 7] =
-    ["gan", "wgan --warm-up false", "wgan-gp", "sngan", "sn-reg", "sagan", "sagan --conditional"];
+const METHODS: [&str; 8] = [
+    "gan",
+    "wgan --warm-up false",
+    "wgan-gp",
+    "sngan",
+    "sn-reg",
+    "sagan",
+    "sagan --conditional",
+    "wgan-gp --conditional",
+];
 
 #[test]
 fn every_method_goes_on_to_the_same_bits_at_any_number_of_threads() {
@@ -129,7 +137,7 @@ fn contradictory_settings_are_errors() {
         ("wgan --gp-lambda 10", &["--gp-lambda belongs to wgan-gp; wgan has none"]),
         ("sngan --sn-lambda 1", &["--sn-lambda belongs to sn-reg; sngan has none"]),
         ("wgan-gp --warm-up true", &["--warm-up belongs to wgan; wgan-gp has none"]),
-        ("sngan --conditional", &["--conditional belongs to sagan; sngan has none"]),
+        ("sngan --lr-decay 1.5", &["--lr-decay is 1.5; expected 0 to 1"]),
         ("wgan --betas 0.5,0.9", &["--betas does not go with --optimizer rmsprop"]),
         ("sngan --net sagan", &["--net sagan does not go with sngan; expected standard, dcgan or resnet"]),
         ("sagan --net dcgan", &["--net dcgan does not go with sagan; expected sagan or resnet"]),
@@ -180,6 +188,28 @@ fn a_file_holds_a_configuration_and_flags_override_it() {
         file(text);
         refuses(dir.path(), "train --config c.toml", &[part]);
     }
+}
+
+#[test]
+fn paper_takes_the_recipe_of_the_paper_and_other_flags_override_it() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--paper --steps 2 --out run"));
+    let text = std::fs::read_to_string(dir.path().join("run/config.toml")).unwrap();
+    for line in ["loss = \"standard\"", "init = \"paper\"", "steps = 2", "batch = 4", "width = 0.03"] {
+        assert!(text.contains(&format!("{line}\n")), "{line}: {text}");
+    }
+    assert!(!text.contains("paper ="), "the values are kept, not the word for them: {text}");
+    // Its own configuration makes the same run, and a file may ask for the paper too.
+    succeed(dir.path(), "train --config run/config.toml --out again");
+    std::fs::write(dir.path().join("c.toml"), "method = \"sngan\"\npaper = true\nloss = \"hinge\"\n").unwrap();
+    succeed(dir.path(), &(tiny("--config c.toml --steps 2 --out file")));
+    let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert!(read("run/checkpoint.safetensors") == read("again/checkpoint.safetensors"));
+    let text = std::fs::read_to_string(dir.path().join("file/config.toml")).unwrap();
+    assert!(text.contains("init = \"paper\"\n") && text.contains("loss = \"hinge\"\n"), "{text}");
+    // How long a run with a decay is, is part of it.
+    succeed(dir.path(), &tiny("--lr-decay 0.5 --steps 2 --out falling"));
+    refuses(dir.path(), "resume falling --steps 4", &["steps is 4", "expected 2 as when the run began"]);
 }
 
 #[test]
