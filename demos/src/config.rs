@@ -169,6 +169,16 @@ pub struct Config {
     /// Whether to leave corrupt files of a folder out.
     #[serde(default, skip_serializing_if = "is_false")]
     pub skip_corrupt: bool,
+    /// Whether the whole train half trains, and the images of the metrics come from the set's own test half. Earlier
+    /// versions kept a third of the train half for them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub test_half: bool,
+    /// Whether real images get noise below the smallest difference of their bytes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dequantise: bool,
+    /// Whether every second real image, at random, is mirrored.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub flip: bool,
     /// Whether to take images of a folder at any depth.
     #[serde(default, skip_serializing_if = "is_false")]
     pub flatten: bool,
@@ -361,6 +371,17 @@ impl DataName {
     /// Whether it is read from files, as opposed to drawn.
     pub fn needs_files(self) -> bool {
         !matches!(self, DataName::Digits | DataName::Shapes)
+    }
+
+    /// Whether it has a test half of its own.
+    pub fn has_test_half(self) -> bool {
+        use DataName::{Cifar10, FashionMnist, Mnist, Stl10, Svhn};
+        matches!(self, Mnist | FashionMnist | Cifar10 | Svhn | Stl10)
+    }
+
+    /// Whether its images show digits, which are others, or none, in a mirror.
+    pub fn shows_digits(self) -> bool {
+        matches!(self, DataName::Digits | DataName::Mnist | DataName::Svhn)
     }
 
     /// Where its files are if nothing else is said: where `gan data fetch` puts them; `None` for a set that cannot be

@@ -18,7 +18,7 @@ use wengert::ops::loss;
 use wengert::optim::{Adam, Ema, Optimizer, RmsProp, clip_weights};
 use wengert::{Device, DeviceError, Element, Rng, Tensor, Var};
 
-pub use batch::Batch;
+pub use batch::{Batch, augment};
 pub use checkpoint::Loaded;
 pub use memory::{Need, check_memory};
 

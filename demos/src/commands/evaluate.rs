@@ -10,7 +10,7 @@ use serde_json::json;
 use wengert::Device;
 
 use super::progress::counting;
-use super::train::{check_data, open_data};
+use super::train::{check_data, open_parts};
 use super::{say, warn};
 use crate::config::Config;
 use crate::data::Dataset;
@@ -32,8 +32,8 @@ pub(super) struct Cache {
 pub struct Evaluate {
     /// The directory of a run
     run: PathBuf,
-    /// Generated images, and as many reference images: 256 to 20000. Every sixth image of a set is one, so that a set
-    /// needs 1536 images at least [default: 5000, or as many as there are]
+    /// Generated images, and as many reference images: 256 to 20000. Every second image of a set's own test half is
+    /// one, or else every sixth image of the set, which then needs 1536 at least [default: 5000, or as many as there are]
     #[arg(long)]
     n: Option<usize>,
     /// Determines the noise
@@ -80,7 +80,7 @@ impl Evaluate {
 /// The set that runs of this configuration are evaluated with. The drawn sets have a seed: whatever that of a run is,
 /// the classifier and the reference images are the same.
 pub(super) fn open_set(config: &Config) -> Result<Box<dyn Dataset>> {
-    open_data(&Config { seed: 0, ..config.clone() })
+    open_parts(&Config { seed: 0, ..config.clone() }, true)
 }
 
 /// What evaluates generators against this set, with `n` images and noise of this seed. The classifier comes from the

@@ -16,7 +16,7 @@ use super::devices::{Place, describe};
 use super::evaluate::Cache;
 use super::{say, warn};
 use crate::config::{Config, DataName, Settings, recipes};
-use crate::data::{Dataset, FolderOptions, Opened, Part, Split, open};
+use crate::data::{Dataset, FolderOptions, Halves, Opened, Part, Split, open};
 use crate::files::quoted;
 use crate::gammas::{GammaHistory, gammas};
 use crate::losses;
@@ -222,11 +222,27 @@ fn device_of(dir: &RunDir, name: &str) -> Result<Device> {
 /// # Errors
 /// They cannot be read, or are of no size that the nets can take.
 pub(super) fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
+    open_parts(config, config.evaluate_every.is_some())
+}
+
+/// The images that runs of this configuration learn from, and, if they are `measured` too, those of the metrics.
+///
+/// # Errors
+/// As [`open_data`].
+pub(super) fn open_parts(config: &Config, measured: bool) -> Result<Box<dyn Dataset>> {
     let Config { data, data_dir, size, seed, .. } = config;
     let folder = FolderOptions { skip_corrupt: config.skip_corrupt, flatten: config.flatten };
-    let Opened { set, notes } = open(*data, data_dir.as_deref(), *size, folder, *seed, Split::Train)?;
-    notes.iter().for_each(warn);
+    let half = |split| -> Result<Box<dyn Dataset>> {
+        let Opened { set, notes } = open(*data, data_dir.as_deref(), *size, folder, *seed, split)?;
+        notes.iter().for_each(warn);
+        Ok(set)
+    };
+    let mut set = half(Split::Train)?;
     models::check_image(config, set.shape()).with_context(|| set.name().to_string())?;
+    if config.test_half {
+        let test = measured.then(|| half(Split::Test)).transpose()?;
+        set = Box::new(Halves::new(set, test)?);
+    }
     Ok(set)
 }
 
@@ -248,6 +264,9 @@ pub(super) fn open_new_data(config: &Config) -> Result<Arc<dyn Dataset>> {
 fn images_to_learn(data: &Arc<dyn Dataset>) -> String {
     let Some(all) = data.size() else { return "training on images without end, drawn as training goes".into() };
     let learnt = Part::Training.of(data.clone()).len();
+    if data.train_size().is_some() {
+        return format!("training on {}; the test half is kept for evaluation", count(learnt, "image", "images"));
+    }
     let kept = count(all - learnt, "more is kept", "more are kept");
     format!("training on {}; {kept} for evaluation", count(learnt, "image", "images"))
 }

@@ -86,6 +86,11 @@ impl Config {
             needs_files || self.data_dir.is_none(),
             "--data-dir does not go with --data {flag}, which needs no files"
         );
+        ensure!(!self.test_half || self.data.has_test_half(), "test_half is true; --data {flag} has no test half");
+        ensure!(
+            !self.flip || !self.data.shows_digits(),
+            "--flip does not go with --data {flag}: a digit in a mirror is another one, or none"
+        );
         for (flag, path) in [("data-dir", &self.data_dir), ("init-from", &self.init_from)] {
             if let Some(path) = path {
                 ensure!(path.to_str().is_some(), "--{flag} is {path:?}; expected UTF-8, which config.toml can hold");

@@ -44,6 +44,16 @@ pub struct Settings {
     /// classes' folders, all are of one class (folder)
     #[arg(long, num_args = 0, default_missing_value = "true")]
     pub flatten: Option<bool>,
+    /// Add noise to real images, uniform and below the smallest difference of their bytes: (byte + u)/128 − 1 with u in
+    /// [0, 1)
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    pub dequantise: Option<bool>,
+    /// Mirror every second real image, at random; not for sets of digits
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    pub flip: Option<bool>,
+    /// See [`Config::test_half`].
+    #[arg(skip)]
+    pub test_half: Option<bool>,
     /// The layers of both nets
     #[arg(long, value_enum)]
     pub net: Option<Net>,
@@ -167,6 +177,8 @@ impl Settings {
         for layer in [file, self] {
             layer.apply(&mut config)?;
         }
+        let said = self.test_half.or(file.test_half).is_some();
+        config.test_half = if said { config.test_half } else { config.data.has_test_half() };
         config.data_dir = config.data_dir.or_else(|| config.data.default_dir().as_deref().map(absolute));
         config.check()?;
         Ok(config)
@@ -202,6 +214,9 @@ impl Settings {
         set_some(&mut config.size, &self.size);
         set(&mut config.skip_corrupt, &self.skip_corrupt);
         set(&mut config.flatten, &self.flatten);
+        set(&mut config.dequantise, &self.dequantise);
+        set(&mut config.flip, &self.flip);
+        set(&mut config.test_half, &self.test_half);
         set(&mut config.net, &self.net);
         set(&mut config.norm, &self.norm);
         set(&mut config.init, &self.init);

@@ -8,6 +8,7 @@ mod digits;
 pub mod fetch;
 mod files;
 mod folder;
+mod halves;
 mod idx;
 mod loader;
 mod open;
@@ -24,6 +25,7 @@ use crate::files::crc32;
 pub use cifar::read_cifar;
 pub use digits::Digits;
 pub use folder::{FolderOptions, read_folder};
+pub use halves::Halves;
 pub use idx::read_idx;
 pub use loader::{Batch, Loader};
 pub use open::{Opened, open};
@@ -88,6 +90,11 @@ pub trait Dataset: Send + Sync {
 
     /// How many images there are; `None` for a set that is drawn as it goes, which has one for every `u64`.
     fn size(&self) -> Option<u64>;
+
+    /// How many of the first images are to learn from, if the others are a test half of the set's own.
+    fn train_size(&self) -> Option<u64> {
+        None
+    }
 
     /// How many images of each class there are; `None` if all are equally likely, or nobody has counted.
     fn class_counts(&self) -> Option<Vec<u64>> {

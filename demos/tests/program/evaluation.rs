@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use wengert_demos::data::{Split, read_idx};
+use wengert_demos::data::{Halves, Split, read_idx};
 use wengert_demos::metrics::{Classifier, Settings};
 
 use super::{edit, gan, png_size, succeed, tiny, tree, write_idx};
@@ -13,7 +13,8 @@ use super::{edit, gan, png_size, succeed, tiny, tree, write_idx};
 pub(super) fn prepare(dir: &Path) {
     write_idx(&dir.join("set"), 1800, 8);
     succeed(dir, &tiny("--data mnist --data-dir set --steps 2 --out run"));
-    let set = read_idx(&dir.join("set"), "MNIST", Split::Train).unwrap();
+    let half = |split| Box::new(read_idx(&dir.join("set"), "MNIST", split).unwrap());
+    let set = Halves::new(half(Split::Train), Some(half(Split::Test))).unwrap();
     let cache = dir.join("cache");
     let quick = Settings { steps: 2, ..Settings::default() };
     let classifier = Classifier::open(&set, &cache, &quick, &mut |_, _| {}).unwrap();

@@ -65,6 +65,8 @@ fn help_mentions_every_flag_and_default() {
             ("--evaluate-every <STEPS>", "[default: none]"),
             ("--skip-corrupt", "(folder)"),
             ("--flatten", "below a class's folder are of that class"),
+            ("--dequantise", "noise"),
+            ("--flip", "digits"),
             ("--force", ""),
             ("--tensorboard", ""),
             ("--out <DIR>", "[default: the first free one of runs/METHOD-DATA"),

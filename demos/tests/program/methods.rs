@@ -213,6 +213,49 @@ fn paper_takes_the_recipe_of_the_paper_and_other_flags_override_it() {
 }
 
 #[test]
+fn images_can_be_mirrored_and_dequantised() {
+    let dir = tempfile::tempdir().unwrap();
+    let shapes = |flags: &str| {
+        succeed(dir.path(), &(tiny("--data shapes --size 16 --out run") + flags));
+        let checkpoint = std::fs::read(dir.path().join("run/checkpoint.safetensors")).unwrap();
+        std::fs::remove_dir_all(dir.path().join("run")).unwrap();
+        checkpoint
+    };
+    let all = [shapes(""), shapes(" --flip"), shapes(" --dequantise")];
+    assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+    for name in ["digits", "mnist --data-dir ."] {
+        let message = "a digit in a mirror is another one, or none";
+        refuses(
+            dir.path(),
+            &(tiny(&format!("--data {name}")) + " --flip"),
+            &["--flip does not go with --data", message],
+        );
+    }
+    // What was computed goes on to the same bits.
+    succeed(dir.path(), &(tiny("--data shapes --size 16 --out whole") + " --flip --dequantise"));
+    succeed(dir.path(), &(tiny("--data shapes --size 16 --steps 3 --out part") + " --flip --dequantise"));
+    succeed(dir.path(), "resume part --steps 6");
+    let read = |run: &str| std::fs::read(dir.path().join(run).join("checkpoint.safetensors")).unwrap();
+    assert!(read("whole") == read("part"));
+}
+
+/// A run of an earlier version, whose configuration has no test_half, learns from two thirds of the train half still.
+#[test]
+fn the_whole_train_half_trains_but_not_in_older_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    write_idx(&dir.path().join("set"), 60, 8);
+    let said = succeed(dir.path(), &tiny("--data mnist --data-dir set --steps 2 --out new"));
+    assert!(said.contains("training on 60 images; the test half is kept for evaluation"), "{said}");
+    std::fs::write(dir.path().join("old.toml"), "test_half = false\n").unwrap();
+    let said = succeed(dir.path(), &tiny("--config old.toml --data mnist --data-dir set --steps 2 --out old"));
+    assert!(said.contains("training on 40 images; 20 more are kept for evaluation"), "{said}");
+    let config = std::fs::read_to_string(dir.path().join("old/config.toml")).unwrap();
+    assert!(!config.contains("test_half"), "as an older version wrote it: {config}");
+    assert!(succeed(dir.path(), "resume old --steps 4").contains("training on 40 images"));
+    assert!(succeed(dir.path(), "resume new --steps 4").contains("training on 60 images"));
+}
+
+#[test]
 fn resume_refuses_a_changed_configuration_and_names_the_field() {
     let dir = tempfile::tempdir().unwrap();
     succeed(dir.path(), &tiny("--steps 2 --out run"));
