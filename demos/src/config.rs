@@ -78,6 +78,8 @@ pub enum Norm {
     /// Every weight is divided by its spectral norm
     #[default]
     Spectral,
+    /// Weight normalisation (Salimans and Kingma 2016): what leads to an output has a learnt length (gan, wgan-gp)
+    Weight,
 }
 
 /// How weights begin.
@@ -120,6 +122,8 @@ pub enum DataName {
     Mnist,
     /// Simple shapes in colour, drawn as training goes: needs no files
     Shapes,
+    /// Three drawn digits in red, green and blue, as training goes: a thousand modes, which `gan evaluate` counts
+    StackedDigits,
     /// CIFAR-10: things and animals in colour, 50,000 images, from its binary files
     #[serde(rename = "cifar-10")]
     #[value(name = "cifar-10")]
@@ -370,7 +374,7 @@ impl DataName {
 
     /// Whether it is read from files, as opposed to drawn.
     pub fn needs_files(self) -> bool {
-        !matches!(self, DataName::Digits | DataName::Shapes)
+        !matches!(self, DataName::Digits | DataName::Shapes | DataName::StackedDigits)
     }
 
     /// Whether it has a test half of its own.
@@ -381,14 +385,14 @@ impl DataName {
 
     /// Whether its images show digits, which are others, or none, in a mirror.
     pub fn shows_digits(self) -> bool {
-        matches!(self, DataName::Digits | DataName::Mnist | DataName::Svhn)
+        matches!(self, DataName::Digits | DataName::StackedDigits | DataName::Mnist | DataName::Svhn)
     }
 
     /// Where its files are if nothing else is said: where `gan data fetch` puts them; `None` for a set that cannot be
     /// fetched. Both parts of STL-10 come in one archive.
     pub fn default_dir(self) -> Option<PathBuf> {
         let name = match self {
-            DataName::Digits | DataName::Shapes | DataName::Folder => return None,
+            DataName::Digits | DataName::Shapes | DataName::StackedDigits | DataName::Folder => return None,
             DataName::Stl10Unlabelled => DataName::Stl10.flag(),
             set => set.flag(),
         };

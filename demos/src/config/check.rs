@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Config, Loss, Method, Net, Norm, OptimizerName, word};
+use super::{Config, DataName, Loss, Method, Net, Norm, OptimizerName, word};
 
 /// The most updates of a run: the noise of each has a stream of its own, and their numbers must not run out.
 const MOST_STEPS: u64 = 1_000_000_000;
@@ -91,6 +91,10 @@ impl Config {
             !self.flip || !self.data.shows_digits(),
             "--flip does not go with --data {flag}: a digit in a mirror is another one, or none"
         );
+        ensure!(
+            self.data != DataName::StackedDigits || self.evaluate_every.is_none(),
+            "--evaluate-every does not go with --data stacked-digits, whose modes gan evaluate counts after training"
+        );
         for (flag, path) in [("data-dir", &self.data_dir), ("init-from", &self.init_from)] {
             if let Some(path) = path {
                 ensure!(path.to_str().is_some(), "--{flag} is {path:?}; expected UTF-8, which config.toml can hold");
@@ -124,6 +128,8 @@ impl Config {
             self.net != Net::Resnet || self.norm != Norm::Batch,
             "--norm batch does not go with --net resnet; expected none or spectral"
         );
+        let takes = matches!(self.method, Method::Gan | Method::WganGp);
+        ensure!(self.norm != Norm::Weight || takes, "--norm weight does not go with {method}; gan and wgan-gp take it");
         match self.method {
             Method::Sngan | Method::Sagan => {
                 ensure!(self.norm == Norm::Spectral, "--norm {norm} does not go with {method}; expected spectral");

@@ -16,6 +16,7 @@ mod order;
 mod partition;
 mod resize;
 mod shapes;
+mod stacked;
 mod stl;
 mod strokes;
 mod svhn;
@@ -33,6 +34,7 @@ pub use order::Order;
 pub use partition::{Part, PartOf};
 pub use resize::{centre_square, resize};
 pub use shapes::Shapes;
+pub use stacked::StackedDigits;
 pub use stl::{StlPart, read_stl};
 pub use svhn::read_svhn;
 

@@ -218,6 +218,11 @@ impl Classifier {
         &self.name
     }
 
+    /// The size of the images that it was trained for.
+    pub fn image(&self) -> ImageShape {
+        self.image
+    }
+
     /// The share of the images of [`Part::Reference`] whose class it finds, 0 to 1.
     pub fn accuracy(&self) -> f64 {
         self.accuracy
@@ -442,7 +447,7 @@ mod tests {
         let shape = ImageShape { channels: 1, height: 8, width: 8 };
         let of = |labels: Vec<u8>| Images::new("odd", shape, vec![0; labels.len() * 64], labels);
         assert!(refused(&of(vec![0; 60])).contains("odd: all images are of one class"));
-        assert!(refused(&of(vec![0, 1, 2, 3, 4])).contains("odd: found fewer than 6 images"));
+        assert!(refused(&of(vec![0, 1, 2, 3, 4])).contains("odd: found too few images"));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let set = of((0..60).map(|i| i % 2).collect());
         let path = dir.path().join(Classifier::file_name(&set, &QUICK));

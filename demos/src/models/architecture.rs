@@ -247,7 +247,9 @@ impl Layer {
     fn counts(&self, input: &[usize]) -> [usize; 2] {
         let channels = input[0];
         let positions = |maps: &[usize]| maps[1] * maps[2];
-        let bias = |weight: &WeightOptions, outputs: usize| if weight.has_bias() { outputs } else { 0 };
+        let bias = |weight: &WeightOptions, outputs: usize| {
+            outputs * (usize::from(weight.has_bias()) + usize::from(weight.has_weight_norm()))
+        };
         match &self.kind {
             Kind::Dense { outputs, weight } => [channels * outputs + bias(weight, *outputs), channels * outputs],
             Kind::Conv(conv) => {
@@ -261,7 +263,9 @@ impl Layer {
             Kind::BatchNorm(_) => [2 * channels, 0],
             Kind::ConditionalBatchNorm(classes) => [2 * classes * channels, 0],
             Kind::Attention(_) => Attention::counts(channels, positions(input)),
-            Kind::Projection { classes, .. } => [classes * channels, channels],
+            Kind::Projection { classes, vectors } => {
+                [classes * (channels + usize::from(vectors.has_weight_norm())), channels]
+            }
             _ => [0, 0],
         }
     }
@@ -358,7 +362,11 @@ fn list<'a>(layers: &'a [Layer], input: &[usize], rows: &mut Vec<Row<'a>>) -> Ve
 impl fmt::Display for Kind {
     /// In a few words, with W/σ for spectral norm.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let held = |weight: &WeightOptions| if weight.has_spectral_norm() { ", W/σ" } else { "" };
+        let held = |weight: &WeightOptions| match (weight.has_spectral_norm(), weight.has_weight_norm()) {
+            (true, _) => ", W/σ",
+            (_, true) => ", g·V/‖V‖",
+            _ => "",
+        };
         let window = |conv: &Conv| format!("{0}×{0}", conv.kernel);
         match self {
             Kind::Dense { weight, .. } => write!(f, "dense{}", held(weight)),

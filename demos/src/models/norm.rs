@@ -30,7 +30,11 @@ impl Style {
 
     fn held(&self, init: Init) -> WeightOptions {
         let weight = WeightOptions::new(init);
-        if self.norm == Norm::Spectral { weight.spectral_norm() } else { weight }
+        match self.norm {
+            Norm::None | Norm::Batch => weight,
+            Norm::Spectral => weight.spectral_norm(),
+            Norm::Weight => weight.weight_norm(),
+        }
     }
 
     /// A generator's batch norm; with classes, each has its own γ and β.

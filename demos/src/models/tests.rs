@@ -28,8 +28,9 @@ fn configs() -> Vec<Config> {
     let recipes = methods.map(|method| Config { width: 0.05, z_dim: 4, ..Config::recipe(method) });
     let conditional = Config { conditional: true, ..recipes[4].clone() };
     let batch_norm = Config { norm: Norm::Batch, ..recipes[0].clone() };
+    let weight_norm = Config { norm: Norm::Weight, conditional: true, ..recipes[0].clone() };
     let residual = [&recipes[3], &recipes[4], &conditional].map(|config| Config { net: Net::Resnet, ..config.clone() });
-    recipes.clone().into_iter().chain([conditional, batch_norm]).chain(residual).collect()
+    recipes.clone().into_iter().chain([conditional, batch_norm, weight_norm]).chain(residual).collect()
 }
 
 /// The names of linear maps with the side of the maps that they take; dense layers have none.

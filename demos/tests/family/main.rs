@@ -35,6 +35,8 @@ fn all() -> Vec<(&'static str, Config)> {
         ("sn-reg, batch norm", Config { norm: Norm::Batch, ..tiny(Method::SnReg) }),
         ("sagan", tiny(Method::Sagan)),
         ("gan, conditional, batch norm", Config { conditional: true, norm: Norm::Batch, ..tiny(Method::Gan) }),
+        ("gan, weight norm", Config { norm: Norm::Weight, ..tiny(Method::Gan) }),
+        ("wgan-gp, weight norm", Config { norm: Norm::Weight, ..tiny(Method::WganGp) }),
         ("wgan, conditional", Config { conditional: true, ..tiny(Method::Wgan) }),
         ("wgan-gp, conditional", Config { conditional: true, ..tiny(Method::WganGp) }),
         ("sngan, conditional", Config { conditional: true, ..tiny(Method::Sngan) }),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use wengert_demos::data::{Halves, Split, read_idx};
+use wengert_demos::data::{Digits, Halves, Split, read_idx};
 use wengert_demos::metrics::{Classifier, Settings};
 
 use super::{edit, gan, png_size, succeed, tiny, tree, write_idx};
@@ -122,4 +122,33 @@ fn damaged_files_are_named_and_left_alone() {
     refuses("set: found 255 reference images");
     write_idx(&dir.path().join("set"), 1800, 16);
     refuses("set: images are 16×16×1 (height, width, channels); expected 8×8×1");
+}
+
+#[test]
+fn modes_of_stacked_digits_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--data stacked-digits --steps 1 --out run"));
+    let (set, cache) = (Digits::new(0), dir.path().join("cache"));
+    let quick = Settings { steps: 2, ..Settings::default() };
+    let classifier = Classifier::open(&set, &cache, &quick, &mut |_, _| {}).unwrap();
+    std::fs::rename(cache.join(classifier.name()), cache.join(Classifier::file_name(&set, &Settings::default())))
+        .unwrap();
+    let said = json(&succeed(dir.path(), "evaluate run --cache cache --n 300 --json --threads 1"));
+    assert_eq!([&said["step"], &said["n"]], [&Value::from(1), &300.into()]);
+    let modes = |of: &str| said[of]["modes"].as_u64().unwrap();
+    assert!((1..=300).contains(&modes("generated")) && (1..=300).contains(&modes("real")), "{said}");
+    let written = std::fs::read(dir.path().join("run/modes.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), said);
+    let text = succeed(dir.path(), "evaluate run --cache cache --n 300");
+    assert!(text.contains("modes of 1000") && text.contains("run/modes.json"), "{text}");
+    let refuses = |args: &str, part: &str| {
+        let output = gan(dir.path(), args);
+        assert!(output.code == Some(1) && output.stderr.contains(part), "{}", output.stderr);
+    };
+    refuses(
+        &tiny("--data stacked-digits --evaluate-every 2"),
+        "--evaluate-every does not go with --data stacked-digits",
+    );
+    refuses(&(tiny("--data stacked-digits") + " --conditional"), "--conditional needs at least two classes");
+    refuses("evaluate run --cache cache --n 20", "--n is 20; expected 256 to 1000000");
 }

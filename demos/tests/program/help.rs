@@ -109,7 +109,7 @@ fn help_mentions_every_flag_and_default() {
             ("--out <FILE.png>", ""),
         ],
     );
-    let (n, cache) = ("[default: 5000, or as many as there are]", "[default: runs/classifiers]");
+    let (n, cache) = ("[default: 5000, or as many as there", "[default: runs/classifiers]");
     mentions(
         "evaluate",
         &[("<RUN>", ""), ("--n <N>", n), ("--seed", "[default: 0]"), ("--cache", cache), ("--json", "")],

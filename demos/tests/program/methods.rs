@@ -46,6 +46,7 @@ fn every_method_can_be_looked_into() {
         ("gan", [8, 5], true),
         ("wgan --warm-up false", [4, 4], false),
         ("wgan-gp", [4, 4], true),
+        ("gan --norm weight", [8, 5], true),
         ("sn-reg", [8, 5], true),
         ("sagan", [12, 9], false),
         ("sagan --conditional", [12, 9], false),
@@ -142,6 +143,7 @@ fn contradictory_settings_are_errors() {
         ("sngan --net sagan", &["--net sagan does not go with sngan; expected standard, dcgan or resnet"]),
         ("sagan --net dcgan", &["--net dcgan does not go with sagan; expected sagan or resnet"]),
         ("sngan --norm batch", &["--norm batch does not go with sngan; expected spectral"]),
+        ("sn-reg --norm weight", &["--norm weight does not go with sn-reg; gan and wgan-gp take it"]),
         ("gan --norm spectral", &["--norm spectral does not go with gan", "the method sngan"]),
         ("sngan --setting B --lr 0.1", &["--setting B determines --lr already; expected one of the two"]),
         ("sngan --setting B --n-dis 2", &["--setting B determines --n-dis already"]),
@@ -193,7 +195,7 @@ fn a_file_holds_a_configuration_and_flags_override_it() {
 #[test]
 fn paper_takes_the_recipe_of_the_paper_and_other_flags_override_it() {
     let dir = tempfile::tempdir().unwrap();
-    succeed(dir.path(), &tiny("--paper --steps 2 --out run"));
+    succeed(dir.path(), &(tiny("--steps 2 --out run") + " --paper"));
     let text = std::fs::read_to_string(dir.path().join("run/config.toml")).unwrap();
     for line in ["loss = \"standard\"", "init = \"paper\"", "steps = 2", "batch = 4", "width = 0.03"] {
         assert!(text.contains(&format!("{line}\n")), "{line}: {text}");
@@ -253,6 +255,18 @@ fn the_whole_train_half_trains_but_not_in_older_runs() {
     assert!(!config.contains("test_half"), "as an older version wrote it: {config}");
     assert!(succeed(dir.path(), "resume old --steps 4").contains("training on 40 images"));
     assert!(succeed(dir.path(), "resume new --steps 4").contains("training on 60 images"));
+    // Without files of a test half, a third of the train half is kept, and the run says so.
+    for name in ["t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"] {
+        std::fs::remove_file(dir.path().join("set").join(name)).unwrap();
+    }
+    let output = gan(dir.path(), &tiny("--data mnist --data-dir set --steps 2 --out alone"));
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(output.stdout.contains("training on 40 images; 20 more are kept"), "{}", output.stdout);
+    assert!(
+        output.stderr.contains("t10k-images-idx3-ubyte") && output.stderr.contains("a third of"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]
