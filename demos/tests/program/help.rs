@@ -114,7 +114,7 @@ fn help_mentions_every_flag_and_default() {
         "evaluate",
         &[("<RUN>", ""), ("--n <N>", n), ("--seed", "[default: 0]"), ("--cache", cache), ("--json", "")],
     );
-    mentions("evaluate", &[("--n <N>", "256 to 20000"), ("--n <N>", "1536 images at least")]);
+    mentions("evaluate", &[("--n <N>", "256 to 20000"), ("--n <N>", "1536 at least")]);
     mentions("sample", &[("--out <FILE.png|FILE.npy>", "[default: samples.png]"), ("--each <DIR>", "")]);
     mentions("export", &[("<RUN>", ""), ("--out <DIR>", "[default: RUN/export]")]);
     mentions("sample", &[("--interpolate <ROWS>", "")]);

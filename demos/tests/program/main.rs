@@ -123,12 +123,12 @@ fn png_size(path: &Path) -> (u32, u32) {
 /// in the test half.
 fn write_idx(dir: &Path, count: u32, side: u32) {
     std::fs::create_dir_all(dir).unwrap();
-    write_idx_half(dir, "train", count, side, 37);
-    write_idx_half(dir, "t10k", count / 3, side, 41);
+    write_idx_half(dir, "train", count, side);
+    write_idx_half(dir, "t10k", count / 3, side);
 }
 
-fn write_idx_half(dir: &Path, half: &str, count: u32, side: u32, factor: u32) {
-    let pixels = (0..count * side * side).map(|i| (i * factor % 256) as u8);
+fn write_idx_half(dir: &Path, half: &str, count: u32, side: u32) {
+    let pixels = (0..count * side * side).map(|i| (i * 37 % 256) as u8);
     let header = |numbers: &[u32]| numbers.iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<u8>>();
     let images: Vec<u8> = header(&[0x803, count, side, side]).into_iter().chain(pixels).collect();
     let labels: Vec<u8> = header(&[0x801, count]).into_iter().chain((0..count).map(|i| (i % 10) as u8)).collect();
