@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use wengert::optim::Schedule;
 
 pub use recipe::{Setting, recipes};
 pub use settings::Settings;
@@ -77,6 +78,25 @@ pub enum Norm {
     /// Every weight is divided by its spectral norm
     #[default]
     Spectral,
+    /// Weight normalisation (Salimans and Kingma 2016): what leads to an output has a learnt length (gan, wgan-gp)
+    Weight,
+}
+
+/// How weights begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitialWeights {
+    /// As PyTorch's layers do; dcgan: N(0, 0.02²); resnet: Glorot's uniform, but class vectors N(0, 1)
+    #[default]
+    Usual,
+    /// As the authors' code does. standard, dcgan: N(0, 0.02²); sagan, resnet: Glorot's uniform, class vectors too; biases 0
+    Paper,
+}
+
+impl InitialWeights {
+    fn is_usual(&self) -> bool {
+        *self == InitialWeights::Usual
+    }
 }
 
 /// What moves the weights.
@@ -102,6 +122,8 @@ pub enum DataName {
     Mnist,
     /// Simple shapes in colour, drawn as training goes: needs no files
     Shapes,
+    /// Three drawn digits in red, green and blue, as training goes: a thousand modes, which `gan evaluate` counts
+    StackedDigits,
     /// CIFAR-10: things and animals in colour, 50,000 images, from its binary files
     #[serde(rename = "cifar-10")]
     #[value(name = "cifar-10")]
@@ -151,6 +173,16 @@ pub struct Config {
     /// Whether to leave corrupt files of a folder out.
     #[serde(default, skip_serializing_if = "is_false")]
     pub skip_corrupt: bool,
+    /// Whether the whole train half trains, and the images of the metrics come from the set's own test half. Earlier
+    /// versions kept a third of the train half for them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub test_half: bool,
+    /// Whether real images get noise below the smallest difference of their bytes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dequantise: bool,
+    /// Whether every second real image, at random, is mirrored.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub flip: bool,
     /// Whether to take images of a folder at any depth.
     #[serde(default, skip_serializing_if = "is_false")]
     pub flatten: bool,
@@ -160,11 +192,14 @@ pub struct Config {
     /// What holds the discriminator's layers.
     #[serde(default)]
     pub norm: Norm,
+    /// How weights begin.
+    #[serde(default, skip_serializing_if = "InitialWeights::is_usual")]
+    pub init: InitialWeights,
     /// Channels of every layer as a multiple of the paper's.
     pub width: f64,
     /// The number of noise values that the generator takes.
     pub z_dim: usize,
-    /// Whether the nets know the images' classes.
+    /// Whether the nets know the images' classes: conditional batch norm, projection.
     #[serde(default, skip_serializing_if = "is_false")]
     pub conditional: bool,
     /// Real, and generated, images in a step.
@@ -186,6 +221,9 @@ pub struct Config {
     /// The discriminator's learning rate, if it is another than the generator's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr_d: Option<f64>,
+    /// The share of the steps after which both learning rates fall on a line to 0 at the last; `None` for never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr_decay: Option<f64>,
     /// Adam's decay rates of the first and the second moment; RMSProp has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub betas: Option<[f64; 2]>,
@@ -273,6 +311,14 @@ impl Config {
         n_dis * steps + if self.warm_up { long * 100u64.saturating_sub(n_dis) } else { 0 }
     }
 
+    /// What the learning rates are multiplied with in step t, the first being 0.
+    pub fn lr_factor(&self, t: u64) -> f64 {
+        let Some(share) = self.lr_decay else { return 1.0 };
+        let begins = (share * self.steps as f64).round() as u64;
+        let length = self.steps.saturating_sub(begins);
+        if t < begins || length == 0 { 1.0 } else { Schedule::linear(1.0, 0.0, length).lr(t - begins) }
+    }
+
     /// The discriminator's learning rate.
     pub fn discriminator_lr(&self) -> f64 {
         self.lr_d.unwrap_or(self.lr)
@@ -289,7 +335,10 @@ impl Config {
             other => unreachable!("a configuration is a table of numbers and words: {other:?}"),
         };
         let (then, now) = (fields(self), fields(now));
-        let may_differ = |name: &&String| *name == "format" || FREE_TO_CHANGE.contains(&name.as_str());
+        // With a decay, how long the run is decides about each step.
+        let free: Vec<&str> =
+            FREE_TO_CHANGE.into_iter().filter(|&name| name != "steps" || self.lr_decay.is_none()).collect();
+        let may_differ = |name: &&String| *name == "format" || free.contains(&name.as_str());
         let show = |value: Option<&serde_json::Value>| value.map_or("none".into(), |value| value.to_string());
         for name in then.keys().chain(now.keys()).filter(|name| !may_differ(name)) {
             let (old, new) = (then.get(name), now.get(name));
@@ -298,7 +347,7 @@ impl Config {
                 "{name} is {} in config.toml, expected {} as when the run began; only {} may change",
                 show(new),
                 show(old),
-                FREE_TO_CHANGE.join(", ")
+                free.join(", ")
             );
         }
         Ok(())
@@ -325,14 +374,25 @@ impl DataName {
 
     /// Whether it is read from files, as opposed to drawn.
     pub fn needs_files(self) -> bool {
-        !matches!(self, DataName::Digits | DataName::Shapes)
+        !matches!(self, DataName::Digits | DataName::Shapes | DataName::StackedDigits)
+    }
+
+    /// Whether it has a test half of its own.
+    pub fn has_test_half(self) -> bool {
+        use DataName::{Cifar10, FashionMnist, Mnist, Stl10, Svhn};
+        matches!(self, Mnist | FashionMnist | Cifar10 | Svhn | Stl10)
+    }
+
+    /// Whether its images show digits, which are others, or none, in a mirror.
+    pub fn shows_digits(self) -> bool {
+        matches!(self, DataName::Digits | DataName::StackedDigits | DataName::Mnist | DataName::Svhn)
     }
 
     /// Where its files are if nothing else is said: where `gan data fetch` puts them; `None` for a set that cannot be
     /// fetched. Both parts of STL-10 come in one archive.
     pub fn default_dir(self) -> Option<PathBuf> {
         let name = match self {
-            DataName::Digits | DataName::Shapes | DataName::Folder => return None,
+            DataName::Digits | DataName::Shapes | DataName::StackedDigits | DataName::Folder => return None,
             DataName::Stl10Unlabelled => DataName::Stl10.flag(),
             set => set.flag(),
         };

@@ -145,7 +145,7 @@ impl LayerFigures {
     }
 }
 
-/// The weight that a layer uses, W or W/σ with the stored u and v, in f64; and whether it is W/σ.
+/// The weight that a layer uses, W, W/σ with the stored u and v, or g·V/‖V‖, in f64; and whether it is W/σ.
 fn weight<T: Element>(params: &Params<T>, name: &str, out_axis: usize) -> Result<(Tensor<f64>, bool)> {
     if let Some(weight) = params.get(&format!("{name}.weight")) {
         return Ok((weight.cast(), false));
@@ -154,6 +154,12 @@ fn weight<T: Element>(params: &Params<T>, name: &str, out_axis: usize) -> Result
         let name = format!("{name}.parametrizations.weight.{part}");
         params.get(&name).map(|tensor| tensor.cast::<f64>()).with_context(|| format!("found no parameter {name}"))
     };
+    if let Ok(direction) = part("original1") {
+        let axes: Vec<usize> = (0..direction.shape().len()).filter(|&axis| axis != out_axis).collect();
+        let (length, direction) = (Var::from(part("original0")?), Var::from(direction));
+        let norms = direction.powi(2).sum_axes(axes.as_slice(), true).sqrt();
+        return Ok(((direction * (length / norms)).into_value(), false));
+    }
     let (original, u, v) = (part("original")?, part("0._u")?, part("0._v")?);
     Ok((Var::from(original).spectral_norm(&u, &v, out_axis).into_value(), true))
 }

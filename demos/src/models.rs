@@ -17,9 +17,11 @@ pub use linear_map::{LinearMap, MapKind};
 pub use network::Network;
 
 use anyhow::{Result, bail, ensure};
+use norm::Style;
 use wengert::Device;
+use wengert::nn::Init;
 
-use crate::config::{Config, Method, Net};
+use crate::config::{Config, InitialWeights, Method, Net, Norm};
 use crate::data::ImageShape;
 use crate::usage::{available_memory, human_bytes};
 
@@ -27,11 +29,13 @@ use crate::usage::{available_memory, human_bytes};
 /// conditional.
 pub fn generator(config: &Config, image: ImageShape, classes: usize) -> Architecture {
     let &Config { z_dim, width, .. } = config;
+    // SAGAN alone has spectral norm in the generator too.
+    let style = style(config, if config.method == Method::Sagan { Norm::Spectral } else { Norm::None }, classes);
     match config.net {
-        Net::Standard => standard::generator(z_dim, image, width),
-        Net::Dcgan => dcgan::generator(z_dim, image, width),
-        Net::Sagan => sagan::generator(z_dim, image, width, config.conditional.then_some(classes)),
-        Net::Resnet => resnet::generator(z_dim, image, width, paper(config, classes)),
+        Net::Standard => standard::generator(z_dim, image, width, style),
+        Net::Dcgan => dcgan::generator(z_dim, image, width, style),
+        Net::Sagan => sagan::generator(z_dim, image, width, style),
+        Net::Resnet => resnet::generator(z_dim, image, width, style, paper(config)),
     }
 }
 
@@ -39,20 +43,34 @@ pub fn generator(config: &Config, image: ImageShape, classes: usize) -> Architec
 /// conditional.
 pub fn discriminator(config: &Config, image: ImageShape, classes: usize) -> Architecture {
     let &Config { width, norm, .. } = config;
+    let style = style(config, norm, classes);
     match config.net {
-        Net::Standard => standard::discriminator(image, width, norm),
-        Net::Dcgan => dcgan::discriminator(image, width, norm),
-        Net::Sagan => sagan::discriminator(image, width, config.conditional.then_some(classes)),
-        Net::Resnet => resnet::discriminator(image, width, norm, paper(config, classes)),
+        Net::Standard => standard::discriminator(image, width, style),
+        Net::Dcgan => dcgan::discriminator(image, width, style),
+        Net::Sagan => sagan::discriminator(image, width, style),
+        Net::Resnet => resnet::discriminator(image, width, style, paper(config)),
     }
 }
 
 /// Whose residual nets the method takes.
-fn paper(config: &Config, classes: usize) -> resnet::Paper {
-    match config.method {
-        Method::Sagan => resnet::Paper::Sagan(config.conditional.then_some(classes)),
-        _ => resnet::Paper::Sngan,
-    }
+fn paper(config: &Config) -> resnet::Paper {
+    if config.method == Method::Sagan { resnet::Paper::Sagan } else { resnet::Paper::Sngan }
+}
+
+/// What the layers of a net have in common, if it is held so.
+fn style(config: &Config, norm: Norm, classes: usize) -> Style {
+    let weights = match (config.net, config.init) {
+        (Net::Standard | Net::Sagan, InitialWeights::Usual) => Init::PyTorch,
+        (Net::Standard, InitialWeights::Paper) | (Net::Dcgan, _) => Init::normal(0.02),
+        (Net::Sagan, InitialWeights::Paper) | (Net::Resnet, _) => Init::GlorotUniform,
+    };
+    let added = match (config.init, weights) {
+        (InitialWeights::Usual, _) if norm == Norm::Spectral => Init::PyTorch,
+        // PyTorch's N(0, 1) of an embedding would drown all else where σ does not divide it.
+        (_, Init::PyTorch) => Init::GlorotUniform,
+        (_, weights) => weights,
+    };
+    Style { weights, added, norm, classes: config.conditional.then_some(classes) }
 }
 
 /// Refuses images of a size that the nets of this configuration are not for.

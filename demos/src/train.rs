@@ -7,6 +7,7 @@ mod batch;
 mod checkpoint;
 mod memory;
 pub mod penalty;
+mod sampling;
 mod search;
 pub mod sigma;
 
@@ -17,14 +18,13 @@ use wengert::ops::loss;
 use wengert::optim::{Adam, Ema, Optimizer, RmsProp, clip_weights};
 use wengert::{Device, DeviceError, Element, Rng, Tensor, Var};
 
-pub use batch::Batch;
+pub use batch::{Batch, augment};
 pub use checkpoint::Loaded;
 pub use memory::{Need, check_memory};
 
 use crate::config::{Config, Loss, Norm, OptimizerName};
 use crate::data::ImageShape;
 use crate::gammas::gains;
-use crate::interpolate::interpolate;
 use crate::losses::Losses;
 use crate::models::{self, Network};
 use batch::Stream;
@@ -63,6 +63,8 @@ pub struct Trainer<T: Element = f32> {
     device: Device,
     /// The images that training learns from, in a line, so that a run does not go on with others in silence.
     pub data: Option<String>,
+    /// How many images of each class the set has, which generated images follow; `None` if all are equally likely.
+    class_counts: Option<Vec<u64>>,
     /// Looks on while a step is computed once more; see [`search_step`](Trainer::search_step).
     search: Option<Search>,
     /// The gains of self-attention after the last step.
@@ -145,6 +147,7 @@ impl<T: Element> Trainer<T> {
             updates: 0,
             device: Device::host(),
             data: None,
+            class_counts: None,
             search: None,
             gains: BTreeMap::new(),
         }
@@ -221,6 +224,9 @@ impl<T: Element> Trainer<T> {
     /// of the discriminator is that of its last update, or, if one is not finite, of the first such: what came after it
     /// only spread it.
     pub fn train_step<B: Into<Batch<T>>>(&mut self, mut real: impl FnMut(u64) -> B) -> Losses {
+        let factor = self.config.lr_factor(self.step);
+        self.generator_optimizer.set_lr(factor * self.config.lr);
+        self.discriminator_optimizer.set_lr(factor * self.config.discriminator_lr());
         let mut updates = Vec::new();
         while self.updates < self.config.discriminator_updates(self.step + 1) {
             let z = self.noise(Stream::DiscriminatorNoise(self.updates));
@@ -251,8 +257,9 @@ impl<T: Element> Trainer<T> {
 
     /// Updates the discriminator on real images (N, C, M, M) and as many generated from noise (N, z); its loss before.
     ///
-    /// Both halves go through the same W/σ, after one power iteration. The generator is in training mode, its weights
-    /// constants: its running statistics move, no gradient reaches it.
+    /// Both halves go through the same W/σ, after one power iteration of the discriminator. The generator is in training mode, its weights
+    /// constants: its running statistics move, and so do its u and v where it has spectral norm, as in every pass in
+    /// training; no gradient reaches it.
     ///
     /// # Panics
     /// If conditional nets get no labels.
@@ -282,7 +289,11 @@ impl<T: Element> Trainer<T> {
     }
 
     fn discriminator_loss(&self, real: &Batch<T>, z: &Batch<T>) -> (DiscriminatorLoss<T>, ParamGrads<T>) {
-        let (real, z) = (&real.on(&self.device), &z.on(&self.device));
+        let (real, z) = (&real.on(&self.device), &mut z.on(&self.device));
+        if self.config.gp_lambda.is_some() {
+            // A point between two images is of one class if both are of it.
+            z.labels.clone_from(&real.labels);
+        }
         let fake = Batch { values: self.made_for_discriminator(z), labels: z.labels.clone() };
         let tape = self.tape("the discriminator's update");
         let pass = Pass::new(&self.discriminator_params, &tape, Mode::Train);
@@ -292,7 +303,7 @@ impl<T: Element> Trainer<T> {
         if let Some(lambda) = self.config.gp_lambda {
             let epsilon = self.stream(Stream::Mixing(self.updates)).uniform([real.len(), 1, 1, 1], 0.0, 1.0);
             let between = tape.var(penalty::mixed(&real.values, &fake.values, &epsilon));
-            let critic = |x: &Var<T>| self.discriminator.forward(&pass, x, None);
+            let critic = |x: &Var<T>| self.discriminator.forward(&pass, x, real.labels());
             loss += lambda * penalty::gradient_penalty(critic, &between);
         }
         if let (Some(lambda), Some(sigma)) = (self.config.sn_lambda, &self.sigma) {
@@ -374,90 +385,6 @@ impl<T: Element> Trainer<T> {
         (loss.into_value(), gradients)
     }
 
-    /// `n` images of the generator, or of its moving average if there is one, in evaluation mode, as numbers in (−1,
-    /// 1), (n, M, M, C): the picture that this seed gives. Conditional nets draw their classes in turn.
-    pub fn sample(&self, n: usize, seed: u64) -> Vec<f32> {
-        self.samples(n, seed).flatten().collect()
-    }
-
-    /// [`sample`](Trainer::sample), image i of the class `class(i)`, which only conditional nets look at.
-    ///
-    /// # Panics
-    /// If conditional nets do not know a class.
-    pub fn sample_classes(&self, n: usize, seed: u64, class: impl Fn(usize) -> usize) -> Vec<f32> {
-        self.samples_of(n, seed, class).flatten().collect()
-    }
-
-    /// The images of [`sample`](Trainer::sample) in parts, each computed when it is asked for.
-    pub fn samples(&self, n: usize, seed: u64) -> impl Iterator<Item = Vec<f32>> {
-        self.samples_of(n, seed, |i| self.class_in_turn(i))
-    }
-
-    /// The images of [`sample_classes`](Trainer::sample_classes) in parts, each computed when it is asked for.
-    ///
-    /// # Panics
-    /// When a part is computed, if conditional nets do not know a class.
-    pub fn samples_of(&self, n: usize, seed: u64, class: impl Fn(usize) -> usize) -> impl Iterator<Item = Vec<f32>> {
-        let mut rng = Rng::stream(seed, Stream::Samples.number());
-        let parts = (0..n).step_by(SAMPLES_AT_ONCE).map(move |start| {
-            let end = n.min(start + SAMPLES_AT_ONCE);
-            self.labelled(rng.normal([end - start, self.config.z_dim]), (start..end).map(&class))
-        });
-        parts.map(|part| self.generate(part))
-    }
-
-    /// `rows` rows of `columns` images, (columns, M, M, C), as [`sample`](Trainer::sample) makes them, each computed
-    /// when it is asked for: in row i the noise goes from that of its image 2i to that of its image 2i + 1, along
-    /// [`interpolate`]; all of the row is of the class `class(i)`, which only conditional nets look at.
-    ///
-    /// # Panics
-    /// When a row is computed, if conditional nets do not know a class.
-    pub fn interpolate(
-        &self,
-        rows: usize,
-        columns: usize,
-        seed: u64,
-        class: impl Fn(usize) -> usize,
-    ) -> impl Iterator<Item = Vec<f32>> {
-        let mut rng = Rng::stream(seed, Stream::Samples.number());
-        (0..rows).map(move |row| {
-            let z = interpolate(&rng.normal([2, self.config.z_dim]), columns);
-            self.generate(self.labelled(z, std::iter::repeat_n(class(row), columns)))
-        })
-    }
-
-    /// The first `n` images of [`sample`](Trainer::sample), and the generator's attention maps in them,
-    /// (n, M²/4, M²/16); `None` for nets without attention. All at once: for a few images.
-    pub fn attend(&self, n: usize, seed: u64) -> Option<(Vec<f32>, Vec<f32>)> {
-        let mut rng = Rng::stream(seed, Stream::Samples.number());
-        let batch = self.labelled(rng.normal([n, self.config.z_dim]), (0..n).map(|i| self.class_in_turn(i)));
-        let (pass, batch) = (Pass::frozen(self.sampling_params(), Mode::Eval), batch.on(&self.device));
-        let (images, maps) = self.generator.forward_with_attention(&pass, &batch.var(), batch.labels());
-        Some((numbers(&images.into_value().permute([0, 2, 3, 1])), numbers(maps?.value())))
-    }
-
-    /// The class of image `i` where classes take turns.
-    pub fn class_in_turn(&self, i: usize) -> usize {
-        i % self.classes.max(1)
-    }
-
-    /// Noise, with classes for conditional nets.
-    fn labelled(&self, values: Tensor<T>, classes: impl Iterator<Item = usize>) -> Batch<T> {
-        Batch { values, labels: self.config.conditional.then(|| classes.collect()) }
-    }
-
-    /// The images of a batch of noise, (N, M, M, C).
-    fn generate(&self, z: Batch<T>) -> Vec<f32> {
-        let (pass, z) = (Pass::frozen(self.sampling_params(), Mode::Eval), z.on(&self.device));
-        let images = self.generator.forward(&pass, &z.var(), z.labels()).into_value();
-        numbers(&images.permute([0, 2, 3, 1]))
-    }
-
-    /// The generator's weights that samples are drawn with: the moving average, if there is one.
-    pub fn sampling_params(&self) -> &Params<T> {
-        self.ema.as_ref().map_or(&self.generator_params, Ema::params)
-    }
-
     /// The generator's layers.
     pub fn generator(&self) -> &Network<T> {
         &self.generator
@@ -471,14 +398,6 @@ impl<T: Element> Trainer<T> {
     fn stream(&self, stream: Stream) -> Rng {
         Rng::stream(self.config.seed, stream.number())
     }
-
-    /// A batch of noise, with classes, all equally likely, for conditional nets.
-    fn noise(&self, stream: Stream) -> Batch<T> {
-        let (mut rng, n) = (self.stream(stream), self.config.batch);
-        let values = rng.normal([n, self.config.z_dim]);
-        let labels = self.config.conditional.then(|| (0..n).map(|_| rng.below(self.classes)).collect());
-        Batch { values, labels }
-    }
 }
 
 /// The values of tensors of one element, which their device sends together: the host waits once.
@@ -490,8 +409,4 @@ fn read_together<'a, T: Element>(scalars: impl Iterator<Item = &'a Tensor<T>>) -
 
 fn is_within<T: Element>(tensor: &Tensor<T>, limit: f64) -> bool {
     tensor.data().iter().all(|x| x.f64().abs() <= limit)
-}
-
-fn numbers<T: Element>(tensor: &Tensor<T>) -> Vec<f32> {
-    tensor.to_vec().iter().map(|x| x.f64() as f32).collect()
 }

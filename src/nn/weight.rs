@@ -27,6 +27,7 @@ pub struct WeightOptions {
     init: Init,
     bias: bool,
     spectral_norm: bool,
+    weight_norm: bool,
 }
 
 impl From<Init> for WeightOptions {
@@ -38,7 +39,7 @@ impl From<Init> for WeightOptions {
 impl WeightOptions {
     /// This initialisation, with a bias, without spectral norm.
     pub fn new(init: Init) -> WeightOptions {
-        WeightOptions { init, bias: true, spectral_norm: false }
+        WeightOptions { init, bias: true, spectral_norm: false, weight_norm: false }
     }
 
     /// The same without a bias.
@@ -49,7 +50,14 @@ impl WeightOptions {
     /// The same with spectral norm: the layer uses W/σ, σ = uᵀWv (Miyato et al. 2018, Algorithm 1). u begins as a
     /// normalised draw from N(0, I), v as normalise(Wᵀu); one power iteration per [`Pass`] in [`Mode::Train`] follows.
     pub fn spectral_norm(self) -> WeightOptions {
-        WeightOptions { spectral_norm: true, ..self }
+        WeightOptions { spectral_norm: true, weight_norm: false, ..self }
+    }
+
+    /// The same with weight normalisation instead: the layer uses g·V/‖V‖, where each output has a length g of its own and
+    /// ‖V‖ is that of its part of V (Salimans and Kingma 2016, arXiv:1602.07868). V begins as the weight is drawn, g as
+    /// its lengths, so that the layer begins with V. Names are PyTorch's: `original0` is g, `original1` is V.
+    pub fn weight_norm(self) -> WeightOptions {
+        WeightOptions { weight_norm: true, spectral_norm: false, ..self }
     }
 
     /// Whether the layer has a bias.
@@ -60,6 +68,11 @@ impl WeightOptions {
     /// Whether the layer's weight is divided by its spectral norm.
     pub fn has_spectral_norm(&self) -> bool {
         self.spectral_norm
+    }
+
+    /// Whether the layer's weight is g·V/‖V‖.
+    pub fn has_weight_norm(&self) -> bool {
+        self.weight_norm
     }
 
     /// Draws and registers the weight.
@@ -73,8 +86,14 @@ impl WeightOptions {
     ) -> Weight {
         assert!(shape.iter().all(|&n| n > 0), "layer: a weight of shape {shape}: expected extents of at least 1");
         let value = self.init.weight(role, shape, rng).in_memory_order(order);
+        if self.weight_norm {
+            let mut scope = scope.scope("parametrizations.weight");
+            let length = scope.parameter("original0", lengths(&(&value).into(), out_axis).into_value());
+            let id = scope.parameter("original1", value);
+            return Weight { id, shape, held: Held::Length { length, out_axis } };
+        }
         if !self.spectral_norm {
-            return Weight { id: scope.parameter("weight", value), shape, spectral: None };
+            return Weight { id: scope.parameter("weight", value), shape, held: Held::Not };
         }
         let mut scope = scope.scope("parametrizations.weight");
         let u = unit_vector(&rng.normal([shape[out_axis]]), EPS);
@@ -82,8 +101,8 @@ impl WeightOptions {
         let (_, v) = power_iteration(&value, out_axis, &u, &any, 1, EPS);
         let id = scope.parameter("original", value);
         let mut scope = scope.scope("0");
-        let spectral = Some(Spectral { u: scope.buffer("_u", u), v: scope.buffer("_v", v), out_axis });
-        Weight { id, shape, spectral }
+        let held = Held::Spectral { u: scope.buffer("_u", u), v: scope.buffer("_v", v), out_axis };
+        Weight { id, shape, held }
     }
 
     /// Draws and registers the bias of `len` outputs, if there is to be one.
@@ -104,15 +123,30 @@ impl WeightOptions {
 pub(super) struct Weight {
     id: ParamId,
     shape: Shape,
-    spectral: Option<Spectral>,
+    held: Held,
 }
 
-#[derive(Clone)]
-struct Spectral {
-    u: BufferId,
-    v: BufferId,
-    /// The axis of the weight that counts outputs.
-    out_axis: usize,
+/// What is made of a weight before it is used; `out_axis` is the axis of the weight that counts outputs.
+#[derive(Clone, Copy)]
+enum Held {
+    Not,
+    /// W/σ.
+    Spectral {
+        u: BufferId,
+        v: BufferId,
+        out_axis: usize,
+    },
+    /// g·V/‖V‖.
+    Length {
+        length: ParamId,
+        out_axis: usize,
+    },
+}
+
+/// The length of each output's part of a weight, with extents of 1 along all other axes.
+fn lengths<T: Element>(weight: &Var<T>, out_axis: usize) -> Var<T> {
+    let axes: Vec<usize> = (0..weight.shape().len()).filter(|&axis| axis != out_axis).collect();
+    weight.powi(2).sum_axes(axes.as_slice(), true).sqrt()
 }
 
 impl Weight {
@@ -120,27 +154,37 @@ impl Weight {
         &self.shape
     }
 
-    /// The weight for this pass: W, or W/σ.
+    /// The weight for this pass: W, W/σ, or g·V/‖V‖.
     #[track_caller]
     pub(super) fn var<T: Element>(&self, pass: &Pass<'_, T>) -> Var<T> {
         let weight = pass.param(self.id);
-        let Some(spectral) = &self.spectral else { return weight };
-        pass.normalised_once(self.id, || {
-            let axis = spectral.out_axis;
-            let (mut u, mut v) = (pass.buffer(spectral.u), pass.buffer(spectral.v));
-            if pass.mode() == Mode::Train {
-                (u, v) = power_iteration(weight.value(), axis, &u, &v, 1, EPS);
-                pass.set_buffer(spectral.u, u.clone());
-                pass.set_buffer(spectral.v, v.clone());
-            }
-            weight.spectral_norm(&u, &v, axis)
-        })
+        match self.held {
+            Held::Not => weight,
+            Held::Length { length, out_axis } => pass.normalised_once(self.id, || {
+                let scale = pass.param(length) / lengths(&weight, out_axis);
+                weight * scale
+            }),
+            Held::Spectral { u: u_id, v: v_id, out_axis } => pass.normalised_once(self.id, || {
+                let (mut u, mut v) = (pass.buffer(u_id), pass.buffer(v_id));
+                if pass.mode() == Mode::Train {
+                    (u, v) = power_iteration(weight.value(), out_axis, &u, &v, 1, EPS);
+                    pass.set_buffer(u_id, u.clone());
+                    pass.set_buffer(v_id, v.clone());
+                }
+                weight.spectral_norm(&u, &v, out_axis)
+            }),
+        }
     }
 }
 
 impl fmt::Debug for Weight {
-    /// The shape, and whether it is divided by its spectral norm.
+    /// The shape, and what it is divided by.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.shape, if self.spectral.is_some() { "/σ" } else { "" })
+        let divisor = match self.held {
+            Held::Not => "",
+            Held::Spectral { .. } => "/σ",
+            Held::Length { .. } => "/‖V‖",
+        };
+        write!(f, "{}{divisor}", self.shape)
     }
 }

@@ -420,6 +420,39 @@ fn a_frozen_pass_has_no_gradients() {
     let _ = Pass::frozen(&params, Mode::Train).gradients(&gradients);
 }
 
+/// y = x·(g·V/‖V‖)ᵀ, row by row, and a convolution that begins as if there was no weight norm.
+#[test]
+fn weight_norm_gives_every_output_a_length() {
+    let (mut params, rng) = (Params::<f64>::new(), &mut Rng::seed(0));
+    let options = WeightOptions::new(Init::PyTorch).weight_norm().without_bias();
+    let layer = Linear::new(&mut params.scope("l"), 2, 2, options, rng);
+    let names = ["original0", "original1"].map(|name| format!("l.parametrizations.weight.{name}"));
+    assert_eq!(params.names().collect::<Vec<_>>(), names);
+    params.set(&names[0], Tensor::from_vec([2, 1], vec![2.0, 0.5]));
+    params.set(&names[1], Tensor::from_vec([2, 2], vec![3.0, 4.0, 0.0, -2.0]));
+    let x = Tensor::from_vec([1, 2], vec![1.0, 10.0]).into();
+    let y = layer.forward(&Pass::frozen(&params, Mode::Eval), &x);
+    let expected = [2.0 * (0.6 + 8.0), -5.0];
+    assert!(y.value().to_vec().iter().zip(expected).all(|(y, e)| (y - e).abs() < 1e-12), "{y:?}");
+    // ⟨∂L/∂V, V⟩ = 0 for each output: its length is g alone.
+    let tape = Tape::new();
+    let pass = Pass::new(&params, &tape, Mode::Train);
+    let gradients = pass.gradients(&layer.forward(&pass, &x).powi(2).sum().backward());
+    let of = |name: &str| gradients.get(params.id(name).unwrap()).unwrap().to_vec();
+    let d = of(&names[1]);
+    assert!((3.0 * d[0] + 4.0 * d[1]).abs() < 1e-12 && d[3].abs() < 1e-12 && d[2].abs() > 1.0, "{d:?}");
+    assert!(of(&names[0]).iter().all(|g| g.abs() > 1.0));
+    let conv = |options: WeightOptions| {
+        let mut params = Params::<f64>::new();
+        let conv =
+            Conv2d::new(&mut params.scope(""), 3, 4, [3, 3], &Conv2dOptions::default(), options, &mut Rng::seed(1));
+        let x = Rng::seed(2).normal([2, 3, 5, 5]).into();
+        conv.forward(&Pass::frozen(&params, Mode::Train), &x).value().to_vec()
+    };
+    let (plain, held) = (conv(Init::PyTorch.into()), conv(WeightOptions::new(Init::PyTorch).weight_norm()));
+    assert!(plain.iter().zip(&held).all(|(a, b)| (a - b).abs() < 1e-12));
+}
+
 #[test]
 #[should_panic(expected = "state changes in Mode::Train only, this is Eval")]
 fn buffers_change_in_training_only() {

@@ -10,9 +10,10 @@ use serde_json::json;
 use wengert::Device;
 
 use super::progress::counting;
-use super::train::{check_data, open_data};
+use super::stacked::count_modes;
+use super::train::{check_data, open_parts};
 use super::{say, warn};
-use crate::config::Config;
+use crate::config::{Config, DataName};
 use crate::data::Dataset;
 use crate::metrics::{Classifier, Evaluation, Evaluator, History, Settings, sample_size};
 use crate::run_dir::RunDir;
@@ -24,7 +25,7 @@ use crate::usage::human_seconds;
 pub(super) struct Cache {
     /// The directory of the classifiers of evaluations, which are trained once for each set
     #[arg(long = "cache", default_value = "runs/classifiers", value_name = "DIR")]
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
 }
 
 /// What to evaluate.
@@ -32,8 +33,9 @@ pub(super) struct Cache {
 pub struct Evaluate {
     /// The directory of a run
     run: PathBuf,
-    /// Generated images, and as many reference images: 256 to 20000. Every sixth image of a set is one, so that a set
-    /// needs 1536 images at least [default: 5000, or as many as there are]
+    /// Generated images, and as many reference images: 256 to 20000. Every second image of a set's own test half is
+    /// one, or else every sixth image of the set, which then needs 1536 at least [default: 5000, or as many as there
+    /// are; stacked-digits: 26000]
     #[arg(long)]
     n: Option<usize>,
     /// Determines the noise
@@ -51,12 +53,17 @@ pub struct Evaluate {
 }
 
 impl Evaluate {
-    /// Evaluates the last checkpoint, prints the figures, and adds them to `evaluation.json` in the run directory.
+    /// Evaluates the last checkpoint, prints the figures, and adds them to `evaluation.json` in the run directory; of
+    /// stacked digits it counts the modes.
     pub(super) fn run(self) -> Result<()> {
         let (dir, config) = RunDir::open(&self.run)?;
         let Loaded { mut trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
         damage.iter().for_each(warn);
         trainer.to(&self.device)?;
+        if config.data == DataName::StackedDigits {
+            let noise = (self.n, self.seed);
+            return count_modes((&trainer, &config), dir.path(), noise, &self.cache.dir, self.json);
+        }
         History::read(dir.path())?; // what cannot be added to, before there is something to add
         let set = open_set(&config)?;
         check_data(&trainer, &*set)?;
@@ -80,7 +87,7 @@ impl Evaluate {
 /// The set that runs of this configuration are evaluated with. The drawn sets have a seed: whatever that of a run is,
 /// the classifier and the reference images are the same.
 pub(super) fn open_set(config: &Config) -> Result<Box<dyn Dataset>> {
-    open_data(&Config { seed: 0, ..config.clone() })
+    open_parts(&Config { seed: 0, ..config.clone() }, true)
 }
 
 /// What evaluates generators against this set, with `n` images and noise of this seed. The classifier comes from the
@@ -106,12 +113,13 @@ fn generate(trainer: &Trainer<f32>, evaluator: &Evaluator, talk: bool) -> Vec<f3
         say(format_args!("generating {n} images"));
     }
     let count = |part: &Vec<f32>| bar.inc((part.len() / numel) as u64);
-    let images = trainer.samples(n, evaluator.seed()).inspect(count).flatten().collect();
+    let images = trainer.samples_as_in_the_set(n, evaluator.seed()).inspect(count).flatten().collect();
     bar.finish_and_clear();
     images
 }
 
-fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Result<Classifier> {
+/// The classifier of a set, from the cache or trained now, with a bar or lines if there is `talk`.
+pub(super) fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Result<Classifier> {
     let style = ProgressStyle::with_template("{bar:10} {wide_msg}").expect("a template without mistakes");
     let mut training: Option<(ProgressBar, Instant)> = None;
     let mut progress = |done: u64, steps: u64| {
@@ -155,7 +163,8 @@ impl Drop for Stage {
     }
 }
 
-fn print(history: &History, set: &str, run: &Path) {
+/// The last evaluation of a run as a table, and which was the best.
+pub(super) fn print(history: &History, set: &str, run: &Path) {
     let Evaluation { step, n, seed, classifier, classifier_accuracy, generated, real } = &history.last;
     say(format_args!("{}, step {step}: {n} images, seed {seed}, against {n} reference images of {set}", run.display()));
     say(format_args!("features of {classifier}, accuracy {:.1} %", 100.0 * classifier_accuracy));

@@ -52,7 +52,7 @@ struct Choice {
     /// The number of noise values that the generator takes [default: 128; wgan: 100]
     #[arg(long)]
     z_dim: Option<usize>,
-    /// Tell the nets the images' classes (sagan)
+    /// Tell the nets the images' classes
     #[arg(long, num_args = 0, default_missing_value = "true")]
     conditional: Option<bool>,
 }

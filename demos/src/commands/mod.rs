@@ -11,6 +11,7 @@ mod inspect;
 mod progress;
 mod report;
 mod sample;
+mod stacked;
 mod theory;
 mod toy;
 mod train;

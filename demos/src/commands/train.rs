@@ -16,7 +16,7 @@ use super::devices::{Place, describe};
 use super::evaluate::Cache;
 use super::{say, warn};
 use crate::config::{Config, DataName, Settings, recipes};
-use crate::data::{Dataset, FolderOptions, Opened, Part, Split, open};
+use crate::data::{Dataset, FolderOptions, Halves, Opened, Part, Split, open};
 use crate::files::quoted;
 use crate::gammas::{GammaHistory, gammas};
 use crate::losses;
@@ -110,12 +110,14 @@ impl Train {
     /// Trains from the beginning.
     pub(super) fn run(self) -> Result<()> {
         let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
-        let config = self.settings.over(&file)?;
+        let mut config = self.settings.over(&file)?;
         let data = open_new_data(&config)?;
+        let data = with_test_half(&mut config, data)?;
         warn_of_few(&config, &data);
         let need = check_memory(&config, data.shape(), data.classes(), &self.place.device)?;
         let mut trainer = Trainer::with_classes(&config, data.shape(), data.classes());
         trainer.data = Some(data.fingerprint());
+        trainer.follow_classes(data.class_counts());
         if let Some(run) = &config.init_from {
             let damage = trainer.start_from(run).with_context(|| format!("--init-from {}", run.display()))?;
             damage.iter().for_each(warn);
@@ -221,11 +223,29 @@ fn device_of(dir: &RunDir, name: &str) -> Result<Device> {
 /// # Errors
 /// They cannot be read, or are of no size that the nets can take.
 pub(super) fn open_data(config: &Config) -> Result<Box<dyn Dataset>> {
+    open_parts(config, config.evaluate_every.is_some())
+}
+
+/// The images that runs of this configuration learn from, and, if they are `measured` too, those of the metrics.
+///
+/// # Errors
+/// As [`open_data`].
+pub(super) fn open_parts(config: &Config, measured: bool) -> Result<Box<dyn Dataset>> {
+    let mut set = open_half(config, Split::Train)?;
+    models::check_image(config, set.shape()).with_context(|| set.name().to_string())?;
+    if config.test_half {
+        let test = measured.then(|| open_half(config, Split::Test)).transpose()?;
+        set = Box::new(Halves::new(set, test)?);
+    }
+    Ok(set)
+}
+
+/// A half of the set of this configuration.
+fn open_half(config: &Config, split: Split) -> Result<Box<dyn Dataset>> {
     let Config { data, data_dir, size, seed, .. } = config;
     let folder = FolderOptions { skip_corrupt: config.skip_corrupt, flatten: config.flatten };
-    let Opened { set, notes } = open(*data, data_dir.as_deref(), *size, folder, *seed, Split::Train)?;
+    let Opened { set, notes } = open(*data, data_dir.as_deref(), *size, folder, *seed, split)?;
     notes.iter().for_each(warn);
-    models::check_image(config, set.shape()).with_context(|| set.name().to_string())?;
     Ok(set)
 }
 
@@ -237,16 +257,35 @@ pub(super) fn open_new_data(config: &Config) -> Result<Arc<dyn Dataset>> {
     // Known without reading what may be gigabytes.
     let labelled = config.data != DataName::Stl10Unlabelled;
     ensure!(!config.conditional || labelled, "--conditional needs labels; --data {} has none", config.data.flag());
-    let data: Arc<dyn Dataset> = Arc::from(open_data(config)?);
+    let data: Arc<dyn Dataset> = Arc::from(open_parts(config, false)?);
     let (name, classes) = (data.name(), data.classes());
     ensure!(!config.conditional || classes > 1, "--conditional needs at least two classes; {name} has one");
     Ok(data)
+}
+
+/// The images of a new run, with those of the metrics if it is evaluated as it goes. If there is no test half where the
+/// set should have one, as with some files of CIFAR-10 alone, a third of the train half is kept for the metrics, as of
+/// a set that never has one; a warning says so.
+fn with_test_half(config: &mut Config, data: Arc<dyn Dataset>) -> Result<Arc<dyn Dataset>> {
+    if !config.test_half {
+        return Ok(data);
+    }
+    if let Err(error) = open_half(config, Split::Test) {
+        warn(format_args!("{error:#}; so a third of the train half is kept for evaluation"));
+        config.test_half = false;
+    } else if config.evaluate_every.is_none() {
+        return Ok(data);
+    }
+    Ok(Arc::from(open_data(config)?))
 }
 
 /// How many images are trained on, in words.
 fn images_to_learn(data: &Arc<dyn Dataset>) -> String {
     let Some(all) = data.size() else { return "training on images without end, drawn as training goes".into() };
     let learnt = Part::Training.of(data.clone()).len();
+    if data.train_size().is_some() {
+        return format!("training on {}; the test half is kept for evaluation", count(learnt, "image", "images"));
+    }
     let kept = count(all - learnt, "more is kept", "more are kept");
     format!("training on {}; {kept} for evaluation", count(learnt, "image", "images"))
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Config, Loss, Method, Net, Norm, OptimizerName, word};
+use super::{Config, DataName, Loss, Method, Net, Norm, OptimizerName, word};
 
 /// The most updates of a run: the noise of each has a stream of its own, and their numbers must not run out.
 const MOST_STEPS: u64 = 1_000_000_000;
@@ -68,6 +68,9 @@ impl Config {
         if let Some(decay) = self.ema {
             ensure!((0.0..1.0).contains(&decay), "--ema is {decay}; expected at least 0 and below 1");
         }
+        if let Some(share) = self.lr_decay {
+            ensure!((0.0..=1.0).contains(&share), "--lr-decay is {share}; expected 0 to 1, a share of the steps");
+        }
         match self.optimizer {
             OptimizerName::Adam => ensure!(self.betas.is_some(), "--optimizer adam needs --betas"),
             OptimizerName::Rmsprop => ensure!(self.betas.is_none(), "--betas does not go with --optimizer rmsprop"),
@@ -82,6 +85,15 @@ impl Config {
         ensure!(
             needs_files || self.data_dir.is_none(),
             "--data-dir does not go with --data {flag}, which needs no files"
+        );
+        ensure!(!self.test_half || self.data.has_test_half(), "test_half is true; --data {flag} has no test half");
+        ensure!(
+            !self.flip || !self.data.shows_digits(),
+            "--flip does not go with --data {flag}: a digit in a mirror is another one, or none"
+        );
+        ensure!(
+            self.data != DataName::StackedDigits || self.evaluate_every.is_none(),
+            "--evaluate-every does not go with --data stacked-digits, whose modes gan evaluate counts after training"
         );
         for (flag, path) in [("data-dir", &self.data_dir), ("init-from", &self.init_from)] {
             if let Some(path) = path {
@@ -104,11 +116,8 @@ impl Config {
             ensure!(!present || self.method == owner, "--{flag} belongs to {owner_word}; {method} has none");
             ensure!(present || self.method != owner, "{owner_word} needs --{flag}");
         }
-        for (flag, present, owner) in
-            [("warm-up", self.warm_up, Method::Wgan), ("conditional", self.conditional, Method::Sagan)]
-        {
-            ensure!(!present || self.method == owner, "--{flag} belongs to {}; {method} has none", owner.flag());
-        }
+        let wgan = self.method == Method::Wgan;
+        ensure!(!self.warm_up || wgan, "--warm-up belongs to wgan; {method} has none");
         let (net, norm) = (word(self.net), word(self.norm));
         let nets = if self.method == Method::Sagan { "sagan or resnet" } else { "standard, dcgan or resnet" };
         ensure!(
@@ -119,6 +128,8 @@ impl Config {
             self.net != Net::Resnet || self.norm != Norm::Batch,
             "--norm batch does not go with --net resnet; expected none or spectral"
         );
+        let takes = matches!(self.method, Method::Gan | Method::WganGp);
+        ensure!(self.norm != Norm::Weight || takes, "--norm weight does not go with {method}; gan and wgan-gp take it");
         match self.method {
             Method::Sngan | Method::Sagan => {
                 ensure!(self.norm == Norm::Spectral, "--norm {norm} does not go with {method}; expected spectral");

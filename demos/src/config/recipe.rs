@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, DataName, FORMAT, Loss, Method, Net, Norm, OptimizerName, word};
+use super::{Config, DataName, FORMAT, InitialWeights, Loss, Method, Net, Norm, OptimizerName, word};
 
 /// The settings of Adam that SNGAN's authors compare methods with (Miyato et al. 2018, Table 1 of their section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -47,8 +47,12 @@ impl Config {
         size: None,
         skip_corrupt: false,
         flatten: false,
+        test_half: false,
+        dequantise: false,
+        flip: false,
         net: Net::Standard,
         norm: Norm::Spectral,
+        init: InitialWeights::Usual,
         width: 0.25,
         z_dim: 128,
         conditional: false,
@@ -60,6 +64,7 @@ impl Config {
         optimizer: OptimizerName::Adam,
         lr: 2e-4,
         lr_d: None,
+        lr_decay: None,
         betas: Some([0.5, 0.999]),
         clip: None,
         gp_lambda: None,
@@ -73,7 +78,7 @@ impl Config {
         force: false,
     };
 
-    /// What `gan train METHOD` does if nothing else is said.
+    /// What `gan train METHOD` does if nothing else is said, the quick default: minutes, for a quarter of the channels.
     ///
     /// The plain GAN and spectral norm regularisation have the nets and the optimiser of SNGAN, so that each shows what
     /// its own way of holding the discriminator does. The Wasserstein GANs have the nets of WGAN's authors, the one
@@ -103,24 +108,67 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What `gan train METHOD --paper` does, with these nets if some are asked for: the paper's recipe, or, where the
+    /// paper says nothing, that of its authors' code. notes/recipes.md has the source of each value.
+    pub fn paper(method: Method, net: Option<Net>) -> Config {
+        let quick = Config::recipe(method);
+        let full = Config { width: 1.0, init: InitialWeights::Paper, steps: 100_000, ..quick };
+        match method {
+            Method::Sngan if net == Some(Net::Resnet) => Config {
+                net: Net::Resnet,
+                steps: 50_000,
+                n_dis: 5,
+                betas: Some([0.0, 0.9]),
+                lr_decay: Some(0.0),
+                ..full
+            },
+            Method::Gan | Method::Sngan | Method::SnReg => Config { loss: Loss::Standard, ..full },
+            Method::Wgan => full,
+            Method::WganGp => Config { steps: 200_000, ..full },
+            Method::Sagan => Config { net: Net::Resnet, batch: 256, steps: 1_000_000, ..full },
+        }
+    }
+
+    /// The flags that say how this trains.
+    fn words(&self) -> Vec<String> {
+        let mut words = vec![
+            format!("--net {}", word(self.net)),
+            format!("--norm {}", word(self.norm)),
+            format!("--init {}", word(self.init)),
+            format!("--width {}", self.width),
+            format!("--loss {}", word(self.loss)),
+            format!("--optimizer {}", word(self.optimizer)),
+            format!("--lr {:e}", self.lr),
+        ];
+        words.extend(self.lr_d.map(|lr| format!("--lr-d {lr:e}")));
+        words.extend(self.lr_decay.map(|share| format!("--lr-decay {share}")));
+        words.extend(self.betas.map(|[a, b]| format!("--betas {a},{b}")));
+        words.push(format!("--n-dis {}", self.n_dis));
+        words.extend(self.clip.map(|clip| format!("--clip {clip}")));
+        words.extend(self.warm_up.then(|| "--warm-up true".into()));
+        words.extend(self.gp_lambda.map(|lambda| format!("--gp-lambda {lambda}")));
+        words.extend(self.sn_lambda.map(|lambda| format!("--sn-lambda {lambda}")));
+        words.extend([
+            format!("--z-dim {}", self.z_dim),
+            format!("--batch {}", self.batch),
+            format!("--steps {}", self.steps),
+        ]);
+        words
+    }
+}
+
 /// The recipes as a table for `--help`.
 pub fn recipes() -> String {
-    let mut text = String::from("What each method does if nothing else is said:\n");
-    for method in Method::value_variants() {
-        let c = Config::recipe(*method);
-        let mut words = vec![
-            format!("--net {} --norm {} --loss {}", word(c.net), word(c.norm), word(c.loss)),
-            format!("--optimizer {} --lr {:e}", word(c.optimizer), c.lr),
-        ];
-        words.extend(c.lr_d.map(|lr| format!("--lr-d {lr:e}")));
-        words.extend(c.betas.map(|[a, b]| format!("--betas {a},{b}")));
-        words.push(format!("--n-dis {}", c.n_dis));
-        words.extend(c.clip.map(|clip| format!("--clip {clip} --warm-up true")));
-        words.extend(c.gp_lambda.map(|lambda| format!("--gp-lambda {lambda}")));
-        words.extend(c.sn_lambda.map(|lambda| format!("--sn-lambda {lambda}")));
-        words.push(format!("--z-dim {} --steps {}", c.z_dim, c.steps));
-        text += &format!("  {:<8} {}\n", word(*method), words.join(" "));
+    let mut text = String::from("What each method does if nothing else is said, and what --paper changes:\n");
+    for &method in Method::value_variants() {
+        let quick = Config::recipe(method).words();
+        text += &format!("  {:<8} {}\n", word(method), quick.join(" "));
+        let paper = Config::paper(method, None).words();
+        let changed: Vec<String> = paper.into_iter().filter(|flag| !quick.contains(flag)).collect();
+        text += &format!("           --paper: {}\n", changed.join(" "));
     }
+    text += "With sngan --paper --net resnet, the recipe of the authors' residual nets; notes/recipes.md has the sources.\n";
     text
 }
 
@@ -137,6 +185,64 @@ mod tests {
             assert_eq!(toml::from_str::<Config>(&text).unwrap(), config, "{text}");
             assert!(recipes().contains(&format!("\n  {:<8} --net {}", word(method), word(config.net))));
         }
+    }
+
+    #[test]
+    fn the_papers_recipes_are_accepted_and_survive_their_files() {
+        for &method in Method::value_variants() {
+            for net in [None, Some(Net::Resnet)] {
+                let config = Config::paper(method, net);
+                config.check().unwrap();
+                let text = toml::to_string_pretty(&config).unwrap();
+                assert_eq!(toml::from_str::<Config>(&text).unwrap(), config, "{text}");
+                assert_eq!((config.width, config.init), (1.0, InitialWeights::Paper));
+            }
+        }
+        let of = |method: Method, net: Option<Net>| {
+            let c = Config::paper(method, net);
+            (c.net, c.loss, c.steps, c.batch, c.n_dis, c.betas, c.lr_decay)
+        };
+        let (standard, c) = (Net::Standard, Some([0.5, 0.999]));
+        assert_eq!(of(Method::Sngan, None), (standard, Loss::Standard, 100_000, 64, 1, c, None));
+        let resnet = (Net::Resnet, Loss::Hinge, 50_000, 64, 5, Some([0.0, 0.9]), Some(0.0));
+        assert_eq!(of(Method::Sngan, Some(Net::Resnet)), resnet);
+        let sagan = (Net::Resnet, Loss::Hinge, 1_000_000, 256, 1, Some([0.0, 0.9]), None);
+        assert_eq!(of(Method::Sagan, None), sagan);
+        let wgan = (Net::Dcgan, Loss::Wasserstein, 100_000, 64, 5, None, None);
+        assert_eq!(of(Method::Wgan, None), wgan);
+        assert!(Config::paper(Method::Wgan, None).warm_up);
+        let text = recipes();
+        for line in [
+            "--paper: --init paper --width 1 --loss standard --steps 100000\n",
+            "--width 1 --batch 256 --steps 1000000\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn learning_rates_fall_on_a_line_to_zero_at_the_last_step() {
+        let config = Config { steps: 10, lr_decay: Some(0.6), ..Config::DEFAULT };
+        let found: Vec<f64> = (0..10).map(|t| config.lr_factor(t)).collect();
+        assert_eq!(found, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]);
+        assert_eq!(Config { lr_decay: Some(1.0), ..config.clone() }.lr_factor(9), 1.0);
+        assert_eq!(Config { lr_decay: None, ..config.clone() }.lr_factor(9), 1.0);
+        // How long the run is decides about each step, so it cannot change.
+        let longer = Config { steps: 11, ..config.clone() };
+        let error = config.allows(&longer).unwrap_err().to_string();
+        assert!(
+            error.starts_with("steps is 11 in config.toml, expected 10") && !error.contains("only steps"),
+            "{error}"
+        );
+        Config::DEFAULT.allows(&Config { steps: 11, ..Config::DEFAULT }).unwrap();
+    }
+
+    /// A `config.toml` of the version before --init and --lr-decay.
+    #[test]
+    fn a_file_without_the_newer_fields_has_their_defaults() {
+        let text = toml::to_string_pretty(&Config::DEFAULT).unwrap();
+        assert!(!["init", "lr_decay", "dequantise", "flip"].iter().any(|name| text.contains(name)), "{text}");
+        assert_eq!(Config::from_text(&text).unwrap(), Config::DEFAULT);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use super::{Config, DataName, Loss, Method, Net, Norm, OptimizerName, Setting, check_format};
+use super::{Config, DataName, InitialWeights, Loss, Method, Net, Norm, OptimizerName, Setting, check_format};
 use crate::files::{from_toml, read_text};
 
 /// The most bytes of a file of settings.
@@ -23,6 +23,10 @@ pub struct Settings {
     /// The method; may be left out if --config names it
     #[arg(value_name = "METHOD")]
     pub method: Option<Method>,
+    /// The recipe of the method's paper to the letter, instead of the quick default; the table below says what it
+    /// changes, and other flags override it
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    pub paper: Option<bool>,
     /// The images to learn [default: digits]
     #[arg(long, value_enum)]
     pub data: Option<DataName>,
@@ -40,25 +44,39 @@ pub struct Settings {
     /// classes' folders, all are of one class (folder)
     #[arg(long, num_args = 0, default_missing_value = "true")]
     pub flatten: Option<bool>,
+    /// Add noise to real images, uniform and below the smallest difference of their bytes: (byte + u)/128 − 1 with u in
+    /// [0, 1)
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    pub dequantise: Option<bool>,
+    /// Mirror every second real image, at random; not for sets of digits
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    pub flip: Option<bool>,
+    /// See [`Config::test_half`].
+    #[arg(skip)]
+    pub test_half: Option<bool>,
     /// The layers of both nets
     #[arg(long, value_enum)]
     pub net: Option<Net>,
     /// What holds the discriminator's layers
     #[arg(long, value_enum)]
     pub norm: Option<Norm>,
-    /// Channels of every layer as a multiple of the paper's; 1 is the paper's [default: 0.25]
+    /// How weights begin [default: usual; --paper: paper]
+    #[arg(long, value_enum)]
+    pub init: Option<InitialWeights>,
+    /// Channels of every layer as a multiple of the paper's; 1 is the paper's [default: 0.25; --paper: 1]
     #[arg(long)]
     pub width: Option<f64>,
     /// The number of noise values that the generator takes [default: 128; wgan: 100]
     #[arg(long)]
     pub z_dim: Option<usize>,
-    /// Tell the nets the images' classes: conditional batch norm, projection (sagan)
+    /// Tell the nets the images' classes: conditional batch norm in the generator, projection in the
+    /// discriminator; for sets of at least two classes
     #[arg(long, num_args = 0, default_missing_value = "true")]
     pub conditional: Option<bool>,
-    /// Real, and generated, images in a step [default: 64]
+    /// Real, and generated, images in a step [default: 64; sagan --paper: 256]
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Updates of the generator [default: 2500]
+    /// Updates of the generator [default: 2500; --paper: 100000; wgan-gp --paper: 200000; sagan --paper: 1000000]
     #[arg(long)]
     pub steps: Option<u64>,
     /// Updates of the discriminator before each of the generator [default: 1; wgan, wgan-gp: 5]
@@ -67,7 +85,8 @@ pub struct Settings {
     /// 100 updates of the critic before each of the generator's first 25, and before every 500th (wgan)
     #[arg(long)]
     pub warm_up: Option<bool>,
-    /// The losses [default: hinge; gan: standard; wgan, wgan-gp: wasserstein]
+    /// The losses [default: hinge; gan: standard; wgan, wgan-gp: wasserstein; sngan, sn-reg --paper:
+    /// standard]
     #[arg(long, value_enum)]
     pub loss: Option<Loss>,
     /// Learning rate, betas and n-dis by the name that SNGAN's authors gave them
@@ -82,6 +101,10 @@ pub struct Settings {
     /// The discriminator's learning rate [default: that of --lr; sagan: 0.0004]
     #[arg(long)]
     pub lr_d: Option<f64>,
+    /// The share of the steps after which the learning rates fall on a line to 0 at the last step; 0 is from the first
+    /// on, 1 never. How many steps there are cannot change then [default: none; sngan --paper --net resnet: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub lr_decay: Option<f64>,
     /// Adam's decay rates of the first and the second moment [default: 0.5,0.999; wgan-gp, sagan: 0,0.9]
     #[arg(long, value_name = "B1,B2", value_parser = two_numbers, allow_hyphen_values = true)]
     pub betas: Option<[f64; 2]>,
@@ -149,10 +172,13 @@ impl Settings {
             }
             (one, other) => one.or(other).ok_or_else(no_method)?,
         };
-        let mut config = Config::recipe(method);
+        let paper = self.paper.or(file.paper).unwrap_or_default();
+        let mut config = if paper { Config::paper(method, self.net.or(file.net)) } else { Config::recipe(method) };
         for layer in [file, self] {
             layer.apply(&mut config)?;
         }
+        let said = self.test_half.or(file.test_half).is_some();
+        config.test_half = if said { config.test_half } else { config.data.has_test_half() };
         config.data_dir = config.data_dir.or_else(|| config.data.default_dir().as_deref().map(absolute));
         config.check()?;
         Ok(config)
@@ -188,8 +214,12 @@ impl Settings {
         set_some(&mut config.size, &self.size);
         set(&mut config.skip_corrupt, &self.skip_corrupt);
         set(&mut config.flatten, &self.flatten);
+        set(&mut config.dequantise, &self.dequantise);
+        set(&mut config.flip, &self.flip);
+        set(&mut config.test_half, &self.test_half);
         set(&mut config.net, &self.net);
         set(&mut config.norm, &self.norm);
+        set(&mut config.init, &self.init);
         set(&mut config.width, &self.width);
         set(&mut config.z_dim, &self.z_dim);
         set(&mut config.conditional, &self.conditional);
@@ -200,6 +230,7 @@ impl Settings {
         set(&mut config.loss, &self.loss);
         set(&mut config.lr, &self.lr);
         set_some(&mut config.lr_d, &self.lr_d);
+        set_some(&mut config.lr_decay, &self.lr_decay);
         set_some(&mut config.betas, &self.betas);
         set_some(&mut config.clip, &self.clip);
         set_some(&mut config.gp_lambda, &self.gp_lambda);

@@ -37,17 +37,6 @@ impl Digits {
     fn hand(&self, index: u64) -> Hand {
         Hand(Rng::stream(self.seed, index))
     }
-
-    /// Draws picture `index` as the digit `label` (0 to 9) into `pixels`: 32×32 bytes, row by row, 0 black, 255 white.
-    ///
-    /// For sets that choose their own labels; [`Dataset::image`] draws the label too.
-    ///
-    /// # Panics
-    /// If `label` is above 9 or `pixels` has another length than 1024.
-    pub fn draw_digit(&self, index: u64, label: u8, pixels: &mut [u8]) {
-        let mut rng = self.hand(index);
-        draw(&mut rng, label, pixels);
-    }
 }
 
 impl Dataset for Digits {

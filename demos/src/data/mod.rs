@@ -8,6 +8,7 @@ mod digits;
 pub mod fetch;
 mod files;
 mod folder;
+mod halves;
 mod idx;
 mod loader;
 mod open;
@@ -15,6 +16,7 @@ mod order;
 mod partition;
 mod resize;
 mod shapes;
+mod stacked;
 mod stl;
 mod strokes;
 mod svhn;
@@ -24,6 +26,7 @@ use crate::files::crc32;
 pub use cifar::read_cifar;
 pub use digits::Digits;
 pub use folder::{FolderOptions, read_folder};
+pub use halves::Halves;
 pub use idx::read_idx;
 pub use loader::{Batch, Loader};
 pub use open::{Opened, open};
@@ -31,6 +34,7 @@ pub use order::Order;
 pub use partition::{Part, PartOf};
 pub use resize::{centre_square, resize};
 pub use shapes::Shapes;
+pub use stacked::StackedDigits;
 pub use stl::{StlPart, read_stl};
 pub use svhn::read_svhn;
 
@@ -88,6 +92,16 @@ pub trait Dataset: Send + Sync {
 
     /// How many images there are; `None` for a set that is drawn as it goes, which has one for every `u64`.
     fn size(&self) -> Option<u64>;
+
+    /// How many of the first images are to learn from, if the others are a test half of the set's own.
+    fn train_size(&self) -> Option<u64> {
+        None
+    }
+
+    /// How many images of each class there are; `None` if all are equally likely, or nobody has counted.
+    fn class_counts(&self) -> Option<Vec<u64>> {
+        None
+    }
 
     /// The images in a line that tells them from others: how many they are, and a checksum of all of them. Those of a
     /// drawn set are told by its name, and by the seed that they are drawn with.
@@ -204,6 +218,12 @@ impl Dataset for Images {
 
     fn size(&self) -> Option<u64> {
         Some(self.labels.len() as u64)
+    }
+
+    fn class_counts(&self) -> Option<Vec<u64>> {
+        let mut counts = vec![0; self.classes];
+        self.labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+        Some(counts)
     }
 
     fn fingerprint(&self) -> String {

@@ -1,6 +1,6 @@
 //! From the name of a set to its images.
 
-use super::{Dataset, Digits, FolderOptions, ImageShape, Shapes, Split, StlPart};
+use super::{Dataset, Digits, FolderOptions, ImageShape, Shapes, Split, StackedDigits, StlPart};
 use super::{centre_square, read_cifar, read_folder, read_idx, read_stl, read_svhn, resize};
 use crate::config::DataName;
 use anyhow::{Context, Result, bail, ensure};
@@ -69,6 +69,7 @@ pub fn open(
     let stl = |part| Ok(Opened::new(read_stl(files()?, part, size.unwrap_or(48))?));
     match name {
         DataName::Digits => Ok(resized(Digits::new(seed), size)),
+        DataName::StackedDigits => Ok(resized(StackedDigits::new(seed), size)),
         DataName::Shapes => Ok(Opened::new(Shapes::new(seed, size.unwrap_or(32)))),
         DataName::Mnist => Ok(resized(read_idx(files()?, "MNIST", split)?, size)),
         DataName::FashionMnist => {
@@ -128,6 +129,10 @@ impl<D: Dataset> Dataset for Resized<D> {
 
     fn size(&self) -> Option<u64> {
         self.set.size()
+    }
+
+    fn class_counts(&self) -> Option<Vec<u64>> {
+        self.set.class_counts()
     }
 
     fn fingerprint(&self) -> String {

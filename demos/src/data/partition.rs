@@ -7,9 +7,11 @@ use super::{Dataset, ImageShape};
 
 /// One of the three parts of a set.
 ///
-/// Of a finite set, out of every six images in a row four train the GAN, the fifth trains the classifier and the sixth
-/// is a reference: 40,000, 10,000 and 10,000 of 60,000. The parts are interleaved because some sets are sorted by
-/// class. Of an endless set each part has 2⁶² images of its own, one range after another.
+/// Of a set with a test half of its own, the whole train half trains the GAN; of the test half every second image, from
+/// the first on, trains the classifier, and the others are references: 60,000, 5,000 and 5,000 of MNIST. Of another
+/// finite set, out of every six images in a row four train the GAN, the fifth trains the classifier and the sixth is a
+/// reference. The parts are interleaved because some sets are sorted by class. Of an endless set each part has 2⁶²
+/// images of its own, one range after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// What a GAN learns.
@@ -53,6 +55,13 @@ impl<D: Deref<Target: Dataset>> PartOf<D> {
     /// How many images the part has; none if the set is too small.
     pub fn len(&self) -> u64 {
         let (first, share) = self.part.in_group();
+        if let (Some(train), Some(size)) = (self.set.train_size(), self.set.size()) {
+            return match self.part {
+                Part::Training => train,
+                Part::Classifier => (size - train).div_ceil(2),
+                Part::Reference => (size - train) / 2,
+            };
+        }
         match self.set.size() {
             Some(size) => size / GROUP * share + (size % GROUP).saturating_sub(first).min(share),
             None => ENDLESS,
@@ -69,6 +78,13 @@ impl<D: Deref<Target: Dataset>> PartOf<D> {
         let len = self.len();
         assert!(index < len, "{}: image {index} of a part of {len}", self.set.name());
         let (first, share) = self.part.in_group();
+        if let Some(train) = self.set.train_size() {
+            return match self.part {
+                Part::Training => index,
+                Part::Classifier => train + 2 * index,
+                Part::Reference => train + 2 * index + 1,
+            };
+        }
         match self.set.size() {
             Some(_) => index / share * GROUP + first + index % share,
             None => self.part as u64 * ENDLESS + index,
@@ -97,6 +113,10 @@ impl<D: Deref<Target: Dataset> + Send + Sync> Dataset for PartOf<D> {
         Some(self.len())
     }
 
+    fn class_counts(&self) -> Option<Vec<u64>> {
+        self.set.class_counts()
+    }
+
     fn fingerprint(&self) -> String {
         self.set.fingerprint()
     }
@@ -116,7 +136,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::data::{Digits, Images};
+    use crate::data::{Digits, Halves, Images};
 
     const PARTS: [Part; 3] = [Part::Training, Part::Classifier, Part::Reference];
 
@@ -139,6 +159,37 @@ mod tests {
             met.sort_unstable();
             assert!(met.into_iter().eq(0..size), "of {size}");
         }
+    }
+
+    #[test]
+    fn the_whole_train_half_trains_and_the_test_half_is_shared() {
+        let shape = ImageShape { channels: 1, height: 1, width: 1 };
+        let half = |first: u8, count: u8| -> Box<dyn Dataset> {
+            let pixels = (first..first + count).collect();
+            Box::new(Images::new("half", shape, pixels, (0..count).map(|i| i % 3).collect()))
+        };
+        let met = |set: &Halves| -> Vec<Vec<u8>> {
+            let of = |part: PartOf<&Halves>| {
+                (0..part.len())
+                    .map(|i| {
+                        let mut pixel = [0];
+                        part.image(i, &mut pixel);
+                        pixel[0]
+                    })
+                    .collect()
+            };
+            PARTS.map(|part| of(part.of(set))).to_vec()
+        };
+        let both = Halves::new(half(0, 9), Some(half(100, 5))).unwrap();
+        assert_eq!(met(&both), [(0..9).collect(), vec![100, 102, 104], vec![101, 103]]);
+        assert_eq!((both.class_counts(), both.size()), (Some(vec![3; 3]), Some(14)));
+        let alone = Halves::new(half(0, 9), None).unwrap();
+        assert_eq!(met(&alone), [(0..9).collect(), vec![], vec![]]);
+        assert_eq!(alone.fingerprint(), both.fingerprint(), "a run without evaluation goes on with one");
+        let wide = ImageShape { width: 2, ..shape };
+        let error =
+            Halves::new(half(0, 9), Some(Box::new(Images::new("half", wide, vec![0, 1], vec![0])))).err().unwrap();
+        assert!(error.to_string().contains("images of the test half are 1×2×1"), "{error}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ const BATCH: usize = 100;
 /// The most images that the accuracy is measured on.
 const MOST_TESTED: u64 = 10_000;
 
-/// Images that are hashed to tell a set from another.
+/// Images of an endless set that are hashed to tell it from another; of a finite one, all are.
 const FINGERPRINT: u64 = 500;
 
 /// How the classifier is trained: by Adam on the cross entropy, with a learning rate that falls to 0 on a line.
@@ -100,7 +100,7 @@ impl Classifier {
             "{name}: all images are of one class; expected at least two, for a classifier to tell apart"
         );
         let too_small = training.is_empty() || test.is_empty();
-        ensure!(!too_small, "{name}: found fewer than 6 images; expected enough for the classifier of the metrics");
+        ensure!(!too_small, "{name}: found too few images; expected enough for the classifier of the metrics");
         let name = Classifier::file_name(set, settings);
         let path = cache.join(&name);
         let mut classifier = Classifier::fresh(name, set.shape(), classes, settings.seed);
@@ -128,7 +128,8 @@ impl Classifier {
         let spec = format!("sealed {CONVOLUTIONS:?} {settings:?} {} {} {}", set.shape(), set.classes(), part.len());
         let mut hash = Fnv::new(spec.as_bytes());
         let mut pixels = vec![0; set.shape().numel()];
-        for i in 0..part.len().min(FINGERPRINT) {
+        let hashed = if set.size().is_some() { part.len() } else { FINGERPRINT };
+        for i in 0..hashed {
             let label = part.image(i, &mut pixels);
             hash.update(&pixels);
             hash.update(&[label]);
@@ -215,6 +216,11 @@ impl Classifier {
     /// The name of its file in the cache, which holds a hash of all that it depends on.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The size of the images that it was trained for.
+    pub fn image(&self) -> ImageShape {
+        self.image
     }
 
     /// The share of the images of [`Part::Reference`] whose class it finds, 0 to 1.
@@ -335,6 +341,25 @@ mod tests {
         Images::new("some", drawn.shape(), pixels, labels)
     }
 
+    #[test]
+    fn its_file_is_named_after_all_images_that_it_learns_from() {
+        let set = digits(3600);
+        let name = |change: &dyn Fn(&mut [u8], &mut [u8])| {
+            let mut pixels = vec![0; 3600 * 1024];
+            let mut labels: Vec<u8> =
+                pixels.chunks_exact_mut(1024).zip(0..).map(|(image, i)| set.image(i, image)).collect();
+            change(&mut pixels, &mut labels);
+            Classifier::file_name(&Images::new("some", set.shape(), pixels, labels), &QUICK)
+        };
+        let same = name(&|_, _| ());
+        assert_eq!(same, Classifier::file_name(&set, &QUICK));
+        // Its last image, 600 in all: every sixth of the set, from the fifth on.
+        let last = 599 * 6 + 4;
+        assert_ne!(same, name(&|pixels, _| pixels[last * 1024 + 7] ^= 1), "a pixel");
+        assert_ne!(same, name(&|_, labels| labels[last] = (labels[last] + 1) % 10), "a label");
+        assert_eq!(same, name(&|pixels, _| pixels[(last + 1) * 1024] ^= 1), "an image for the comparison");
+    }
+
     fn open(set: &dyn Dataset, cache: &Path, settings: &Settings) -> (Result<Classifier>, u64) {
         let mut told = 0;
         let classifier = Classifier::open(set, cache, settings, &mut |done, steps| {
@@ -422,7 +447,7 @@ mod tests {
         let shape = ImageShape { channels: 1, height: 8, width: 8 };
         let of = |labels: Vec<u8>| Images::new("odd", shape, vec![0; labels.len() * 64], labels);
         assert!(refused(&of(vec![0; 60])).contains("odd: all images are of one class"));
-        assert!(refused(&of(vec![0, 1, 2, 3, 4])).contains("odd: found fewer than 6 images"));
+        assert!(refused(&of(vec![0, 1, 2, 3, 4])).contains("odd: found too few images"));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let set = of((0..60).map(|i| i % 2).collect());
         let path = dir.path().join(Classifier::file_name(&set, &QUICK));

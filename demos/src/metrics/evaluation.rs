@@ -170,10 +170,10 @@ impl Evaluator {
 /// # Errors
 /// The set has too few reference images, or `asked` is too small or too large.
 pub fn sample_size(set: &dyn Dataset, asked: Option<usize>) -> Result<usize> {
-    let (name, found) = (set.name(), Part::Reference.of(set).len());
+    let (name, found) = (set.name(), Part::Reference.of(set).len().min(Part::Training.of(set).len()));
     ensure!(
         found >= LEAST_IMAGES as u64,
-        "{name}: found {found} reference images, every sixth of the set; expected at least {LEAST_IMAGES}"
+        "{name}: found {found} reference images, every sixth of the set or every second of its test half; expected at least {LEAST_IMAGES}"
     );
     let fitting = MOST_IMAGES.min(MOST_NUMBERS / set.shape().numel());
     let most = usize::try_from(found).unwrap_or(usize::MAX).min(fitting).max(LEAST_IMAGES);
@@ -312,7 +312,11 @@ mod tests {
             (&of(3000, 8) as &dyn Dataset, 501, "--n is 501; expected 256 to 500 images of set"),
             (&of(3000, 8), 255, "--n is 255; expected 256 to 500 images of set"),
             (&Digits::new(0), 20_001, "--n is 20001; expected 256 to 20000 images of digits"),
-            (&of(1535, 8), 256, "set: found 255 reference images, every sixth of the set; expected at least 256"),
+            (
+                &of(1535, 8),
+                256,
+                "set: found 255 reference images, every sixth of the set or every second of its test half; expected at least 256",
+            ),
         ] {
             assert_eq!(sample_size(set, Some(n)).unwrap_err().to_string(), message);
         }

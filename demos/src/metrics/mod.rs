@@ -19,6 +19,7 @@ mod manifold;
 mod modes;
 mod score;
 mod sliced;
+mod stacked;
 #[cfg(test)]
 mod witness;
 
@@ -32,6 +33,7 @@ pub use manifold::{Manifold, Prdc, prdc};
 pub use modes::{Modes, modes};
 pub use score::{class_shares, classifier_score};
 pub use sliced::{LevelDistance, sliced_wasserstein};
+pub use stacked::{ModeCount, STACKED_MODES, stacked_modes};
 
 use anyhow::{Result, bail};
 use wengert::{Element, Tensor, Var};

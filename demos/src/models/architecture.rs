@@ -48,10 +48,15 @@ pub enum Kind {
     BatchNorm(Init),
     /// Batch norm with a γ and a β for each of so many classes.
     ConditionalBatchNorm(usize),
-    /// Self-attention between the positions of the maps.
-    Attention,
-    /// ⟨V_y, x⟩, where each of so many classes y has its own vector V_y: (C) to (1).
-    Projection(usize),
+    /// Self-attention between the positions of the maps, whose weights begin so.
+    Attention(Init),
+    /// ⟨V_y, x⟩, where each class y has its own vector V_y: (C) to (1).
+    Projection {
+        /// How many classes there are.
+        classes: usize,
+        /// How the vectors begin, and whether there is spectral norm.
+        vectors: WeightOptions,
+    },
     /// Several ways from the same input; what comes out of them is added up. A way without layers is the input itself.
     Sum(Vec<Vec<Layer>>),
     /// max(0, x).
@@ -144,13 +149,13 @@ pub fn conditional_batch_norm(name: impl Into<String>, classes: usize) -> Layer 
 }
 
 /// Self-attention.
-pub fn attention(name: impl Into<String>) -> Layer {
-    named(name, Kind::Attention)
+pub fn attention(name: impl Into<String>, weights: Init) -> Layer {
+    named(name, Kind::Attention(weights))
 }
 
 /// The projection on the vector of the class, of which there are so many.
-pub fn projection(name: impl Into<String>, classes: usize) -> Layer {
-    named(name, Kind::Projection(classes))
+pub fn projection(name: impl Into<String>, classes: usize, vectors: WeightOptions) -> Layer {
+    named(name, Kind::Projection { classes, vectors })
 }
 
 /// Several ways whose outputs are added up.
@@ -219,9 +224,9 @@ impl Layer {
             (Kind::Dense { outputs, .. }, [_]) => vec![*outputs],
             (Kind::Conv(conv), &[_, h, w]) => vec![conv.outputs, conv.side(h), conv.side(w)],
             (Kind::Deconv(conv), &[_, h, w]) => vec![conv.outputs, conv.transposed_side(h), conv.transposed_side(w)],
-            (Kind::BatchNorm(_) | Kind::ConditionalBatchNorm(_) | Kind::Attention, [_, _, _]) => input.to_vec(),
+            (Kind::BatchNorm(_) | Kind::ConditionalBatchNorm(_) | Kind::Attention(_), [_, _, _]) => input.to_vec(),
             (Kind::Relu | Kind::LeakyRelu(_) | Kind::Tanh, _) => input.to_vec(),
-            (Kind::Projection(_), [_]) => vec![1],
+            (Kind::Projection { .. }, [_]) => vec![1],
             (Kind::Sum(ways), _) => {
                 let outputs: Vec<_> = ways.iter().map(|way| output_of(way, input)).collect();
                 assert!(outputs.windows(2).all(|pair| pair[0] == pair[1]), "a sum of outputs {outputs:?}");
@@ -242,7 +247,9 @@ impl Layer {
     fn counts(&self, input: &[usize]) -> [usize; 2] {
         let channels = input[0];
         let positions = |maps: &[usize]| maps[1] * maps[2];
-        let bias = |weight: &WeightOptions, outputs: usize| if weight.has_bias() { outputs } else { 0 };
+        let bias = |weight: &WeightOptions, outputs: usize| {
+            outputs * (usize::from(weight.has_bias()) + usize::from(weight.has_weight_norm()))
+        };
         match &self.kind {
             Kind::Dense { outputs, weight } => [channels * outputs + bias(weight, *outputs), channels * outputs],
             Kind::Conv(conv) => {
@@ -255,8 +262,10 @@ impl Layer {
             }
             Kind::BatchNorm(_) => [2 * channels, 0],
             Kind::ConditionalBatchNorm(classes) => [2 * classes * channels, 0],
-            Kind::Attention => Attention::counts(channels, positions(input)),
-            Kind::Projection(classes) => [classes * channels, channels],
+            Kind::Attention(_) => Attention::counts(channels, positions(input)),
+            Kind::Projection { classes, vectors } => {
+                [classes * (channels + usize::from(vectors.has_weight_norm())), channels]
+            }
             _ => [0, 0],
         }
     }
@@ -267,7 +276,7 @@ impl Layer {
             (Kind::Dense { .. }, _) => vec![LinearMap::dense(&self.name)],
             (Kind::Conv(conv), &[_, h, w]) => vec![LinearMap::conv2d(&self.name, conv.options(), [h, w])],
             (Kind::Deconv(conv), &[_, h, w]) => vec![LinearMap::conv_transpose2d(&self.name, conv.options(), [h, w])],
-            (Kind::Attention, &[_, h, w]) => Attention::linear_maps(&self.name, [h, w]).collect(),
+            (Kind::Attention(_), &[_, h, w]) => Attention::linear_maps(&self.name, [h, w]).collect(),
             _ => Vec::new(),
         }
     }
@@ -353,7 +362,11 @@ fn list<'a>(layers: &'a [Layer], input: &[usize], rows: &mut Vec<Row<'a>>) -> Ve
 impl fmt::Display for Kind {
     /// In a few words, with W/σ for spectral norm.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let held = |weight: &WeightOptions| if weight.has_spectral_norm() { ", W/σ" } else { "" };
+        let held = |weight: &WeightOptions| match (weight.has_spectral_norm(), weight.has_weight_norm()) {
+            (true, _) => ", W/σ",
+            (_, true) => ", g·V/‖V‖",
+            _ => "",
+        };
         let window = |conv: &Conv| format!("{0}×{0}", conv.kernel);
         match self {
             Kind::Dense { weight, .. } => write!(f, "dense{}", held(weight)),
@@ -361,8 +374,8 @@ impl fmt::Display for Kind {
             Kind::Deconv(conv) => write!(f, "{} deconv, stride {}{}", window(conv), conv.stride, held(&conv.weight)),
             Kind::BatchNorm(_) => f.write_str("batch norm"),
             Kind::ConditionalBatchNorm(classes) => write!(f, "batch norm of {classes} classes"),
-            Kind::Attention => f.write_str("attention, W/σ"),
-            Kind::Projection(classes) => write!(f, "projection of {classes} classes, W/σ"),
+            Kind::Attention(_) => f.write_str("attention, W/σ"),
+            Kind::Projection { classes, vectors } => write!(f, "projection of {classes} classes{}", held(vectors)),
             Kind::Sum(ways) => write!(f, "sum of {} ways", ways.len()),
             Kind::Relu => f.write_str("ReLU"),
             Kind::LeakyRelu(slope) => write!(f, "leaky ReLU {slope}"),

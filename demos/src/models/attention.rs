@@ -29,10 +29,10 @@ pub struct Attention {
 impl Attention {
     /// Attention over maps of so many channels, its parameters in this scope, under the names `g`, `f`, `h`, `v` and
     /// `gamma`.
-    pub fn new<T: Element>(scope: &mut Scope<T>, channels: usize, rng: &mut Rng) -> Attention {
+    pub fn new<T: Element>(scope: &mut Scope<T>, channels: usize, weights: Init, rng: &mut Rng) -> Attention {
         let [few, half] = Attention::widths(channels);
         let mut conv = |name: &str, inputs: usize, outputs: usize| {
-            let options = WeightOptions::new(Init::PyTorch).spectral_norm().without_bias();
+            let options = WeightOptions::new(weights).spectral_norm().without_bias();
             Conv2d::new(&mut scope.scope(name), inputs, outputs, [1, 1], &Conv2dOptions::default(), options, rng)
         };
         Attention {
@@ -97,7 +97,7 @@ mod tests {
 
     fn layer(channels: usize) -> (Params<f64>, Attention, Rng) {
         let (mut params, mut rng) = (Params::new(), Rng::seed(3));
-        let attention = Attention::new(&mut params.scope("a"), channels, &mut rng);
+        let attention = Attention::new(&mut params.scope("a"), channels, Init::PyTorch, &mut rng);
         (params, attention, rng)
     }
 

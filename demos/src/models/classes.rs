@@ -30,16 +30,20 @@ impl ConditionalBatchNorm {
     }
 }
 
-/// The inner product of features with the vector of their class (Miyato and Koyama 2018, arXiv:1802.05637); the table
-/// of vectors has spectral norm.
+/// The inner product of features with the vector of their class (Miyato and Koyama 2018, arXiv:1802.05637).
 #[derive(Debug)]
 pub struct Projection(Embedding);
 
 impl Projection {
     /// For so many features, its table in this scope.
-    pub fn new<T: Element>(scope: &mut Scope<T>, features: usize, classes: usize, rng: &mut Rng) -> Projection {
-        let options = WeightOptions::new(Init::PyTorch).spectral_norm();
-        Projection(Embedding::new(scope, classes, features, options, rng))
+    pub fn new<T: Element>(
+        scope: &mut Scope<T>,
+        features: usize,
+        classes: usize,
+        vectors: WeightOptions,
+        rng: &mut Rng,
+    ) -> Projection {
+        Projection(Embedding::new(scope, classes, features, vectors, rng))
     }
 
     /// ⟨V_y, φ⟩, (N, 1), of features φ (N, C) of these classes y (N).

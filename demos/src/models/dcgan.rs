@@ -8,20 +8,17 @@
 //! | 4×4 deconv, stride 2, BN, ReLU | 64 × 16 × 16 | 4×4 conv, stride 2, BN, leaky ReLU | 256 × 4 × 4 |
 //! | 4×4 deconv, stride 2, tanh | 3 × 32 × 32 | dense | 1 |
 //!
-//! Weights begin as N(0, 0.02²), γ of batch norm as N(1, 0.02²). Layers have no bias, except those of a discriminator
+//! γ of batch norm begins as N(1, 0.02²). Layers have no bias, except those of a discriminator
 //! without batch norm. The authors write the dense layers as convolutions of 1×1 and of 4×4 maps: the same numbers.
 
-use wengert::nn::{Init, WeightOptions};
+use wengert::nn::Init;
 
 use super::architecture::{
-    Architecture, batch_norm, conv, deconv, dense, flatten, leaky_relu, narrowed, relu, reshape, tanh,
+    Architecture, conv, deconv, dense, flatten, global_sum, leaky_relu, narrowed, relu, reshape, tanh,
 };
-use super::norm::{batch_norm_if, held};
+use super::norm::Style;
 use crate::config::Norm;
 use crate::data::ImageShape;
-
-/// How weights begin.
-const WEIGHTS: Init = Init::Normal { mean: 0.0, std: 0.02 };
 
 /// How the γ of batch norm begins.
 const GAMMA: Init = Init::Normal { mean: 1.0, std: 0.02 };
@@ -40,30 +37,27 @@ fn halvings(side: usize) -> (usize, usize) {
 }
 
 /// Noise (z) to images (C, M, M) in (−1, 1).
-pub fn generator(z_dim: usize, image: ImageShape, width: f64) -> Architecture {
+pub fn generator(z_dim: usize, image: ImageShape, width: f64, style: Style) -> Architecture {
     let (side, doublings) = halvings(image.height);
     let channels: Vec<usize> = (0..doublings).rev().map(|i| narrowed(CHANNELS << i, width)).collect();
-    let w = WeightOptions::new(WEIGHTS).without_bias();
+    let w = style.weight().without_bias();
     let up = |i: usize| {
         let outputs = channels.get(i + 1).copied().unwrap_or(image.channels);
-        vec![batch_norm(format!("b.{i}"), GAMMA), relu(), deconv(format!("d.{i}"), outputs, 4, 2, w)]
+        vec![style.batch_norm(format!("b.{i}"), GAMMA), relu(), deconv(format!("d.{i}"), outputs, 4, 2, w)]
     };
     let first = vec![dense("l", channels[0] * side * side, w), reshape([channels[0], side, side])];
     Architecture::new([z_dim], [first].into_iter().chain((0..doublings).map(up)).chain([vec![tanh()]]))
 }
 
 /// Images (C, M, M) to a logit, or to a critic's value.
-pub fn discriminator(image: ImageShape, width: f64, norm: Norm) -> Architecture {
+pub fn discriminator(image: ImageShape, width: f64, style: Style) -> Architecture {
     let (_, halvings) = halvings(image.height);
-    let w = match norm {
-        Norm::Batch => WeightOptions::new(WEIGHTS).without_bias(),
-        Norm::None | Norm::Spectral => held(WeightOptions::new(WEIGHTS), norm),
-    };
+    let w = if style.norm == Norm::Batch { style.weight().without_bias() } else { style.weight() };
     let down = |i: usize| {
         let conv = conv(format!("c.{i}"), narrowed(CHANNELS << i, width), 4, 2, w);
-        [vec![conv], batch_norm_if(norm, i, GAMMA), vec![leaky_relu(0.2)]].concat()
+        [vec![conv], style.batch_norm_if(i, GAMMA), vec![leaky_relu(0.2)]].concat()
     };
-    let last = vec![flatten(), dense("f", 1, w)];
+    let last = style.logit(vec![flatten(), dense("f", 1, w)], vec![global_sum()]);
     Architecture::new([image.channels, image.height, image.width], (0..halvings).map(down).chain([last]))
 }
 

@@ -174,7 +174,7 @@ fn build<T: Element>(layers: &[Layer], input: &[usize], root: &mut Scope<T>, rng
     let mut order: Vec<usize> = (0..parts.len()).collect();
     order.sort_by_key(|&i| match &parts[i].layer.kind {
         _ if Some(i) == last => 2,
-        Kind::Attention => 1,
+        Kind::Attention(_) => 1,
         _ => 0,
     });
     let mut steps: Vec<(usize, Step<T>)> = order.into_iter().map(|i| (i, make(&parts[i], root, rng))).collect();
@@ -207,8 +207,10 @@ fn make<T: Element>(part: &Part, root: &mut Scope<T>, rng: &mut Rng) -> Step<T> 
         Kind::ConditionalBatchNorm(classes) => {
             Step::ConditionalBatchNorm(Box::new(ConditionalBatchNorm::new(scope, channels, classes, rng)))
         }
-        Kind::Attention => Step::Attention(Box::new(Attention::new(scope, channels, rng))),
-        Kind::Projection(classes) => Step::Projection(Projection::new(scope, channels, classes, rng)),
+        Kind::Attention(weights) => Step::Attention(Box::new(Attention::new(scope, channels, weights, rng))),
+        Kind::Projection { classes, vectors } => {
+            Step::Projection(Projection::new(scope, channels, classes, vectors, rng))
+        }
         Kind::Sum(ref ways) => Step::Sum(ways.iter().map(|way| build(way, input, scope, rng)).collect()),
         Kind::Relu => Step::Activated(Box::new(Var::<T>::relu)),
         Kind::LeakyRelu(slope) => Step::Activated(Box::new(move |x: &Var<T>| x.leaky_relu(slope))),

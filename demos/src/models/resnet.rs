@@ -14,20 +14,19 @@
 //! change, else x itself. The authors' shortcuts do the 1×1 convolution on the larger maps; it commutes with upsampling
 //! and with means, so here it is done on the smaller ones: the same numbers for a quarter of the work.
 //!
-//! Weights begin as Glorot and Bengio have it, uniform on ±√(6/(fan-in + fan-out)), biases as 0. (The authors' bounds are
-//! √2 times that for the 3×3 convolutions of blocks, and their net for 32×32 has no bias in its last layer.)
+//! Weights begin as Glorot and Bengio have it. (The authors' bounds are √2 times that for the 3×3 convolutions of blocks,
+//! and their net for 32×32 has no bias in its last layer.)
 //!
-//! SAGAN's nets (Zhang et al. 2019, arXiv:1805.08318) are these with spectral norm in both, attention, here at half the
-//! images' side, and layers that know classes as in [`sagan`](super::sagan).
+//! SAGAN's nets (Zhang et al. 2019, arXiv:1805.08318) are these with spectral norm in both, and attention, here at half
+//! the images' side.
 
 use wengert::nn::{Init, WeightOptions};
 
 use super::architecture::{
-    Architecture, Layer, attention, average_pool, conv, dense, global_sum, narrowed, relu, reshape, sum, tanh, upsample,
+    Architecture, Layer, attention, average_pool, batch_norm, conv, dense, global_sum, narrowed, relu, reshape, sum,
+    tanh, upsample,
 };
-use super::norm::held;
-use super::sagan::{logit, norm};
-use crate::config::Norm;
+use super::norm::Style;
 use crate::data::ImageShape;
 
 /// The sides of images that there are nets for.
@@ -38,19 +37,15 @@ pub const SIDES: [usize; 3] = [32, 48, 64];
 pub enum Paper {
     /// Blocks alone.
     Sngan,
-    /// With attention, spectral norm in the generator too, and, if there is a number of classes, layers that know them.
-    Sagan(Option<usize>),
+    /// With attention.
+    Sagan,
 }
 
 impl Paper {
-    fn classes(self) -> Option<usize> {
-        if let Paper::Sagan(classes) = self { classes } else { None }
-    }
-
     /// The blocks, from the first on, with attention behind the one with this index.
-    fn attended(self, mut blocks: Vec<Layer>, index: usize) -> Vec<Layer> {
-        if self != Paper::Sngan {
-            blocks.insert(index + 1, attention("a"));
+    fn attended(self, mut blocks: Vec<Layer>, index: usize, style: Style) -> Vec<Layer> {
+        if self == Paper::Sagan {
+            blocks.insert(index + 1, attention("a", style.added));
         }
         blocks
     }
@@ -60,7 +55,7 @@ impl Paper {
 ///
 /// # Panics
 /// If M is none of [`SIDES`].
-pub fn generator(z_dim: usize, image: ImageShape, width: f64, paper: Paper) -> Architecture {
+pub fn generator(z_dim: usize, image: ImageShape, width: f64, style: Style, paper: Paper) -> Architecture {
     let (m, channels) = match image.height {
         32 => (4, vec![256, 256, 256, 256]),
         48 => (6, vec![512, 256, 128, 64]),
@@ -68,17 +63,16 @@ pub fn generator(z_dim: usize, image: ImageShape, width: f64, paper: Paper) -> A
         side => panic!("resnet: images with a side of {side}; expected one of {SIDES:?}"),
     };
     let channels: Vec<usize> = channels.into_iter().map(|c| narrowed(c, width)).collect();
-    let w =
-        held(WeightOptions::new(Init::GlorotUniform), if paper == Paper::Sngan { Norm::None } else { Norm::Spectral });
-    let up = |(i, &outputs): (usize, &usize)| block_up(&format!("block.{i}"), outputs, paper.classes(), w);
+    let w = style.weight();
+    let up = |(i, &outputs): (usize, &usize)| block_up(&format!("block.{i}"), outputs, style);
     let blocks: Vec<Layer> = channels[1..].iter().enumerate().map(up).collect();
     let half_side = blocks.len() - 2;
     Architecture::new(
         [z_dim],
         [
             vec![dense("l", channels[0] * m * m, w), reshape([channels[0], m, m])],
-            paper.attended(blocks, half_side),
-            vec![norm("b", None), relu(), conv("o", image.channels, 3, 1, w), tanh()],
+            paper.attended(blocks, half_side, style),
+            vec![batch_norm("b", Init::PyTorch), relu(), conv("o", image.channels, 3, 1, w), tanh()],
         ],
     )
 }
@@ -87,7 +81,7 @@ pub fn generator(z_dim: usize, image: ImageShape, width: f64, paper: Paper) -> A
 ///
 /// # Panics
 /// If M is none of [`SIDES`].
-pub fn discriminator(image: ImageShape, width: f64, norm: Norm, paper: Paper) -> Architecture {
+pub fn discriminator(image: ImageShape, width: f64, style: Style, paper: Paper) -> Architecture {
     use Side::{Halved, Kept};
     let channels = match image.height {
         32 => vec![(128, Halved), (128, Halved), (128, Kept), (128, Kept)],
@@ -95,7 +89,7 @@ pub fn discriminator(image: ImageShape, width: f64, norm: Norm, paper: Paper) ->
         64 => vec![(64, Halved), (128, Halved), (256, Halved), (512, Halved), (1024, Halved)],
         side => panic!("resnet: images with a side of {side}; expected one of {SIDES:?}"),
     };
-    let w = held(WeightOptions::new(Init::GlorotUniform), norm);
+    let w = style.weight();
     let mut inputs = image.channels;
     let blocks = channels.into_iter().enumerate().map(|(i, (channels, side))| {
         let (name, outputs) = (format!("block.{i}"), narrowed(channels, width));
@@ -106,9 +100,9 @@ pub fn discriminator(image: ImageShape, width: f64, norm: Norm, paper: Paper) ->
     Architecture::new(
         [image.channels, image.height, image.width],
         [
-            paper.attended(blocks.collect(), 0),
+            paper.attended(blocks.collect(), 0, style),
             vec![relu(), global_sum()],
-            logit(vec![dense("f", 1, w)], vec![], paper.classes()),
+            style.logit(vec![dense("f", 1, w)], vec![]),
         ],
     )
 }
@@ -121,9 +115,10 @@ enum Side {
 }
 
 /// A block of the generator, which doubles the side.
-fn block_up(name: &str, outputs: usize, classes: Option<usize>, w: WeightOptions) -> Layer {
+fn block_up(name: &str, outputs: usize, style: Style) -> Layer {
+    let w = style.weight();
     let part = |part: &str| format!("{name}.{part}");
-    let norm = |name: &str| norm(&part(name), classes);
+    let norm = |name: &str| style.batch_norm(part(name), Init::PyTorch);
     sum([
         vec![conv(part("s"), outputs, 1, 1, w), upsample(2)],
         [

@@ -28,8 +28,9 @@ fn configs() -> Vec<Config> {
     let recipes = methods.map(|method| Config { width: 0.05, z_dim: 4, ..Config::recipe(method) });
     let conditional = Config { conditional: true, ..recipes[4].clone() };
     let batch_norm = Config { norm: Norm::Batch, ..recipes[0].clone() };
+    let weight_norm = Config { norm: Norm::Weight, conditional: true, ..recipes[0].clone() };
     let residual = [&recipes[3], &recipes[4], &conditional].map(|config| Config { net: Net::Resnet, ..config.clone() });
-    recipes.clone().into_iter().chain([conditional, batch_norm]).chain(residual).collect()
+    recipes.clone().into_iter().chain([conditional, batch_norm, weight_norm]).chain(residual).collect()
 }
 
 /// The names of linear maps with the side of the maps that they take; dense layers have none.
@@ -101,7 +102,8 @@ fn counts_and_shapes_are_those_of_the_nets_that_are_made() {
 /// The multiply-adds of Tables 1 and 2, by hand: numbers that come out times numbers that go into each.
 #[test]
 fn multiply_adds_are_those_of_the_tables() {
-    let [g, d] = [standard::generator(128, image(32), 1.0), standard::discriminator(image(32), 1.0, Norm::Spectral)];
+    let config = Config { width: 1.0, ..Config::DEFAULT };
+    let [g, d] = [generator(&config, image(32), 0), discriminator(&config, image(32), 0)];
     let of = |net: &Architecture| -> Vec<u64> {
         net.rows().iter().map(|row| row.multiply_adds).filter(|&count| count > 0).collect()
     };
@@ -117,7 +119,7 @@ fn multiply_adds_are_those_of_the_tables() {
 #[test]
 fn signs_are_those_in_front_of_the_activations() {
     for norm in [Norm::Spectral, Norm::Batch] {
-        let architecture = standard::discriminator(image(8), 0.05, norm);
+        let architecture = discriminator(&Config { width: 0.05, norm, ..Config::DEFAULT }, image(8), 0);
         // The same layers, activations apart from the convolutions.
         let mut params = Params::<f64>::new();
         let net = Network::new(architecture.clone(), &mut params, &mut Rng::seed(0));
@@ -223,6 +225,51 @@ fn weights_of_dcgan_begin_as_the_authors_have_it() {
         assert!((std / 0.02 - 1.0).abs() < 5.0 / (2.0 * n).sqrt(), "{name}: standard deviation {std}");
     }
     assert!(d.get("b.0.weight").is_none(), "no batch norm after the first convolution");
+}
+
+/// How the numbers of a parameter are spread: mean, standard deviation and the largest absolute value.
+fn spread(params: &Params<f32>, name: &str) -> [f64; 3] {
+    let values: Vec<f64> = params.get(name).unwrap_or_else(|| panic!("no {name}")).cast().to_vec();
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let std = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+    [mean, std, values.iter().fold(0.0, |most, x| x.abs().max(most))]
+}
+
+#[test]
+fn weights_begin_as_init_says() {
+    let of = |method: Method, init: InitialWeights, conditional: bool| {
+        let config = Config { width: 0.5, init, conditional, ..Config::recipe(method) };
+        nets(&config, image(32)).map(|(_, params)| params)
+    };
+    let original = |name: &str| format!("{name}.parametrizations.weight.original");
+    // Tables 1 and 2 by SNGAN's authors: N(0, 0.02²), biases 0.
+    let [g, d] = of(Method::Sngan, InitialWeights::Paper, false);
+    for (params, weight, bias) in [(&g, "d.1.weight", "d.1.bias"), (&d, &*original("c.3"), "c.3.bias")] {
+        let [mean, std, _] = spread(params, weight);
+        assert!(mean.abs() < 5e-4 && (std - 0.02).abs() < 5e-4, "{weight}: {mean} {std}");
+        assert_eq!(spread(params, bias)[2], 0.0);
+    }
+    assert_eq!(spread(&g, "b.1.weight"), [1.0, 0.0, 1.0]);
+    // PyTorch's: uniform on ±1/√fan-in, biases too. Fan-in of c.3 at half the width: 64·4·4.
+    let [_, d] = of(Method::Sngan, InitialWeights::Usual, false);
+    for name in [&*original("c.3"), "c.3.bias"] {
+        let [_, std, most] = spread(&d, name);
+        assert!(most <= 1.0 / 32.0 && most > 0.9 / 32.0 && (std * 32.0 - 3f64.powf(-0.5)).abs() < 0.1, "{name}");
+    }
+    // SAGAN's authors: Glorot's uniform, attention and the vectors of classes too; those are (10, 256) here.
+    let [_, d] = of(Method::Sagan, InitialWeights::Paper, true);
+    for (name, fans) in [("c.3", 2.0 * 64.0 * 16.0), ("a.v", 32.0 + 64.0), ("y", 10.0 + 256.0)] {
+        let (bound, [_, std, most]) = ((6.0 / fans).sqrt(), spread(&d, &original(name)));
+        assert!(most <= bound && most > 0.95 * bound && (std / bound - 3f64.powf(-0.5)).abs() < 0.05, "{name}: {most}");
+    }
+    let [_, d] = of(Method::Sagan, InitialWeights::Usual, true);
+    assert!((spread(&d, &original("y"))[1] - 1.0).abs() < 0.1);
+    // Where σ divides nothing, N(0, 1) would drown all else.
+    let [_, d] = of(Method::Gan, InitialWeights::Usual, true);
+    assert!(spread(&d, "y.weight")[2] <= (6.0f64 / 266.0).sqrt());
+    let [_, d] = of(Method::WganGp, InitialWeights::Usual, true);
+    assert!((spread(&d, "y.weight")[1] - 0.02).abs() < 2e-3);
 }
 
 /// A configuration of residual nets at the paper's width.

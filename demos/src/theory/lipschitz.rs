@@ -15,10 +15,10 @@ use wengert::optim::{Adam, Optimizer, RmsProp, clip_weights};
 use wengert::{Rng, Tape, Tensor, Var};
 
 use super::{Finding, mean, table};
-use crate::config::Norm;
+use crate::config::{Config, Norm};
 use crate::data::{Dataset, Digits, ImageShape};
 use crate::linalg::largest;
-use crate::models::{LinearMap, MapKind, Network, standard};
+use crate::models::{self, LinearMap, MapKind, Network};
 use crate::pictures::{Chart, Line};
 
 /// Images in an update.
@@ -53,8 +53,9 @@ impl Discriminator {
     fn new(hold: Hold, width: f64, rng: &mut Rng) -> Discriminator {
         let image = ImageShape { channels: 1, height: SIDE, width: SIDE };
         let norm = if hold == Hold::Normalised { Norm::Spectral } else { Norm::None };
+        let config = Config { width, norm, ..Config::DEFAULT };
         let mut params = Params::new();
-        let net = Network::new(standard::discriminator(image, width, norm), &mut params, rng);
+        let net = Network::new(models::discriminator(&config, image, 0), &mut params, rng);
         Discriminator { net, params, hold }
     }
 

@@ -46,6 +46,10 @@ impl<T: Element> Trainer<T> {
         if let Some(data) = &self.data {
             archive.set_text("data", data);
         }
+        if let Some(counts) = &self.class_counts {
+            let counts: Vec<String> = counts.iter().map(u64::to_string).collect();
+            archive.set_text("class_counts", counts.join(","));
+        }
         let config = toml::to_string(&self.config).context("cannot write the configuration as TOML")?;
         archive.set_text("config", config); // what `load` compares with config.toml
         archive.set_text("format", FORMAT.to_string());
@@ -89,6 +93,10 @@ impl<T: Element> Trainer<T> {
         trainer.discriminator_optimizer.restore(&trainer.discriminator_params, archive, "discriminator_optimizer.")?;
         if let Some(ema) = &mut trainer.ema {
             ema.params_mut().restore(archive, "generator_ema.")?;
+        }
+        // Runs of earlier versions have none: their classes are equally likely.
+        if let Ok(text) = archive.text("class_counts") {
+            trainer.follow_classes(Some(class_counts(text, classes)?));
         }
         trainer.step = archive.count("step")?;
         trainer.updates = config.discriminator_updates(trainer.step);
@@ -172,6 +180,15 @@ fn check_format(archive: &mut Archive) -> Result<()> {
         bail!("found the format {later}, of a later version of this program; expected at most {FORMAT}");
     }
     sealed::open(archive)
+}
+
+/// The images of each class from the text in a checkpoint, "count,count,…".
+fn class_counts(text: &str, classes: usize) -> Result<Vec<u64>> {
+    let counts: Vec<u64> = text.split(',').map_while(|count| count.parse().ok()).collect();
+    let fits =
+        counts.len() == classes && (1..1 << 40).contains(&counts.iter().fold(0, |sum: u64, &n| sum.saturating_add(n)));
+    ensure!(fits, "found images of each class {}, expected {classes} counts", shown(text));
+    Ok(counts)
 }
 
 /// The images' shape from the text in a checkpoint, "channels,height,width".

@@ -6,7 +6,7 @@ mod device;
 
 use wengert::nn::{Mode, Params, Pass};
 use wengert::{Archive, Rng, Tape, Tensor};
-use wengert_demos::config::{Config, Loss, Method, Net, Norm};
+use wengert_demos::config::{Config, InitialWeights, Loss, Method, Net, Norm};
 use wengert_demos::data::ImageShape;
 use wengert_demos::train::sigma::SigmaPenalty;
 use wengert_demos::train::{Batch, Trainer};
@@ -34,6 +34,17 @@ fn all() -> Vec<(&'static str, Config)> {
         ("sn-reg", tiny(Method::SnReg)),
         ("sn-reg, batch norm", Config { norm: Norm::Batch, ..tiny(Method::SnReg) }),
         ("sagan", tiny(Method::Sagan)),
+        ("gan, conditional, batch norm", Config { conditional: true, norm: Norm::Batch, ..tiny(Method::Gan) }),
+        ("gan, weight norm", Config { norm: Norm::Weight, ..tiny(Method::Gan) }),
+        ("wgan-gp, weight norm", Config { norm: Norm::Weight, ..tiny(Method::WganGp) }),
+        ("wgan, conditional", Config { conditional: true, ..tiny(Method::Wgan) }),
+        ("wgan-gp, conditional", Config { conditional: true, ..tiny(Method::WganGp) }),
+        ("sngan, conditional", Config { conditional: true, ..tiny(Method::Sngan) }),
+        ("sn-reg, conditional", Config { conditional: true, ..tiny(Method::SnReg) }),
+        ("sngan, the paper's weights, decay", {
+            let (init, lr_decay) = (InitialWeights::Paper, Some(0.0));
+            Config { init, lr_decay, steps: 20, loss: Loss::Standard, ..tiny(Method::Sngan) }
+        }),
         ("sagan, conditional, average", Config { conditional: true, ema, ..tiny(Method::Sagan) }),
     ]
 }
@@ -277,6 +288,107 @@ fn each_image_is_judged_by_its_own_class() {
     let judge = |labels: [usize; 4]| trainer.discriminator().forward(&pass, &images, Some(&labels)).value().to_vec();
     let (mixed, zeros, twos) = (judge([0, 2, 2, 0]), judge([0; 4]), judge([2; 4]));
     assert_eq!(mixed, [zeros[0], twos[1], twos[2], zeros[3]]);
+}
+
+/// Every method's conditional nets: after some steps the images, and what the discriminator makes of them, depend on the
+/// class.
+#[test]
+fn every_method_learns_classes() {
+    for (name, config) in all().into_iter().filter(|(_, config)| config.conditional) {
+        let mut trainer = trainer(&Config { lr: 0.01, ..config });
+        let vectors = ["y.weight", "y.parametrizations.weight.original"];
+        let has_vectors = vectors.iter().any(|name| trainer.discriminator_params.get(name).is_some());
+        assert!(has_vectors && trainer.generator_params.get("b.1.gamma.weight").is_some(), "{name}");
+        steps(&mut trainer, 6);
+        let of = |class: usize| trainer.sample_classes(2, 1, |_| class);
+        assert!(of(0) != of(1) && of(1) != of(2), "{name}");
+        let pass = Pass::frozen(&trainer.discriminator_params, Mode::Eval);
+        let images = (&real(0).values).into();
+        let logits = |class| trainer.discriminator().forward(&pass, &images, Some(&[class; 4])).value().to_vec();
+        assert_ne!(logits(0), logits(1), "{name}");
+    }
+}
+
+/// The points of the gradient penalty are judged by the class of both images that they lie between.
+#[test]
+fn the_penalty_is_of_one_class() {
+    let trainer = trainer(&Config { conditional: true, ..tiny(Method::WganGp) });
+    let (batch, z) = (real(0), Rng::seed(1).normal::<f32>([4, 6]));
+    let labelled = |labels: [usize; 4]| Batch { values: z.clone(), labels: Some(labels.to_vec()) };
+    let loss = |labels| trainer.discriminator_gradients(&batch, &labelled(labels)).0;
+    assert_eq!(loss([0, 1, 2, 0]), loss([2, 2, 1, 1]), "generated images take the classes of the real ones");
+}
+
+#[test]
+fn a_run_that_follows_rare_classes_goes_on_to_the_same_bits() {
+    let config = Config { conditional: true, n_dis: 1, ..tiny(Method::Sngan) };
+    let counts = Some(vec![900, 90, 10]);
+    let mut whole = trainer(&config);
+    whole.follow_classes(counts.clone());
+    steps(&mut whole, 3);
+    let mut first = trainer(&config);
+    first.follow_classes(counts);
+    steps(&mut first, 1);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    first.archive().unwrap().save(file.path()).unwrap();
+    let mut second = Trainer::<f32>::load(&config, file.path()).unwrap();
+    steps(&mut second, 2);
+    assert!(saved(&whole) == saved(&second), "{:?}", differences(&saved(&whole), &saved(&second)));
+    let mut uniform = trainer(&config);
+    steps(&mut uniform, 3);
+    let names = differences(&saved(&whole), &saved(&uniform));
+    assert!(names.iter().any(|name| name == "generator.l.weight"), "the classes matter: {names:?}");
+}
+
+/// A moving average of weights has the u and v of the weights themselves: the average of two unit vectors is none.
+#[test]
+fn u_and_v_are_copied_and_never_averaged() {
+    let mut trainer = trainer(&Config { ema: Some(0.9), lr: 0.05, ..tiny(Method::Sagan) });
+    steps(&mut trainer, 4);
+    let (live, average) = (&trainer.generator_params, trainer.sampling_params());
+    let mut vectors = 0;
+    for name in live.names().filter(|name| name.ends_with("_u") || name.ends_with("_v")) {
+        vectors += 1;
+        assert!(live.get(name) == average.get(name), "{name}");
+    }
+    assert_eq!(vectors, 18, "two for each of nine weights");
+    let weight = "d.1.parametrizations.weight.original";
+    assert!(live.get(weight) != average.get(weight), "the weights are averaged");
+}
+
+/// How far the weights move in a step follows the learning rate down to 0.
+#[test]
+fn learning_rates_fall_to_zero_at_the_last_step() {
+    let config = Config { lr_decay: Some(0.5), steps: 4, ..tiny(Method::Sngan) };
+    let (mut constant, mut falling) = (trainer(&Config { lr_decay: None, ..config.clone() }), trainer(&config));
+    steps(&mut constant, 3);
+    steps(&mut falling, 3);
+    let file = saved(&falling);
+    let same = differences(&saved(&constant), &file).is_empty();
+    assert!(same, "the first half is that of the whole rate, and its end begins with it");
+    let moved = |trainer: &mut Trainer<f32>| {
+        let before = trainer.generator_params.get("l.weight").unwrap().to_vec();
+        steps(trainer, 1);
+        let after = trainer.generator_params.get("l.weight").unwrap().to_vec();
+        before.iter().zip(after).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
+    };
+    let ratio = moved(&mut falling) / moved(&mut constant);
+    assert!((ratio - 0.5).abs() < 0.01, "{ratio}: the last of two falling steps has half the rate");
+}
+
+/// The generator's u moves whenever it makes images in training: n_dis + 1 times a step, as in the official code.
+#[test]
+fn the_generators_power_iteration_runs_in_every_pass_in_training() {
+    let mut trainer = trainer(&Config { n_dis: 1, ..tiny(Method::Sagan) });
+    let u = |trainer: &Trainer<f32>| trainer.generator_params.get("d.1.parametrizations.weight.0._u").unwrap();
+    let before = u(&trainer);
+    trainer.discriminator_step(&real(0).values, Rng::seed(1).normal([4, 6]));
+    let between = u(&trainer);
+    trainer.generator_step(Rng::seed(2).normal([4, 6]));
+    assert!(before != between && between != u(&trainer));
+    let last = u(&trainer);
+    trainer.sample(2, 0);
+    assert!(u(&trainer) == last, "but not in sampling");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use wengert_demos::data::{Split, read_idx};
+use wengert_demos::data::{Digits, Halves, Split, read_idx};
 use wengert_demos::metrics::{Classifier, Settings};
 
 use super::{edit, gan, png_size, succeed, tiny, tree, write_idx};
@@ -13,7 +13,8 @@ use super::{edit, gan, png_size, succeed, tiny, tree, write_idx};
 pub(super) fn prepare(dir: &Path) {
     write_idx(&dir.join("set"), 1800, 8);
     succeed(dir, &tiny("--data mnist --data-dir set --steps 2 --out run"));
-    let set = read_idx(&dir.join("set"), "MNIST", Split::Train).unwrap();
+    let half = |split| Box::new(read_idx(&dir.join("set"), "MNIST", split).unwrap());
+    let set = Halves::new(half(Split::Train), Some(half(Split::Test))).unwrap();
     let cache = dir.join("cache");
     let quick = Settings { steps: 2, ..Settings::default() };
     let classifier = Classifier::open(&set, &cache, &quick, &mut |_, _| {}).unwrap();
@@ -73,7 +74,10 @@ fn a_run_is_evaluated_as_it_goes() {
     std::fs::create_dir(dir.path().join("runs")).unwrap();
     std::fs::rename(dir.path().join("cache"), dir.path().join("runs/classifiers")).unwrap();
     let flags = tiny("--data mnist --data-dir set --steps 5 --evaluate-every 2 --out going") + " --tensorboard";
-    succeed(dir.path(), &flags);
+    let said = succeed(dir.path(), &flags);
+    for part in ["step 5: 300 images", "Fréchet distance", "best so far"] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
     let read = || -> Value {
         serde_json::from_slice(&std::fs::read(dir.path().join("going/evaluation.json")).unwrap()).unwrap()
     };
@@ -82,18 +86,18 @@ fn a_run_is_evaluated_as_it_goes() {
         all.iter().map(|evaluation| evaluation["step"].as_u64().unwrap()).collect()
     };
     let going = read();
-    assert_eq!(steps(&going), [2, 4]);
+    assert_eq!(steps(&going), [2, 4, 5], "the last step is always one of them");
     let events = dir.path().join("going/tensorboard").read_dir().unwrap().next().unwrap().unwrap().path();
     let bytes = std::fs::read(events).unwrap();
     let tag = b"evaluation/frechet";
-    assert_eq!(bytes.windows(tag.len()).filter(|part| part == tag).count(), 2);
+    assert_eq!(bytes.windows(tag.len()).filter(|part| part == tag).count(), 3);
     // The same figures as `gan evaluate` finds of the checkpoint at that step; evaluating leaves training alone.
     succeed(dir.path(), &tiny("--data mnist --data-dir set --steps 4 --out short"));
     let said = json(&succeed(dir.path(), "evaluate short --json"));
     assert_eq!(said["last"], going["evaluations"][1]);
     edit(&dir.path().join("going/config.toml"), "steps = 5", "steps = 6");
     succeed(dir.path(), "resume going");
-    assert_eq!(steps(&read()), [2, 4, 6]);
+    assert_eq!(steps(&read()), [2, 4, 5, 6]);
     assert_eq!(png_size(&dir.path().join("going/distances.png")), (600, 520));
 }
 
@@ -118,4 +122,33 @@ fn damaged_files_are_named_and_left_alone() {
     refuses("set: found 255 reference images");
     write_idx(&dir.path().join("set"), 1800, 16);
     refuses("set: images are 16×16×1 (height, width, channels); expected 8×8×1");
+}
+
+#[test]
+fn modes_of_stacked_digits_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--data stacked-digits --steps 1 --out run"));
+    let (set, cache) = (Digits::new(0), dir.path().join("cache"));
+    let quick = Settings { steps: 2, ..Settings::default() };
+    let classifier = Classifier::open(&set, &cache, &quick, &mut |_, _| {}).unwrap();
+    std::fs::rename(cache.join(classifier.name()), cache.join(Classifier::file_name(&set, &Settings::default())))
+        .unwrap();
+    let said = json(&succeed(dir.path(), "evaluate run --cache cache --n 300 --json --threads 1"));
+    assert_eq!([&said["step"], &said["n"]], [&Value::from(1), &300.into()]);
+    let modes = |of: &str| said[of]["modes"].as_u64().unwrap();
+    assert!((1..=300).contains(&modes("generated")) && (1..=300).contains(&modes("real")), "{said}");
+    let written = std::fs::read(dir.path().join("run/modes.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), said);
+    let text = succeed(dir.path(), "evaluate run --cache cache --n 300");
+    assert!(text.contains("modes of 1000") && text.contains("run/modes.json"), "{text}");
+    let refuses = |args: &str, part: &str| {
+        let output = gan(dir.path(), args);
+        assert!(output.code == Some(1) && output.stderr.contains(part), "{}", output.stderr);
+    };
+    refuses(
+        &tiny("--data stacked-digits --evaluate-every 2"),
+        "--evaluate-every does not go with --data stacked-digits",
+    );
+    refuses(&(tiny("--data stacked-digits") + " --conditional"), "--conditional needs at least two classes");
+    refuses("evaluate run --cache cache --n 20", "--n is 20; expected 256 to 1000000");
 }

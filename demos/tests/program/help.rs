@@ -38,14 +38,17 @@ fn help_mentions_every_flag_and_default() {
             ("--size <PIXELS>", "[default: as they are, 28 padded to 32; folder: 32, stl-10: 48]"),
             ("--net <NET>", "- dcgan:"),
             ("--norm <NORM>", "- batch:"),
-            ("--width <WIDTH>", "[default: 0.25]"),
+            ("--paper", "quick default"),
+            ("--init <INIT>", "[default: usual; --paper: paper]"),
+            ("--lr-decay <SHARE>", "[default: none; sngan --paper --net resnet: 0]"),
+            ("--width <WIDTH>", "[default: 0.25; --paper: 1]"),
             ("--z-dim <Z_DIM>", "[default: 128; wgan: 100]"),
-            ("--conditional", "(sagan)"),
-            ("--batch <BATCH>", "[default: 64]"),
-            ("--steps <STEPS>", "[default: 2500]"),
+            ("--conditional", "at least two classes"),
+            ("--batch <BATCH>", "[default: 64; sagan --paper: 256]"),
+            ("--steps <STEPS>", "[default: 2500; --paper: 100000;"),
             ("--n-dis <N_DIS>", "[default: 1; wgan, wgan-gp: 5]"),
             ("--warm-up <WARM_UP>", "(wgan)"),
-            ("--loss <LOSS>", "[default: hinge; gan: standard; wgan, wgan-gp: wasserstein]"),
+            ("--loss <LOSS>", "[default: hinge; gan: standard; wgan, wgan-gp: wasserstein;"),
             ("--setting <SETTING>", "- F:"),
             ("--optimizer <OPTIMIZER>", "[default: adam; wgan: rmsprop]"),
             ("--lr <LR>", "[default: 0.0002; "),
@@ -62,6 +65,8 @@ fn help_mentions_every_flag_and_default() {
             ("--evaluate-every <STEPS>", "[default: none]"),
             ("--skip-corrupt", "(folder)"),
             ("--flatten", "below a class's folder are of that class"),
+            ("--dequantise", "noise"),
+            ("--flip", "digits"),
             ("--force", ""),
             ("--tensorboard", ""),
             ("--out <DIR>", "[default: the first free one of runs/METHOD-DATA"),
@@ -104,12 +109,12 @@ fn help_mentions_every_flag_and_default() {
             ("--out <FILE.png>", ""),
         ],
     );
-    let (n, cache) = ("[default: 5000, or as many as there are]", "[default: runs/classifiers]");
+    let (n, cache) = ("[default: 5000, or as many as there", "[default: runs/classifiers]");
     mentions(
         "evaluate",
         &[("<RUN>", ""), ("--n <N>", n), ("--seed", "[default: 0]"), ("--cache", cache), ("--json", "")],
     );
-    mentions("evaluate", &[("--n <N>", "256 to 20000"), ("--n <N>", "1536 images at least")]);
+    mentions("evaluate", &[("--n <N>", "256 to 20000"), ("--n <N>", "1536 at least")]);
     mentions("sample", &[("--out <FILE.png|FILE.npy>", "[default: samples.png]"), ("--each <DIR>", "")]);
     mentions("export", &[("<RUN>", ""), ("--out <DIR>", "[default: RUN/export]")]);
     mentions("sample", &[("--interpolate <ROWS>", "")]);
@@ -125,7 +130,7 @@ fn help_mentions_every_flag_and_default() {
             ("--norm <NORM>", "- batch:"),
             ("--width <WIDTH>", "[default: 0.25]"),
             ("--z-dim <Z_DIM>", "[default: 128; wgan: 100]"),
-            ("--conditional", "(sagan)"),
+            ("--conditional", "classes"),
             ("--json", ""),
         ],
     );

@@ -119,16 +119,22 @@ fn png_size(path: &Path) -> (u32, u32) {
     reader.info().size()
 }
 
-/// Writes a training set of `count` grey images of this side, and their labels, as idx files.
+/// Writes a set of grey images of this side, and their labels, as idx files: `count` to learn from, and a third as many
+/// in the test half.
 fn write_idx(dir: &Path, count: u32, side: u32) {
     std::fs::create_dir_all(dir).unwrap();
+    write_idx_half(dir, "train", count, side);
+    write_idx_half(dir, "t10k", count / 3, side);
+}
+
+fn write_idx_half(dir: &Path, half: &str, count: u32, side: u32) {
     let pixels = (0..count * side * side).map(|i| (i * 37 % 256) as u8);
     let header = |numbers: &[u32]| numbers.iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<u8>>();
     let images: Vec<u8> = header(&[0x803, count, side, side]).into_iter().chain(pixels).collect();
     let labels: Vec<u8> = header(&[0x801, count]).into_iter().chain((0..count).map(|i| (i % 10) as u8)).collect();
-    for (name, bytes) in [("train-images-idx3-ubyte.gz", images), ("train-labels-idx1-ubyte.gz", labels)] {
-        let mut file =
-            flate2::write::GzEncoder::new(std::fs::File::create(dir.join(name)).unwrap(), Default::default());
+    for (what, bytes) in [("images-idx3", images), ("labels-idx1", labels)] {
+        let file = std::fs::File::create(dir.join(format!("{half}-{what}-ubyte.gz"))).unwrap();
+        let mut file = flate2::write::GzEncoder::new(file, Default::default());
         std::io::Write::write_all(&mut file, &bytes).unwrap();
         file.finish().unwrap();
     }

@@ -11,8 +11,16 @@ fn tiny_of(method: &str, changes: &str) -> String {
     tiny(changes).replacen("train sngan", &format!("train {method}"), 1)
 }
 
-const METHODS: [&str; 7] =
-    ["gan", "wgan --warm-up false", "wgan-gp", "sngan", "sn-reg", "sagan", "sagan --conditional"];
+const METHODS: [&str; 8] = [
+    "gan",
+    "wgan --warm-up false",
+    "wgan-gp",
+    "sngan",
+    "sn-reg",
+    "sagan",
+    "sagan --conditional",
+    "wgan-gp --conditional",
+];
 
 #[test]
 fn every_method_goes_on_to_the_same_bits_at_any_number_of_threads() {
@@ -38,6 +46,7 @@ fn every_method_can_be_looked_into() {
         ("gan", [8, 5], true),
         ("wgan --warm-up false", [4, 4], false),
         ("wgan-gp", [4, 4], true),
+        ("gan --norm weight", [8, 5], true),
         ("sn-reg", [8, 5], true),
         ("sagan", [12, 9], false),
         ("sagan --conditional", [12, 9], false),
@@ -129,11 +138,12 @@ fn contradictory_settings_are_errors() {
         ("wgan --gp-lambda 10", &["--gp-lambda belongs to wgan-gp; wgan has none"]),
         ("sngan --sn-lambda 1", &["--sn-lambda belongs to sn-reg; sngan has none"]),
         ("wgan-gp --warm-up true", &["--warm-up belongs to wgan; wgan-gp has none"]),
-        ("sngan --conditional", &["--conditional belongs to sagan; sngan has none"]),
+        ("sngan --lr-decay 1.5", &["--lr-decay is 1.5; expected 0 to 1"]),
         ("wgan --betas 0.5,0.9", &["--betas does not go with --optimizer rmsprop"]),
         ("sngan --net sagan", &["--net sagan does not go with sngan; expected standard, dcgan or resnet"]),
         ("sagan --net dcgan", &["--net dcgan does not go with sagan; expected sagan or resnet"]),
         ("sngan --norm batch", &["--norm batch does not go with sngan; expected spectral"]),
+        ("sn-reg --norm weight", &["--norm weight does not go with sn-reg; gan and wgan-gp take it"]),
         ("gan --norm spectral", &["--norm spectral does not go with gan", "the method sngan"]),
         ("sngan --setting B --lr 0.1", &["--setting B determines --lr already; expected one of the two"]),
         ("sngan --setting B --n-dis 2", &["--setting B determines --n-dis already"]),
@@ -180,6 +190,83 @@ fn a_file_holds_a_configuration_and_flags_override_it() {
         file(text);
         refuses(dir.path(), "train --config c.toml", &[part]);
     }
+}
+
+#[test]
+fn paper_takes_the_recipe_of_the_paper_and_other_flags_override_it() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &(tiny("--steps 2 --out run") + " --paper"));
+    let text = std::fs::read_to_string(dir.path().join("run/config.toml")).unwrap();
+    for line in ["loss = \"standard\"", "init = \"paper\"", "steps = 2", "batch = 4", "width = 0.03"] {
+        assert!(text.contains(&format!("{line}\n")), "{line}: {text}");
+    }
+    assert!(!text.contains("paper ="), "the values are kept, not the word for them: {text}");
+    // Its own configuration makes the same run, and a file may ask for the paper too.
+    succeed(dir.path(), "train --config run/config.toml --out again");
+    std::fs::write(dir.path().join("c.toml"), "method = \"sngan\"\npaper = true\nloss = \"hinge\"\n").unwrap();
+    succeed(dir.path(), &(tiny("--config c.toml --steps 2 --out file")));
+    let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert!(read("run/checkpoint.safetensors") == read("again/checkpoint.safetensors"));
+    let text = std::fs::read_to_string(dir.path().join("file/config.toml")).unwrap();
+    assert!(text.contains("init = \"paper\"\n") && text.contains("loss = \"hinge\"\n"), "{text}");
+    // How long a run with a decay is, is part of it.
+    succeed(dir.path(), &tiny("--lr-decay 0.5 --steps 2 --out falling"));
+    refuses(dir.path(), "resume falling --steps 4", &["steps is 4", "expected 2 as when the run began"]);
+}
+
+#[test]
+fn images_can_be_mirrored_and_dequantised() {
+    let dir = tempfile::tempdir().unwrap();
+    let shapes = |flags: &str| {
+        succeed(dir.path(), &(tiny("--data shapes --size 16 --out run") + flags));
+        let checkpoint = std::fs::read(dir.path().join("run/checkpoint.safetensors")).unwrap();
+        std::fs::remove_dir_all(dir.path().join("run")).unwrap();
+        checkpoint
+    };
+    let all = [shapes(""), shapes(" --flip"), shapes(" --dequantise")];
+    assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+    for name in ["digits", "mnist --data-dir ."] {
+        let message = "a digit in a mirror is another one, or none";
+        refuses(
+            dir.path(),
+            &(tiny(&format!("--data {name}")) + " --flip"),
+            &["--flip does not go with --data", message],
+        );
+    }
+    // What was computed goes on to the same bits.
+    succeed(dir.path(), &(tiny("--data shapes --size 16 --out whole") + " --flip --dequantise"));
+    succeed(dir.path(), &(tiny("--data shapes --size 16 --steps 3 --out part") + " --flip --dequantise"));
+    succeed(dir.path(), "resume part --steps 6");
+    let read = |run: &str| std::fs::read(dir.path().join(run).join("checkpoint.safetensors")).unwrap();
+    assert!(read("whole") == read("part"));
+}
+
+/// A run of an earlier version, whose configuration has no test_half, learns from two thirds of the train half still.
+#[test]
+fn the_whole_train_half_trains_but_not_in_older_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    write_idx(&dir.path().join("set"), 60, 8);
+    let said = succeed(dir.path(), &tiny("--data mnist --data-dir set --steps 2 --out new"));
+    assert!(said.contains("training on 60 images; the test half is kept for evaluation"), "{said}");
+    std::fs::write(dir.path().join("old.toml"), "test_half = false\n").unwrap();
+    let said = succeed(dir.path(), &tiny("--config old.toml --data mnist --data-dir set --steps 2 --out old"));
+    assert!(said.contains("training on 40 images; 20 more are kept for evaluation"), "{said}");
+    let config = std::fs::read_to_string(dir.path().join("old/config.toml")).unwrap();
+    assert!(!config.contains("test_half"), "as an older version wrote it: {config}");
+    assert!(succeed(dir.path(), "resume old --steps 4").contains("training on 40 images"));
+    assert!(succeed(dir.path(), "resume new --steps 4").contains("training on 60 images"));
+    // Without files of a test half, a third of the train half is kept, and the run says so.
+    for name in ["t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"] {
+        std::fs::remove_file(dir.path().join("set").join(name)).unwrap();
+    }
+    let output = gan(dir.path(), &tiny("--data mnist --data-dir set --steps 2 --out alone"));
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(output.stdout.contains("training on 40 images; 20 more are kept"), "{}", output.stdout);
+    assert!(
+        output.stderr.contains("t10k-images-idx3-ubyte") && output.stderr.contains("a third of"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]

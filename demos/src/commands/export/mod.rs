@@ -99,7 +99,7 @@ fn options(kind: &Kind, input: &[usize]) -> Value {
         Kind::Deconv(of) => conv("deconv", of),
         Kind::BatchNorm(_) => json!({ "kind": "batch norm" }),
         Kind::ConditionalBatchNorm(classes) => json!({ "kind": "conditional batch norm", "classes": classes }),
-        Kind::Attention => {
+        Kind::Attention(_) => {
             let [keys, values] = Attention::widths(input[0]);
             json!({ "kind": "attention", "keys": keys, "values": values })
         }
@@ -110,7 +110,7 @@ fn options(kind: &Kind, input: &[usize]) -> Value {
         Kind::Tanh => json!({ "kind": "tanh" }),
         Kind::Reshape(maps) => json!({ "kind": "reshape", "shape": maps }),
         Kind::Upsample(factor) => json!({ "kind": "upsample", "factor": factor }),
-        Kind::Projection(_)
+        Kind::Projection { .. }
         | Kind::LeakyRelu(_)
         | Kind::Flatten
         | Kind::AveragePool(_)

@@ -6,14 +6,14 @@ use wengert::Tensor;
 
 use crate::config::Config;
 use crate::data::{Dataset, ImageShape, Loader, Order, Part};
-use crate::train::Batch;
+use crate::train::{Batch, augment};
 
 /// The batches of real images, in the order that the seed determines, prepared ahead.
 pub(in crate::commands) struct Batches {
     loader: Loader,
     image: ImageShape,
     batch: usize,
-    conditional: bool,
+    config: Config,
 }
 
 impl Batches {
@@ -22,7 +22,7 @@ impl Batches {
         let part = Part::Training.of(data.clone());
         let (image, order) = (data.shape(), Order::new(0..part.len(), config.seed));
         let loader = Loader::new(Arc::new(part), order, config.batch, first);
-        Batches { loader, image, batch: config.batch, conditional: config.conditional }
+        Batches { loader, image, batch: config.batch, config: config.clone() }
     }
 
     /// Batch `n` since the start of training: images (N, C, H, W), in memory channels-last, and their classes if the
@@ -34,10 +34,12 @@ impl Batches {
         let batch = self.loader.next_batch();
         assert_eq!(batch.number, n, "Batches: the number of the next batch");
         let ImageShape { channels, height, width } = self.image;
-        let images = Tensor::from_slice([self.batch, height, width, channels], &batch.images);
+        let mut images = batch.images.clone();
+        augment(&mut images, self.image, &self.config, n);
+        let images = Tensor::from_vec([self.batch, height, width, channels], images);
         Batch {
             values: images.permute([0, 3, 1, 2]),
-            labels: self.conditional.then(|| batch.labels.iter().map(|&label| label.into()).collect()),
+            labels: self.config.conditional.then(|| batch.labels.iter().map(|&label| label.into()).collect()),
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use wengert::{Device, DeviceError};
 
 use super::batches::Batches;
-use crate::commands::evaluate::{Cache, open_evaluator, open_set};
+use crate::commands::evaluate::{self, Cache, open_evaluator, open_set};
 use crate::commands::progress::Progress;
 use crate::commands::{say, warn};
 use crate::config::Config;
@@ -213,7 +213,8 @@ impl Run {
     }
 
     fn evaluation_is_due(&self, step: u64) -> bool {
-        step > 0 && self.config.evaluate_every.is_some_and(|every| step.is_multiple_of(every))
+        let due = |every| step.is_multiple_of(every) || step >= self.config.steps;
+        step > 0 && self.config.evaluate_every.is_some_and(due)
     }
 
     /// Makes what belongs to the last checkpoint, if the run ended between that and this.
@@ -281,7 +282,7 @@ impl Run {
     fn evaluate(&mut self) -> Result<()> {
         let Some(evaluator) = &self.evaluator else { return Ok(()) };
         let (step, mut images) = (self.trainer.step(), Vec::new());
-        for part in self.trainer.samples(evaluator.n(), evaluator.seed()) {
+        for part in self.trainer.samples_as_in_the_set(evaluator.n(), evaluator.seed()) {
             interrupt::check()?;
             images.extend(part);
         }
@@ -327,6 +328,10 @@ impl Run {
         } else {
             let (time, memory) = (human_seconds(time.as_secs_f64()), human_bytes(peak_memory()));
             say(format_args!("done in {time}, with {memory} of memory at most"));
+        }
+        let history = self.evaluator.as_ref().map(|_| History::read(self.dir.path())).transpose()?.flatten();
+        if let Some(history) = history.filter(|history| history.last.step == step) {
+            evaluate::print(&history, &self.config.data_title(), self.dir.path());
         }
         if let Some((_, last)) = self.dir.samples()?.last() {
             say(format_args!("images   {}", last.display()));

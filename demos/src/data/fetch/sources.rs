@@ -48,7 +48,7 @@ pub fn source(name: DataName) -> Option<&'static Source> {
         DataName::Cifar10 => Some(&CIFAR_10),
         DataName::Svhn => Some(&SVHN),
         DataName::Stl10 | DataName::Stl10Unlabelled => Some(&STL_10),
-        DataName::Digits | DataName::Shapes | DataName::Folder => None,
+        DataName::Digits | DataName::Shapes | DataName::StackedDigits | DataName::Folder => None,
     }
 }
 

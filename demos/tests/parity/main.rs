@@ -1,13 +1,14 @@
 //! Ten SNGAN steps against PyTorch's: the program's own training step with Adam, and its nets with Adam and RMSProp;
-//! and two steps of residual nets.
+//! two steps of residual nets; and ten steps of other methods ([`methods`]).
 //!
 //! `tests/fixtures/README.md` says what is in sngan.safetensors and resnet.safetensors. All runs start from the same
 //! weights, images and noise, and every number that PyTorch wrote is compared: losses, logits, σ of every layer, the
 //! gradients of the first step, and what parameters, u, v and running statistics are after the last. `-- --nocapture`
 //! prints the largest differences.
 
-#[path = "../../tests/pytorch/fixture.rs"]
+#[path = "../../../tests/pytorch/fixture.rs"]
 mod fixture;
+mod methods;
 
 use fixture::{Fixture, Worst};
 use wengert::nn::{Mode, ParamGrads, Params, Pass};
