@@ -7,6 +7,7 @@ mod evaluate;
 mod export;
 mod info;
 mod inspect;
+mod live;
 mod progress;
 mod report;
 mod sample;
@@ -59,6 +60,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Write the page about a run, report.html in its directory, again
     Report(report::Report),
+    /// Show a run that goes on, or is over, in a browser of this machine
+    Live(live::Live),
     /// Train a GAN in the plane, where modes can be counted and everything can be seen
     Toy(toy::ToyRun),
     /// Measure a piece of theory and draw it
@@ -135,6 +138,7 @@ impl Cli {
             Command::Info(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Live(command) => command.run(),
             Command::Toy(command) => command.run(),
             Command::Theory(command) => command.run(),
             Command::Devices(command) => command.run(),
