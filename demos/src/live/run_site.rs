@@ -68,7 +68,7 @@ impl Site for RunSite {
         Some(Ok(Answer::json(&json!({ "done": act(&self.hub) }))))
     }
 
-    fn events(&self) -> Box<dyn Iterator<Item = Option<Event>> + Send> {
+    fn events(self: Arc<Self>) -> Box<dyn Iterator<Item = Option<Event>> + Send> {
         Box::new(self.hub.events(self.about.clone()))
     }
 }

@@ -38,7 +38,7 @@ pub trait Site: Send + Sync + 'static {
     fn post(&self, path: &str, body: &Value) -> Option<Result<Answer, String>>;
     /// What happens from now on, for one page: each item may take its time, a second or so; `None` says that nothing is
     /// new. It ends when nothing more will happen.
-    fn events(&self) -> Box<dyn Iterator<Item = Option<Event>> + Send>;
+    fn events(self: Arc<Self>) -> Box<dyn Iterator<Item = Option<Event>> + Send>;
 }
 
 /// What a path holds.
@@ -197,7 +197,7 @@ impl Shared {
     fn tell_events(&self, stream: &mut TcpStream) -> std::io::Result<()> {
         let _counted = Counted::new(&self.streams);
         stream.write_all(head(200, "text/event-stream", None).as_bytes())?;
-        for event in self.site.events() {
+        for event in self.site.clone().events() {
             match event {
                 Some(Event { name, data }) => {
                     stream.write_all(format!("event: {name}\ndata: {data}\n\n").as_bytes())?

@@ -49,6 +49,7 @@ impl Browser {
         for domain in ["Runtime", "Log", "Page"] {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
+        browser.call("Emulation.setScrollbarsHidden", json!({ "hidden": true }));
         browser
     }
 

@@ -24,7 +24,8 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 
 #[test]
 fn help_mentions_every_flag_and_default() {
-    let commands = "train resume sample export data evaluate info inspect report toy theory devices bench".split(' ');
+    let commands =
+        "train resume sample export data evaluate info inspect report live toy theory devices bench".split(' ');
     let commands: Vec<String> = commands.map(|name| format!("{name} ")).collect();
     let commands: Vec<(&str, &str)> = commands.iter().map(|name| (name.as_str(), "")).collect();
     mentions("", &commands);
@@ -64,6 +65,7 @@ fn help_mentions_every_flag_and_default() {
             ("--flatten", "below a class's folder are of that class"),
             ("--force", ""),
             ("--tensorboard", ""),
+            ("--live [<PORT>]", "any that is free"),
             ("--out <DIR>", "[default: the first free one of runs/METHOD-DATA"),
         ],
     );
@@ -79,6 +81,7 @@ fn help_mentions_every_flag_and_default() {
             ("--evaluate-every <STEPS>", as_before),
             ("--data-dir <DIR>", as_before),
             ("--tensorboard", ""),
+            ("--live [<PORT>]", "any that is free"),
             ("--cache <DIR>", "[default: runs/classifiers]"),
             ("--force", ""),
         ],
@@ -130,6 +133,7 @@ fn help_mentions_every_flag_and_default() {
         ],
     );
     mentions("report", &[("<RUN>", "")]);
+    mentions("live", &[("<RUN>", ""), ("--port <PORT>", "[default: any that is free]")]);
     mentions("devices", &[("--json", "")]);
     mentions("resume", &[("--device <DEVICE>", "[default: where the run was trained last]")]);
     for command in ["train", "sample", "evaluate", "inspect", "bench step", "bench layers"] {

@@ -19,7 +19,7 @@ impl Site for Three {
         })
     }
 
-    fn events(&self) -> Box<dyn Iterator<Item = Option<Event>> + Send> {
+    fn events(self: Arc<Self>) -> Box<dyn Iterator<Item = Option<Event>> + Send> {
         let event = |i: u64| (i != 2).then(|| Event { name: "number", data: i.into() });
         Box::new((1..=3).map(event))
     }
