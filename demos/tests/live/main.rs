@@ -2,6 +2,7 @@
 //! console, nothing to scroll sideways. Pictures of the pages are left in `target/tmp`.
 
 mod browser;
+mod toy;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -21,12 +22,16 @@ struct Program {
 impl Program {
     /// Starts the program in `dir`, and waits until it says where its page is.
     fn start(dir: &Path, args: &str) -> Program {
+        Program::start_with(dir, &args.split_whitespace().map(String::from).collect::<Vec<_>>())
+    }
+
+    fn start_with(dir: &Path, args: &[String]) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gan"));
-        command.current_dir(dir).args(args.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.current_dir(dir).args(args).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("the program starts");
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
         let url = lines.find_map(|line| line.strip_prefix("watch at ").map(String::from));
-        let url = url.unwrap_or_else(|| panic!("gan {args}: no line \"watch at …\""));
+        let url = url.unwrap_or_else(|| panic!("gan {args:?}: no line \"watch at …\""));
         let rest = std::thread::spawn(move || lines.fold(String::new(), |text, line| text + &line + "\n"));
         Program { process, url, rest }
     }
