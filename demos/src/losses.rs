@@ -27,7 +27,8 @@ pub struct Losses {
     pub outputs: Option<Outputs>,
 }
 
-/// The means of the discriminator's values over a batch: logits where the loss is one of probabilities, f(x) of a critic.
+/// The means of the discriminator's values over a batch: logits where the loss is one of probabilities, f(x) of a
+/// critic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outputs {
     /// Of real images, D(x).

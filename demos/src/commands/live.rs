@@ -31,8 +31,8 @@ impl Live {
     pub(super) fn run(self) -> Result<()> {
         let (dir, config) = RunDir::open(&self.run)?;
         let listener = Listener::bind(self.port)?;
-        let reason = "This page only looks at the run's files. Pause, go on and stop are on the page of gan train --live; \
-                      gan resume trains a run further.";
+        let reason = "This page only looks at the run's files. Pause, go on and stop are on the page of gan train \
+                      --live; gan resume trains a run further.";
         let hub = Arc::new(Hub::watching());
         let site = RunSite::new(hub.clone(), &dir, &config, Some(reason.into()));
         let mut follower = Follower::new(dir, config);

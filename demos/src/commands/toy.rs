@@ -69,8 +69,8 @@ pub struct ToyRun {
     /// The directory to make [default: the first free one of runs/toy-TOY-MODEL, runs/toy-TOY-MODEL-2, …]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Show the toy in a browser of this machine and train it from there, on this port of 127.0.0.1 or any that is free;
-    /// the address is printed, nothing is written
+    /// Show the toy in a browser of this machine and train it from there, on this port of 127.0.0.1 or any that is
+    /// free; the address is printed, nothing is written
     #[arg(long, value_name = "PORT", num_args = 0..=1, conflicts_with_all = ["out", "seeds"])]
     live: Option<Option<u16>>,
     /// What the page begins with: steps, and updates of the critic (d) or the generator (g) alone, as in "120 d g 30";

@@ -1,7 +1,7 @@
 //! What is known of a run, between those who find it out and the pages that show it.
 //!
-//! Training holds the lock for as long as it takes to push a number. What a page gets is made on the server's thread, and
-//! is what is new since the page was last told.
+//! Training holds the lock for as long as it takes to push a number. What a page gets is made on the server's thread,
+//! and is what is new since the page was last told.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

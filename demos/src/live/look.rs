@@ -107,3 +107,57 @@ impl Looks {
         look
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Method};
+    use crate::data::ImageShape;
+    use crate::inspect::LayerFigures;
+    use wengert::Rng;
+
+    fn trainer(method: Method) -> Trainer<f32> {
+        let config = Config { width: 0.05, batch: 4, z_dim: 4, ..Config::recipe(method) };
+        let mut trainer = Trainer::new(&config, ImageShape { channels: 3, height: 32, width: 32 });
+        let mut rng = Rng::seed(1);
+        (0..2).for_each(|_| _ = trainer.train_step(|_| rng.uniform([4, 3, 32, 32], -1.0, 1.0)));
+        trainer
+    }
+
+    /// σ of W, and of W/σ as `gan inspect` finds it; nothing of the trainer changes.
+    #[test]
+    fn a_look_sees_what_inspect_sees_and_changes_nothing() {
+        for (method, attends) in [(Method::Sngan, false), (Method::Sagan, true), (Method::Gan, false)] {
+            let trainer = trainer(method);
+            let before = trainer.archive().unwrap().to_bytes();
+            let look = Look::at(&trainer).unwrap();
+            assert!(trainer.archive().unwrap().to_bytes() == before);
+            assert_eq!((look.step, look.attention.is_some()), (2, attends));
+            let nets = [trainer.discriminator(), trainer.generator()].map(Network::architecture);
+            let mut seen = look.layers.iter();
+            for ((_, params), net) in trainer.nets().into_iter().zip(nets) {
+                for map in net.linear_maps() {
+                    let (layer, found) = (seen.next().unwrap(), LayerFigures::of(params, &map).unwrap());
+                    assert_eq!((&layer.name, layer.used.is_some()), (&found.name, found.spectral_norm));
+                    let sigma = layer.used.unwrap_or(layer.sigma);
+                    assert!((sigma / found.sigma - 1.0).abs() < 1e-6, "{}: {sigma}, {}", layer.name, found.sigma);
+                    assert_eq!(
+                        (layer.spectrum[0], layer.spectrum.len()),
+                        ([0.0, 1.0], found.singular_values.len().min(96))
+                    );
+                }
+            }
+            assert!(seen.next().is_none());
+        }
+    }
+
+    #[test]
+    fn looks_take_a_small_share_of_the_time() {
+        let (trainer, mut looks) = (trainer(Method::Gan), Looks::default());
+        assert!(looks.look(&trainer).unwrap().is_some());
+        let (_, cost) = looks.last.unwrap();
+        assert!(looks.look(&trainer).unwrap().is_none(), "{cost:?} ago is too soon");
+        looks.last = looks.last.map(|(at, cost)| (at - cost * SHARE, cost));
+        assert!(looks.look(&trainer).unwrap().is_some());
+    }
+}

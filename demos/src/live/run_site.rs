@@ -42,7 +42,7 @@ impl RunSite {
 
 impl Site for RunSite {
     fn page(&self) -> String {
-        super::page(include_str!("page/run.html"))
+        super::page(include_str!("page/run.html")).replace("/*RUN*/", include_str!("page/run.js"))
     }
 
     /// `/samples/STEP.png` and `/attention/STEP.png`, the latter always the last.

@@ -2,8 +2,8 @@
 //! shows.
 //!
 //! Only this machine reaches it, and of what runs here, no page of another site: a request whose `Host` is another name
-//! (to which a name server may have given our address) is refused, and so is one whose `Origin` is another. What changes
-//! something is a POST with JSON, which no form of another page can send.
+//! (to which a name server may have given our address) is refused, and so is one whose `Origin` is another. What
+//! changes something is a POST with JSON, which no form of another page can send.
 //!
 //! Threads of the system's own do the work, one to a connection: there are few, and none of them computes. The syntax
 //! is read by `httparse`; `tiny_http` would do more of it, but has had no release since 2022.
@@ -33,8 +33,8 @@ pub trait Site: Send + Sync + 'static {
     fn page(&self) -> String;
     /// What lies at another path, `/…`; `None` if nothing does.
     fn get(&self, path: &str) -> Option<Answer>;
-    /// Does what a command at this path asks for. `None` if there is no such command, and a reason in words if it cannot
-    /// be done.
+    /// Does what a command at this path asks for. `None` if there is no such command, and a reason in words if it
+    /// cannot be done.
     fn post(&self, path: &str, body: &Value) -> Option<Result<Answer, String>>;
     /// What happens from now on, for one page: each item may take its time, a second or so; `None` says that nothing is
     /// new. It ends when nothing more will happen.
@@ -120,8 +120,8 @@ impl Server {
         format!("http://127.0.0.1:{}/", self.shared.port)
     }
 
-    /// Waits, once the site's events have ended, until the pages that watch have fetched what they want to keep, at most
-    /// two seconds or so.
+    /// Waits, once the site's events have ended, until the pages that watch have fetched what they want to keep, at
+    /// most two seconds or so.
     pub fn linger(&self) {
         let start = Instant::now();
         while self.shared.streams.load(Ordering::SeqCst) > 0 && start.elapsed() < LINGER + Duration::from_secs(1) {
@@ -211,8 +211,8 @@ impl Shared {
     }
 }
 
-/// What stands before an answer. The policy holds the page to this site: it fetches nothing else, and stands in no frame
-/// of another page.
+/// What stands before an answer. The policy holds the page to this site: it fetches nothing else, and stands in no
+/// frame of another page.
 fn head(status: u16, kind: &str, length: Option<usize>) -> String {
     let words = match status {
         200 => "OK",

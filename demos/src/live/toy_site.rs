@@ -1,7 +1,7 @@
 //! The page about a toy: a [`Lab`] that one thread works, and that pages give orders.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -192,10 +192,7 @@ impl Worker {
             interrupt::check()?;
             let asked = match self.playing {
                 true => self.asked.try_recv().ok(),
-                false => match self.asked.recv_timeout(TICK) {
-                    Ok(asked) => Some(asked),
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-                },
+                false => self.asked.recv_timeout(TICK).ok(),
             };
             match asked {
                 // A page that has gone needs no answer.

@@ -115,9 +115,9 @@ fn estimates(
     [("estimate", Some(estimate)), ("steepest", Some(steepest)), ("slope", Some(mean)), ("bound", bound)]
 }
 
-/// D* = p/(p + q), the optimal discriminator (Goodfellow et al. 2014, proposition 1), of the cells of the heat map: p and
-/// q are the shares of the data and of the generator in each cell. Of a mixture p is exact, else counted; q is counted.
-/// `None` where nothing falls.
+/// D* = p/(p + q), the optimal discriminator (Goodfellow et al. 2014, proposition 1), of the cells of the heat map: p
+/// and q are the shares of the data and of the generator in each cell. Of a mixture p is exact, else counted; q is
+/// counted. `None` where nothing falls.
 fn optimal(trainer: &Trainer, toy: &Toy) -> Vec<Option<f64>> {
     let half_side = toy.half_side();
     let q = counted(&trainer.sample_now(COUNTED), half_side);

@@ -67,7 +67,7 @@ impl Script {
     /// Adds a move; steps after steps become one move.
     pub fn push(&mut self, next: Move) {
         match (self.moves.last_mut(), next) {
-            (Some(Move::Steps(n)), Move::Steps(more)) => *n += more,
+            (Some(Move::Steps(n)), Move::Steps(more)) => *n = n.saturating_add(more),
             _ => self.moves.push(next),
         }
     }
@@ -122,8 +122,8 @@ impl FromStr for Script {
     }
 }
 
-/// The command that shows the beginning of this recipe: `gan toy …`, with all that differs from the usual; `--play` with
-/// a [`Script`] is to follow.
+/// The command that shows the beginning of this recipe: `gan toy …`, with all that differs from the usual; `--play`
+/// with a [`Script`] is to follow.
 pub fn command_line(recipe: &Recipe) -> String {
     let Recipe { toy, objective, hidden, batch, steps, n_dis, lr, lr_d, seed, .. } = recipe;
     let usual = Recipe::new(toy.clone(), recipe.model());

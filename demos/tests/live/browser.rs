@@ -1,4 +1,5 @@
-//! Chromium without a window, spoken to by its devtools protocol: <https://chromedevtools.github.io/devtools-protocol/>.
+//! Chromium without a window, spoken to by its devtools protocol:
+//! <https://chromedevtools.github.io/devtools-protocol/>.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -129,8 +130,9 @@ impl Browser {
     /// Presses a button as a person does, if it can be pressed.
     #[track_caller]
     pub fn press(&mut self, id: &str) {
-        let pressed =
-            format!("(() => {{ const b = document.getElementById('{id}'); b.click(); return !b.disabled }})()");
+        let pressed = format!(
+            "(() => {{ const b = document.getElementById('{id}'), can = !b.disabled; b.click(); return can }})()"
+        );
         assert_eq!(self.value(&pressed), true, "the button {id} cannot be pressed");
     }
 

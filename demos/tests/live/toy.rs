@@ -74,12 +74,17 @@ fn a_toy() {
         p.dispatchEvent(new PointerEvent('pointermove', { buttons: 1, clientX: b.left + b.width * (0.2 + 0.07 * i), \
         clientY: b.top + b.height * 0.3 })) })()";
     browser.value(stroke);
+    browser.value("$('model').value = 'gan'");
     browser.press("start");
     browser.wait_for("lab.about.toy === 'drawn' && lab.about.centres.length === 9");
     assert!(browser.text("command").starts_with("gan toy --points '"), "{}", browser.text("command"));
     browser.press("play");
-    browser.wait_for("Number(document.getElementById('step').textContent) > 20");
+    browser.wait_for("Number(document.getElementById('step').textContent) > 300");
+    browser.value("document.getElementById('layer-pairing').click()");
     look(&mut browser, "toy-drawn");
+    browser.value("document.getElementById('layer-optimum').click()");
+    browser.wait_for("lab.frame.optimum !== undefined");
+    look(&mut browser, "toy-optimum");
     drop(browser);
 
     // The command leads to the same state.

@@ -10,7 +10,7 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
     let help = succeed(Path::new("."), &format!("{command} --help"));
     let mut entries = vec![String::new()];
     for line in help.lines() {
-        if ["--", "<", "[METHOD]"].iter().any(|start| line.trim_start().starts_with(start)) {
+        if ["--", "<", "[METHOD]", "[TOY]"].iter().any(|start| line.trim_start().starts_with(start)) {
             entries.push(String::new());
         }
         *entries.last_mut().unwrap() += line;
@@ -142,19 +142,23 @@ fn help_mentions_every_flag_and_default() {
     mentions(
         "toy",
         &[
-            ("<TOY>", ""),
+            ("[TOY]", ""),
+            ("--points <POINTS>", "up to 100"),
             ("--model <MODEL>", "[default: wgan-gp]"),
             ("--steps <STEPS>", "[default: 12000]"),
             ("--batch <BATCH>", "[default: 128]"),
             ("--hidden <HIDDEN>", "[default: 128]"),
             ("--n-dis <N_DIS>", "[default: 5 for wgan, else 1]"),
             ("--lr <LR>", "[default: by method]"),
+            ("--lr-d <LR_D>", "[default: that of --lr]"),
             ("--lambda <LAMBDA>", "[default: 0.1]"),
             ("--clip <CLIP>", "[default: 0.1]"),
             ("--lipschitz <K>", "[default: 20]"),
             ("--seed <SEED>", "[default: 0]"),
             ("--seeds <N>", "[default: 1]"),
             ("--out <DIR>", "[default: the first free one of runs/toy-TOY-MODEL"),
+            ("--live [<PORT>]", "any that is free"),
+            ("--play <SCRIPT>", "120 d g 30"),
         ],
     );
     let theory = ["parallel-lines", "optimal-discriminator", "power-iteration", "lipschitz", "exact-w1"];

@@ -9,21 +9,26 @@ class Plane {
 
   // The place of a point of the plane on the canvas, and back.
   place([x, y]) {
-    const side = this.side, h = this.about.half_side;
-    return [(x / h + 1) / 2 * side, (1 - y / h) / 2 * side];
+    const side = this.side,
+      h = this.about.half_side;
+    return [((x / h + 1) / 2) * side, ((1 - y / h) / 2) * side];
   }
 
   point(px, py) {
-    const side = this.side, h = this.about.half_side;
-    return [(px / side * 2 - 1) * h, (1 - py / side * 2) * h];
+    const side = this.side,
+      h = this.about.half_side;
+    return [((px / side) * 2 - 1) * h, (1 - (py / side) * 2) * h];
   }
 
   draw() {
-    const ratio = window.devicePixelRatio || 1, side = this.canvas.clientWidth;
+    const ratio = window.devicePixelRatio || 1,
+      side = this.canvas.clientWidth;
     if (!side || !this.about || !this.frame) return;
     this.side = side;
-    if (this.canvas.width !== Math.round(side * ratio)) this.canvas.width = this.canvas.height = Math.round(side * ratio);
-    const g = this.canvas.getContext("2d"), { layers, frame, overlay } = this;
+    if (this.canvas.width !== Math.round(side * ratio))
+      this.canvas.width = this.canvas.height = Math.round(side * ratio);
+    const g = this.canvas.getContext("2d"),
+      { layers, frame, overlay } = this;
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
     g.fillStyle = colour("--card");
     g.fillRect(0, 0, side, side);
@@ -33,9 +38,14 @@ class Plane {
     this.axes(g);
     if (layers.has("real")) this.points(g, overlay && overlay.real ? overlay.real : this.about.real, colour("--c3"), 2);
     if (layers.has("pairing") && frame.pairing && !overlay) this.pairs(g);
-    if (layers.has("generated")) this.points(g, overlay && overlay.generated ? overlay.generated : frame.generated, colour("--c2"), 2);
+    if (layers.has("generated"))
+      this.points(g, overlay && overlay.generated ? overlay.generated : frame.generated, colour("--c2"), 2);
     if (layers.has("arrows") && !(overlay && overlay.arrows === null)) {
-      this.arrows(g, overlay && overlay.from ? overlay.from : frame.generated, (overlay && overlay.arrows) || frame.arrows);
+      this.arrows(
+        g,
+        overlay && overlay.from ? overlay.from : frame.generated,
+        (overlay && overlay.arrows) || frame.arrows,
+      );
     }
     if (this.drawing) this.points(g, this.drawing, colour("--c4"), 4);
   }
@@ -48,13 +58,25 @@ class Plane {
 
   // A square of cells, from the lower left, row by row: blue is low, amber high.
   heat(g, values, [low, high]) {
-    const n = Math.round(Math.sqrt(values.length)), image = new ImageData(n, n);
-    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-    const ramp = dark ? [[38, 66, 118], [27, 33, 41], [122, 82, 14]] : [[138, 170, 222], [248, 248, 246], [246, 205, 120]];
+    const n = Math.round(Math.sqrt(values.length)),
+      image = new ImageData(n, n);
+    const dark = isDark();
+    const ramp = dark
+      ? [
+          [38, 66, 118],
+          [27, 33, 41],
+          [122, 82, 14],
+        ]
+      : [
+          [138, 170, 222],
+          [248, 248, 246],
+          [246, 205, 120],
+        ];
     values.forEach((value, i) => {
-      const at = 4 * ((n - 1 - Math.floor(i / n)) * n + i % n);
+      const at = 4 * ((n - 1 - Math.floor(i / n)) * n + (i % n));
       if (value === null) return;
-      const t = Math.min(Math.max((value - low) / (high - low || 1), 0), 1) * 2, k = t < 1 ? 0 : 1;
+      const t = Math.min(Math.max((value - low) / (high - low || 1), 0), 1) * 2,
+        k = t < 1 ? 0 : 1;
       for (let c = 0; c < 3; c++) image.data[at + c] = ramp[k][c] + (ramp[k + 1][c] - ramp[k][c]) * (t - k);
       image.data[at + 3] = 255;
     });
@@ -67,22 +89,31 @@ class Plane {
 
   // The generator as the image of a square mesh of noise: the darker a cell, the denser the points are there.
   mesh(g, mesh) {
-    const n = Math.round(Math.sqrt(mesh.length)), reach = 2.4, step = 2 * reach / (n - 1);
+    const n = Math.round(Math.sqrt(mesh.length)),
+      reach = 2.4,
+      step = (2 * reach) / (n - 1);
     const at = (i, j) => this.place(mesh[i * n + j]);
-    const ink = colour("--c4"), h = this.about.half_side;
+    const ink = colour("--c4"),
+      h = this.about.half_side;
     for (let i = 0; i + 1 < n; i++) {
       for (let j = 0; j + 1 < n; j++) {
         const corners = [mesh[i * n + j], mesh[i * n + j + 1], mesh[(i + 1) * n + j + 1], mesh[(i + 1) * n + j]];
         let area = 0;
-        corners.forEach(([x, y], k) => { const [a, b] = corners[(k + 1) % 4]; area += (x * b - a * y) / 2; });
+        corners.forEach(([x, y], k) => {
+          const [a, b] = corners[(k + 1) % 4];
+          area += (x * b - a * y) / 2;
+        });
         // The mass of the noise in the cell over the area of its image, beside that of points spread evenly.
-        const u = (j + 0.5) * step - reach, v = (i + 0.5) * step - reach;
-        const mass = Math.exp(-(u * u + v * v) / 2) / (2 * Math.PI) * step * step;
-        const density = mass / Math.max(Math.abs(area), 1e-9) * (4 * h * h);
+        const u = (j + 0.5) * step - reach,
+          v = (i + 0.5) * step - reach;
+        const mass = (Math.exp(-(u * u + v * v) / 2) / (2 * Math.PI)) * step * step;
+        const density = (mass / Math.max(Math.abs(area), 1e-9)) * (4 * h * h);
         g.globalAlpha = Math.min(0.6, 0.12 * Math.log1p(density));
         g.fillStyle = ink;
         g.beginPath();
-        [at(i, j), at(i, j + 1), at(i + 1, j + 1), at(i + 1, j)].forEach(([x, y], k) => k ? g.lineTo(x, y) : g.moveTo(x, y));
+        [at(i, j), at(i, j + 1), at(i + 1, j + 1), at(i + 1, j)].forEach(([x, y], k) =>
+          k ? g.lineTo(x, y) : g.moveTo(x, y),
+        );
         g.fill();
       }
     }
@@ -91,8 +122,16 @@ class Plane {
     g.lineWidth = 0.7;
     g.beginPath();
     for (let i = 0; i < n; i += 2) {
-      for (let j = 0; j < n; j++) { const [x, y] = at(i, j); if (j) g.lineTo(x, y); else g.moveTo(x, y); }
-      for (let j = 0; j < n; j++) { const [x, y] = at(j, i); if (j) g.lineTo(x, y); else g.moveTo(x, y); }
+      for (let j = 0; j < n; j++) {
+        const [x, y] = at(i, j);
+        if (j) g.lineTo(x, y);
+        else g.moveTo(x, y);
+      }
+      for (let j = 0; j < n; j++) {
+        const [x, y] = at(j, i);
+        if (j) g.lineTo(x, y);
+        else g.moveTo(x, y);
+      }
     }
     g.stroke();
     g.globalAlpha = 1;
@@ -108,8 +147,10 @@ class Plane {
       const [x, y] = this.place([t, t]);
       g.globalAlpha = t === 0 ? 0.9 : 0.45;
       g.beginPath();
-      g.moveTo(x, 0); g.lineTo(x, this.side);
-      g.moveTo(0, y); g.lineTo(this.side, y);
+      g.moveTo(x, 0);
+      g.lineTo(x, this.side);
+      g.moveTo(0, y);
+      g.lineTo(this.side, y);
       g.stroke();
       g.globalAlpha = 1;
       g.textAlign = "center";
@@ -148,15 +189,20 @@ class Plane {
   arrows(g, from, arrows) {
     const longest = arrows.reduce((most, [x, y]) => Math.max(most, Math.hypot(x, y)), 0);
     if (!longest) return;
-    const unit = 0.1 * this.side / longest;
+    const unit = (0.1 * this.side) / longest;
     g.strokeStyle = colour("--ink");
     g.lineWidth = 1.3;
     g.beginPath();
     arrows.forEach(([dx, dy], i) => {
-      const [x, y] = this.place(from[i]), [u, v] = [x + dx * unit, y - dy * unit], angle = Math.atan2(v - y, u - x);
+      const [x, y] = this.place(from[i]),
+        [u, v] = [x + dx * unit, y - dy * unit],
+        angle = Math.atan2(v - y, u - x);
       g.moveTo(x, y);
       g.lineTo(u, v);
-      for (const turn of [-0.5, 0.5]) { g.moveTo(u, v); g.lineTo(u - 5 * Math.cos(angle + turn), v - 5 * Math.sin(angle + turn)); }
+      for (const turn of [-0.5, 0.5]) {
+        g.moveTo(u, v);
+        g.lineTo(u - 5 * Math.cos(angle + turn), v - 5 * Math.sin(angle + turn));
+      }
     });
     g.stroke();
   }
