@@ -104,7 +104,9 @@ impl<T: Element> Var<T> {
         if other.is_tracked() { self.saved() } else { Saved(None) }
     }
 
-    pub(crate) fn id(&self) -> Option<u32> {
+    /// The number of its node on the tape, by which observers ([`trace`](crate::trace)) are told of it; `None` for
+    /// constants.
+    pub fn id(&self) -> Option<u32> {
         self.origin.as_ref().map(|(_, id)| *id)
     }
 

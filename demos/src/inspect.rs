@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use wengert::nn::{Mode, Params, Pass};
 use wengert::{Element, Rng, Tape, Tensor, Var};
@@ -162,6 +162,28 @@ fn weight<T: Element>(params: &Params<T>, name: &str, out_axis: usize) -> Result
     }
     let (original, u, v) = (part("original")?, part("0._u")?, part("0._v")?);
     Ok((Var::from(original).spectral_norm(&u, &v, out_axis).into_value(), true))
+}
+
+/// The singular values of the weight W of a layer as a matrix (d_out, rest), from the largest on, before any spectral
+/// norm; and, where the layer divides by it, uᵀWv, the estimate of the first that training keeps.
+///
+/// # Errors
+/// The net has no such weight, or one that is not finite.
+pub fn raw_singular_values<T: Element>(params: &Params<T>, map: &LinearMap) -> Result<(Vec<f64>, Option<f64>)> {
+    let out_axis = usize::from(matches!(map.kind, MapKind::ConvTranspose2d { .. }));
+    let normalised = |part: &str| params.get(&format!("{}.parametrizations.weight.{part}", map.name));
+    let (weight, estimate) = match params.get(&format!("{}.weight", map.name)) {
+        Some(weight) => (weight.cast::<f64>(), None),
+        None => {
+            let parts = ["original", "0._u", "0._v"].map(|part| normalised(part).map(|part| part.cast::<f64>()));
+            let [Some(weight), Some(u), Some(v)] = parts else { bail!("found no weight") };
+            let estimate = Var::from(weight.clone()).spectral_sigma(&u, &v, out_axis).item();
+            (weight, Some(estimate))
+        }
+    };
+    let values = singular_values(&as_matrix(&weight, out_axis));
+    ensure!(values[0].is_finite(), "the weight is not finite; training has diverged");
+    Ok((values, estimate))
 }
 
 /// The matrix (d_out, rest) that spectral norm takes a weight for.

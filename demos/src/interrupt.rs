@@ -79,6 +79,16 @@ pub fn requested() -> Option<Interrupted> {
     come.map(|&(signal, _)| Interrupted { signal })
 }
 
+/// Asks for an end, as the first Ctrl-C does. Nothing happens where nobody listens.
+pub fn request() {
+    if let Some(signals) = SIGNALS.get() {
+        // As for a signal that has come: the next one ends the program.
+        signals.ends.store(true, Ordering::Relaxed);
+        let interrupt = signals.come.iter().find(|(signal, _)| *signal == SIGINT);
+        interrupt.into_iter().for_each(|(_, flag)| flag.store(true, Ordering::Relaxed));
+    }
+}
+
 /// An error if a signal has asked for an end.
 ///
 /// # Errors

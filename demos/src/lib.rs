@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod interpolate;
 pub mod interrupt;
 pub mod linalg;
+pub mod live;
 pub mod losses;
 pub mod metrics;
 pub mod models;

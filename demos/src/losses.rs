@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::columns::Columns;
 use crate::config::{Config, Loss};
@@ -23,10 +23,25 @@ pub struct Losses {
     /// mean f(x) − mean f(G(z)), its negated loss without any penalty. That is K times the distance for a K-Lipschitz
     /// critic at its optimum; clipping leaves K unknown, the gradient penalty brings it near 1.
     pub estimate: Option<f64>,
+    /// What the discriminator says, before that update; files of earlier versions do not have it.
+    pub outputs: Option<Outputs>,
 }
 
-/// The columns of `losses.csv`; the last only with the Wasserstein loss.
-const NAMES: [&str; 3] = ["discriminator", "generator", "estimate"];
+/// The means of the discriminator's values over a batch: logits where the loss is one of probabilities, f(x) of a
+/// critic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outputs {
+    /// Of real images, D(x).
+    pub real: f64,
+    /// Of generated ones, D(G(z)).
+    pub generated: f64,
+}
+
+/// The columns of `losses.csv`: the losses, the estimate only with the Wasserstein loss, the outputs only since this
+/// program records them.
+const LOSSES: [&str; 2] = ["discriminator", "generator"];
+const ESTIMATE: &str = "estimate";
+const OUTPUTS: [&str; 2] = ["output_real", "output_generated"];
 
 /// The most steps that the running median of the critic's estimate looks at.
 const MEDIAN_WINDOW: usize = 101;
@@ -36,9 +51,42 @@ fn median_window(steps: usize) -> usize {
     MEDIAN_WINDOW.min((steps / 5) | 1)
 }
 
-impl Losses {
-    fn numbers(&self) -> impl Iterator<Item = f64> {
-        [self.discriminator, self.generator].into_iter().chain(self.estimate)
+/// Which columns a file has.
+#[derive(Clone, Copy)]
+struct Layout {
+    estimate: bool,
+    outputs: bool,
+}
+
+impl Layout {
+    /// That of all these losses. Where some have no outputs, as in a run that an earlier version began, these are NaN.
+    fn of(losses: &[Losses]) -> Layout {
+        let estimate = losses.first().is_some_and(|losses| losses.estimate.is_some());
+        Layout { estimate, outputs: losses.iter().any(|losses| losses.outputs.is_some()) }
+    }
+
+    fn names(self) -> Vec<&'static str> {
+        let estimate = self.estimate.then_some(ESTIMATE);
+        LOSSES.into_iter().chain(estimate).chain(OUTPUTS.into_iter().filter(|_| self.outputs)).collect()
+    }
+
+    fn numbers(self, losses: &Losses) -> Vec<f64> {
+        let missing = Outputs { real: f64::NAN, generated: f64::NAN };
+        let outputs = self.outputs.then(|| losses.outputs.unwrap_or(missing));
+        let outputs = outputs.into_iter().flat_map(|outputs| [outputs.real, outputs.generated]);
+        [losses.discriminator, losses.generator].into_iter().chain(losses.estimate).chain(outputs).collect()
+    }
+
+    fn losses(self, step: u64, numbers: &[f64]) -> Losses {
+        let outputs = &numbers[numbers.len() - if self.outputs { 2 } else { 0 }..];
+        let outputs = outputs.first().zip(outputs.last()).filter(|(real, _)| !real.is_nan());
+        Losses {
+            step,
+            discriminator: numbers[0],
+            generator: numbers[1],
+            estimate: self.estimate.then(|| numbers[2]),
+            outputs: outputs.map(|(&real, &generated)| Outputs { real, generated }),
+        }
     }
 }
 
@@ -47,9 +95,9 @@ impl Losses {
 /// # Errors
 /// The file cannot be written.
 pub fn write(path: &Path, losses: &[Losses]) -> Result<()> {
-    let columns = losses.first().map_or(2, |losses| losses.numbers().count());
-    let names = NAMES[..columns].iter().map(|name| name.to_string()).collect();
-    let rows = losses.iter().map(|losses| (losses.step, losses.numbers().collect())).collect();
+    let layout = Layout::of(losses);
+    let names = layout.names().into_iter().map(String::from).collect();
+    let rows = losses.iter().map(|losses| (losses.step, layout.numbers(losses))).collect();
     Columns { names, rows }.write(path)
 }
 
@@ -60,15 +108,26 @@ pub fn write(path: &Path, losses: &[Losses]) -> Result<()> {
 pub fn read(path: &Path, last: u64) -> Result<Vec<Losses>> {
     let columns =
         Columns::read(path)?.with_context(|| format!("{}: cannot read: there is no such file", path.display()))?;
+    parse(columns.up_to(last, path)?, path)
+}
+
+/// All losses in a file.
+///
+/// # Errors
+/// The file is damaged.
+pub fn read_all(path: &Path) -> Result<Vec<Losses>> {
+    parse(Columns::read(path)?.unwrap_or_default(), path)
+}
+
+fn parse(columns: Columns, path: &Path) -> Result<Vec<Losses>> {
     let names: Vec<&str> = columns.names.iter().map(String::as_str).collect();
-    let known = names == NAMES || names == NAMES[..2];
-    let found = shown(&names.join(","));
-    ensure!(known, "{}, line 1: found {found} after \"step\", expected {:?}", path.display(), &NAMES[..2]);
-    let losses = |(step, numbers): &(u64, Vec<f64>)| {
-        let estimate = numbers.get(2).copied();
-        Losses { step: *step, discriminator: numbers[0], generator: numbers[1], estimate }
-    };
-    Ok(columns.up_to(last, path)?.rows.iter().map(losses).collect())
+    let layouts =
+        [false, true].into_iter().flat_map(|estimate| [false, true].map(|outputs| Layout { estimate, outputs }));
+    let layout = layouts.into_iter().find(|layout| layout.names() == names).with_context(|| {
+        let found = shown(&names.join(","));
+        format!("{}, line 1: found {found} after \"step\", expected {LOSSES:?}", path.display())
+    })?;
+    Ok(columns.rows.iter().map(|(step, numbers)| layout.losses(*step, numbers)).collect())
 }
 
 /// Draws all losses; with the Wasserstein loss, the critic's estimate of the distance and its running median, as the
@@ -101,6 +160,26 @@ pub fn draw(path: &Path, losses: &[Losses], config: &Config, title: &str) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Files of earlier versions have no outputs; a run that one began has them from where it went on.
+    #[test]
+    fn what_was_written_is_read_and_so_are_files_without_outputs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("losses.csv");
+        for estimate in [None, Some(0.5)] {
+            let without = |step| Losses { step, discriminator: 1.5, generator: -0.1, estimate, outputs: None };
+            let with = |step| Losses { outputs: Some(Outputs { real: 0.75, generated: -2.0 }), ..without(step) };
+            for all in [vec![with(1), with(2)], vec![without(1), without(2)], vec![without(1), with(2)]] {
+                write(&path, &all).unwrap();
+                assert_eq!(read(&path, 2).unwrap(), all);
+            }
+        }
+        std::fs::write(&path, "step,discriminator,generator,estimate\n1,2,3,4\n").unwrap();
+        let old = Losses { step: 1, discriminator: 2.0, generator: 3.0, estimate: Some(4.0), outputs: None };
+        assert_eq!(read(&path, 1).unwrap(), [old]);
+        std::fs::write(&path, "step,discriminator,generator,output_real\n1,2,3,4\n").unwrap();
+        assert!(read(&path, 1).unwrap_err().to_string().contains("losses.csv, line 1: found \"discriminator,"));
+    }
 
     #[test]
     fn the_median_of_a_short_run_looks_at_less() {

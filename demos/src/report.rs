@@ -123,6 +123,8 @@ fn tiles(losses: &LastLosses, timed_steps: u64, seconds: f64) -> String {
             "discriminator" => "discriminator's loss",
             "generator" => "generator's loss",
             "estimate" => "critic's estimate",
+            "output_real" => "discriminator on real images",
+            "output_generated" => "discriminator on generated images",
             other => other,
         };
         let steps = count(losses.rows as u64, "step", "steps");

@@ -25,7 +25,7 @@ pub use memory::{Need, check_memory};
 use crate::config::{Config, Loss, Norm, OptimizerName};
 use crate::data::ImageShape;
 use crate::gammas::gains;
-use crate::losses::Losses;
+use crate::losses::{Losses, Outputs};
 use crate::models::{self, Network};
 use batch::Stream;
 use search::Search;
@@ -78,6 +78,15 @@ struct DiscriminatorLoss<T: Element> {
     loss: Tensor<T>,
     /// Wasserstein: mean f(G(z)) − mean f(x), without any penalty; its negative estimates the distance.
     critic: Option<Tensor<T>>,
+    /// The means of the discriminator's values on real and on generated images.
+    outputs: [Tensor<T>; 2],
+}
+
+impl<T: Element> DiscriminatorLoss<T> {
+    /// All of it; of each update as many.
+    fn scalars(&self) -> impl Iterator<Item = &Tensor<T>> {
+        [&self.loss].into_iter().chain(&self.outputs).chain(&self.critic)
+    }
 }
 
 impl Loss {
@@ -241,18 +250,16 @@ impl<T: Element> Trainer<T> {
     /// Reads what a step measured, and the gains of attention.
     fn read(&mut self, updates: &[DiscriminatorLoss<T>], generator: Tensor<T>) -> Losses {
         let gains: Vec<(String, Tensor<T>)> = gains(&self.nets()).collect();
-        let losses = updates.iter().map(|update| &update.loss);
-        let critics = updates.iter().filter_map(|update| update.critic.as_ref());
-        let all = losses.chain(critics).chain([&generator]).chain(gains.iter().map(|(_, gain)| gain));
-        let numbers = read_together(all);
-        let (losses, rest) = numbers.split_at(updates.len());
-        let (rest, values) = rest.split_at(rest.len() - gains.len());
+        let of_updates = updates.iter().flat_map(DiscriminatorLoss::scalars);
+        let numbers = read_together(of_updates.chain([&generator]).chain(gains.iter().map(|(_, gain)| gain)));
+        let (rest, values) = numbers.split_at(numbers.len() - gains.len());
         self.gains = gains.into_iter().map(|(name, _)| name).zip(values.iter().copied()).collect();
-        let (generator, critics) = rest.split_last().expect("the generator's loss");
-        // There is an estimate to each loss, or to none.
-        let shown = losses.iter().position(|loss| !loss.is_finite()).unwrap_or(losses.len() - 1);
-        let estimate = critics.get(shown).map(|critic| -critic);
-        Losses { step: self.step, discriminator: losses[shown], generator: *generator, estimate }
+        let (&generator, rest) = rest.split_last().expect("the generator's loss");
+        let updates: Vec<&[f64]> = rest.chunks_exact(rest.len() / updates.len()).collect();
+        let shown = updates.iter().find(|update| !update[0].is_finite()).or(updates.last()).expect("an update");
+        let &[discriminator, real, generated, ..] = *shown else { panic!("read: {} numbers", shown.len()) };
+        let (estimate, outputs) = (shown.get(3).map(|critic| -critic), Some(Outputs { real, generated }));
+        Losses { step: self.step, discriminator, generator, estimate, outputs }
     }
 
     /// Updates the discriminator on real images (N, C, M, M) and as many generated from noise (N, z); its loss before.
@@ -311,7 +318,9 @@ impl<T: Element> Trainer<T> {
         }
         let gradients = pass.gradients(&loss.backward());
         self.look_at_tape();
-        (DiscriminatorLoss { loss: loss.into_value(), critic }, gradients)
+        // Constants, so that nothing more is recorded.
+        let outputs = [&on_real, &on_fake].map(|values| Var::from(values.value().clone()).mean().into_value());
+        (DiscriminatorLoss { loss: loss.into_value(), critic, outputs }, gradients)
     }
 
     /// Images that the discriminator learns to tell from real ones: the generator's weights are constants.

@@ -32,7 +32,8 @@ def expected_scalars(run: pathlib.Path) -> dict[str, dict[int, float]]:
         rows = list(csv.DictReader(file))
     as_f32 = lambda text: struct.unpack("f", struct.pack("f", float(text)))[0]
     columns = [name for name in rows[0] if name != "step"]
-    return {f"loss/{name}": {int(row["step"]): as_f32(row[name]) for row in rows} for name in columns}
+    tag = lambda name: name.replace("_", "/") if name.startswith("output_") else f"loss/{name}"
+    return {tag(name): {int(row["step"]): as_f32(row[name]) for row in rows} for name in columns}
 
 
 def check_reader(run: pathlib.Path, scalars: dict, samples: dict) -> None:

@@ -17,7 +17,7 @@ use crate::gammas::gammas;
 use crate::inspect::{Inspection, LayerFigures, NetFigures, PART, Product, Steepest, slopes};
 use crate::linalg::largest;
 use crate::models::{Architecture, LinearMap, Network};
-use crate::pictures::{AttentionMap, Panel, Spectrum, write_attention, write_spectra};
+use crate::pictures::{Panel, Spectrum, write_attention_of, write_spectra};
 use crate::report;
 use crate::run_dir::RunDir;
 use crate::train::{Loaded, Trainer};
@@ -154,21 +154,7 @@ const ATTENTIVE: usize = 4;
 /// Where five positions of the generator's maps look, in a few of its images; nothing for nets without attention.
 fn draw_attention(path: &Path, trainer: &Trainer<f32>, seed: u64) -> Result<()> {
     let Some((images, maps)) = trainer.attend(ATTENTIVE, seed) else { return Ok(()) };
-    let shape = trainer.image_shape();
-    let [rows, columns] = [shape.height / 2, shape.width / 2];
-    let maps: Vec<AttentionMap> = images
-        .chunks_exact(shape.numel())
-        .zip(maps.chunks_exact(maps.len() / ATTENTIVE))
-        .map(|(image, weights)| AttentionMap {
-            image,
-            shape,
-            weights,
-            queries: [rows, columns],
-            keys: [rows / 2, columns / 2],
-        })
-        .collect();
-    let at = |[row, column]: [usize; 2]| [row * rows / 4, column * columns / 4];
-    write_attention(path, &maps, &[[2, 2], [1, 1], [1, 3], [3, 1], [3, 3]].map(at))
+    write_attention_of(path, &images, &maps, trainer.image_shape())
 }
 
 /// The table of the layers, and what is known of the Lipschitz constant.

@@ -8,6 +8,7 @@ mod evaluate;
 mod export;
 mod info;
 mod inspect;
+mod live;
 mod progress;
 mod report;
 mod sample;
@@ -63,6 +64,8 @@ enum Command {
     Report(report::Report),
     /// Put runs beside each other on one page: curves, samples, figures, and the settings that differ
     Compare(compare::Compare),
+    /// Show a run that goes on, or is over, in a browser of this machine
+    Live(live::Live),
     /// Train a GAN in the plane, where modes can be counted and everything can be seen
     Toy(toy::ToyRun),
     /// Measure a piece of theory and draw it
@@ -140,6 +143,7 @@ impl Cli {
             Command::Inspect(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Compare(command) => command.run(),
+            Command::Live(command) => command.run(),
             Command::Toy(command) => command.run(),
             Command::Theory(command) => command.run(),
             Command::Devices(command) => command.run(),

@@ -38,15 +38,31 @@ impl Progress {
         self.bar.set_message(text);
     }
 
-    fn describe(&self, losses: &Losses) -> String {
-        let Losses { step, discriminator, generator, estimate } = *losses;
+    /// Images per second so far, and the seconds that are left after `step`.
+    pub(super) fn pace(&self, step: u64) -> [f64; 2] {
         let Config { steps, batch, .. } = self.config;
         // Time goes by the updates of the discriminator: a warm-up has steps that are twenty times as long as others.
         let now = self.config.discriminator_updates(step);
         let left = self.config.discriminator_updates(steps) - now;
         let (done, elapsed) = ((now - self.first) as f64, self.started.elapsed().as_secs_f64());
-        let speed = done * batch as f64 / elapsed;
-        let left = human_seconds(elapsed / done * left as f64);
+        [done * batch as f64 / elapsed, elapsed / done * left as f64]
+    }
+
+    /// Leaves out time in which nothing was computed.
+    pub(super) fn leave_out(&mut self, time: Duration) {
+        self.started += time;
+    }
+
+    /// Shows that the run waits.
+    pub(super) fn show_pause(&self) {
+        self.bar.set_message("paused on the page");
+    }
+
+    fn describe(&self, losses: &Losses) -> String {
+        let Losses { step, discriminator, generator, estimate, .. } = *losses;
+        let steps = self.config.steps;
+        let [speed, left] = self.pace(step);
+        let left = human_seconds(left);
         let d = match estimate {
             Some(estimate) => format!("K·W {}", short(estimate)),
             None => format!("D {}", short(discriminator)),

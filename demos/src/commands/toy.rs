@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use wengert::{Rng, Tensor};
@@ -12,9 +12,11 @@ use wengert::{Rng, Tensor};
 use super::progress::counting;
 use super::say;
 use crate::files::{new_directory, write_whole};
+use crate::live::ToySite;
+use crate::live::server::Listener;
 use crate::pictures::{Plane, draw_plane, write_animation, write_plane};
 use crate::theory::table;
-use crate::toy::{Model, Objective, Recipe, Toy, Trainer, sample_distance, snapshot};
+use crate::toy::{Lab, Model, Objective, Recipe, Script, Toy, Trainer, drawing, sample_distance, snapshot};
 use crate::usage::human_seconds;
 
 /// What to train, and how.
@@ -22,7 +24,12 @@ use crate::usage::human_seconds;
 #[command(allow_negative_numbers = true)]
 pub struct ToyRun {
     /// The distribution to learn
-    toy: Toy,
+    #[arg(required_unless_present = "points", conflicts_with = "points")]
+    toy: Option<Toy>,
+    /// A distribution of one's own, in the place of one by name: points x,y, with blanks between them, up to 100, each
+    /// within ±1.4
+    #[arg(long, value_parser = drawing)]
+    points: Option<Toy>,
     /// The method
     #[arg(long, value_enum, default_value_t = Model::WganGp)]
     model: Model,
@@ -41,6 +48,9 @@ pub struct ToyRun {
     /// The learning rate at the start [default: by method]
     #[arg(long)]
     lr: Option<f64>,
+    /// The learning rate of the critic at the start [default: that of --lr]
+    #[arg(long)]
+    lr_d: Option<f64>,
     /// The weight of the gradient penalty, for wgan-gp [default: 0.1]
     #[arg(long)]
     lambda: Option<f64>,
@@ -59,6 +69,14 @@ pub struct ToyRun {
     /// The directory to make [default: the first free one of runs/toy-TOY-MODEL, runs/toy-TOY-MODEL-2, …]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Show the toy in a browser of this machine and train it from there, on this port of 127.0.0.1 or any that is
+    /// free; the address is printed, nothing is written
+    #[arg(long, value_name = "PORT", num_args = 0..=1, conflicts_with_all = ["out", "seeds"])]
+    live: Option<Option<u16>>,
+    /// What the page begins with: steps, and updates of the critic (d) or the generator (g) alone, as in "120 d g 30";
+    /// the page shows this line of every state
+    #[arg(long, value_name = "SCRIPT", requires = "live", default_value = "", hide_default_value = true)]
+    play: Script,
 }
 
 /// Samples that modes are counted on.
@@ -80,11 +98,13 @@ impl ToyRun {
     /// Trains, prints and draws.
     pub(super) fn run(self) -> Result<()> {
         let recipe = self.recipe()?;
+        if let Some(port) = self.live {
+            return show(recipe, &self.play, port);
+        }
         ensure!((1..=100).contains(&self.seeds), "--seeds is {}; expected 1 to 100", self.seeds);
         let last = self.seed.checked_add(self.seeds - 1);
         let last = last.with_context(|| format!("--seed {} --seeds {}: the last is no seed", self.seed, self.seeds))?;
-        let name = |value: Option<clap::builder::PossibleValue>| value.map_or(String::new(), |v| v.get_name().into());
-        let name = format!("{}-{}", name(self.toy.to_possible_value()), name(self.model.to_possible_value()));
+        let name = format!("{}-{}", recipe.toy.name(), self.model.name());
         let dir = new_directory(self.out.as_deref(), &format!("toy-{name}"))?;
         let seeds = format!("seed = {}\nseeds = {}\n", self.seed, self.seeds);
         write_whole(&dir.join("recipe.toml"), (seeds + &toml::to_string_pretty(&recipe)?).as_bytes())?;
@@ -92,18 +112,19 @@ impl ToyRun {
         let bar = counting("step", self.seeds * recipe.steps);
         let one = |seed: u64| {
             let start = Instant::now();
-            let evaluations = train(&Recipe { seed, ..recipe }, &dir, &name, &bar)?;
+            let evaluations = train(&Recipe { seed, ..recipe.clone() }, &dir, &name, &bar)?;
             Ok((seed, evaluations, start.elapsed().as_secs_f64()))
         };
         let runs: Result<Vec<_>> = (self.seed..=last).into_par_iter().map(one).collect();
         bar.finish_and_clear();
-        report(self.toy, &runs?);
+        report(&recipe.toy, &runs?);
         Ok(())
     }
 
     /// The method's recipe with what the flags change.
     fn recipe(&self) -> Result<Recipe> {
-        let usual = Recipe::new(self.toy, self.model);
+        let toy = self.toy.clone().or_else(|| self.points.clone()).context("expected a distribution, or --points")?;
+        let usual = Recipe::new(toy, self.model);
         let mut objective = usual.objective;
         let mut unused = vec![("--lambda", self.lambda), ("--clip", self.clip), ("--lipschitz", self.lipschitz)];
         let mut take = |flag: &str, value: &mut f64| {
@@ -117,15 +138,25 @@ impl ToyRun {
             Objective::Spectral { k } => take("--lipschitz", k),
         }
         for (flag, value) in unused {
-            let model = self.model.to_possible_value().map_or(String::new(), |v| v.get_name().into());
-            ensure!(value.is_none(), "{flag} does not go with --model {model}");
+            ensure!(value.is_none(), "{flag} does not go with --model {}", self.model.name());
         }
         let (n_dis, lr) = (self.n_dis.unwrap_or(usual.n_dis), self.lr.unwrap_or(usual.lr));
-        let (steps, batch, hidden) = (self.steps, self.batch, self.hidden);
-        let recipe = Recipe { objective, n_dis, lr, steps, batch, hidden, ..usual };
+        let (steps, batch, hidden, seed, lr_d) = (self.steps, self.batch, self.hidden, self.seed, self.lr_d);
+        let recipe = Recipe { objective, n_dis, lr, lr_d, steps, batch, hidden, seed, ..usual };
         recipe.check()?;
         Ok(recipe)
     }
+}
+
+/// Shows a toy on a page until Ctrl-C.
+fn show(recipe: Recipe, play: &Script, port: Option<u16>) -> Result<()> {
+    let listener = Listener::bind(port)?;
+    let mut lab = Lab::new(recipe)?;
+    lab.go_to(play)?;
+    let (site, worker) = ToySite::new(lab);
+    let server = listener.serve(site);
+    say(format_args!("watch at {}", server.url()));
+    worker.run()
 }
 
 /// Whether step `step` of `steps` is one of `n` moments, the first ones closer together: steps·(k/n)².
@@ -134,7 +165,8 @@ fn is_moment(step: u64, steps: u64, n: u64) -> bool {
 }
 
 fn train(recipe: &Recipe, dir: &Path, name: &str, bar: &ProgressBar) -> Result<Vec<Evaluation>> {
-    let &Recipe { toy, steps, seed, .. } = recipe;
+    let Recipe { toy, steps, seed, .. } = recipe;
+    let (steps, seed) = (*steps, *seed);
     let mut trainer = Trainer::new(recipe);
     let title = |step: u64, score: &str| format!("{name}, seed {seed}, step {step}{score}");
     let mut frames = vec![snapshot(&trainer, toy, title(0, ""))];
@@ -166,7 +198,7 @@ impl Evaluation {
     fn of(trainer: &Trainer, recipe: &Recipe, losses: [f64; 2]) -> Result<Evaluation> {
         let samples = trainer.sample(SAMPLES, recipe.seed);
         let step = trainer.step();
-        let w1 = sample_distance(recipe.toy, &samples);
+        let w1 = sample_distance(&recipe.toy, &samples);
         let w1 = w1.with_context(|| format!("step {step}: some samples are not finite; try a smaller --lr"))?;
         let score = recipe.toy.score(&samples);
         let score = score.map(|s| [format!("{} of {}", s.modes, recipe.toy.centres().len()), percent(s.good)]);
@@ -201,7 +233,7 @@ fn write_csv(evaluations: &[Evaluation], path: &Path) -> Result<()> {
 }
 
 /// The runs side by side, and what samples of the data itself are worth.
-fn report(toy: Toy, runs: &[(u64, Vec<Evaluation>, f64)]) {
+fn report(toy: &Toy, runs: &[(u64, Vec<Evaluation>, f64)]) {
     let row = |(seed, evaluations, seconds): &(u64, Vec<Evaluation>, f64)| {
         let Evaluation { score: [modes, good], w1, .. } = evaluations.last().expect("the last step is evaluated");
         vec![seed.to_string(), modes.clone(), good.clone(), format!("{w1:.4}"), human_seconds(*seconds)]
@@ -217,4 +249,44 @@ fn report(toy: Toy, runs: &[(u64, Vec<Evaluation>, f64)]) {
         "\n{}{SAMPLES} samples; good: within 3σ of a centre; W₁: exact, of 512 of them and 512 of the data",
         table(&["seed", "modes", "good", "W₁", "time"], &rows)
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::toy::command_line;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        toy: ToyRun,
+    }
+
+    fn read(line: &str) -> Recipe {
+        Line::try_parse_from(shlex::split(line).unwrap().into_iter().skip(1)).unwrap().toy.recipe().unwrap()
+    }
+
+    /// The command of a state, read as the command line is, gives the recipe of that state.
+    #[test]
+    fn the_command_of_a_recipe_gives_that_recipe() {
+        let drawn = Toy::Drawn(vec![[0.25, -1.0], [1e-3, 1.4]]);
+        for toy in [Toy::Ring, Toy::Swissroll, drawn] {
+            for model in [Model::Gan, Model::Wgan, Model::WganGp, Model::Sngan] {
+                let usual = Recipe::new(toy.clone(), model);
+                let mut other = Recipe { hidden: 7, batch: 9, steps: 11, n_dis: 3, lr: 1.25e-5, ..usual.clone() };
+                (other.seed, other.lr_d) = (u64::MAX, Some(0.1 + 0.2));
+                match &mut other.objective {
+                    Objective::Standard => {}
+                    Objective::Clipped { c: x } | Objective::Penalised { lambda: x } | Objective::Spectral { k: x } => {
+                        *x = 1.0 / 3.0;
+                    }
+                }
+                for recipe in [usual, other] {
+                    assert_eq!(read(&command_line(&recipe)), recipe, "{}", command_line(&recipe));
+                }
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod batches;
 mod divergence;
+mod page;
 mod run;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use crate::tensorboard::EventFile;
 use crate::train::{Loaded, Need, SAMPLES_AT_ONCE, Trainer, check_memory};
 use crate::usage::{count, human_bytes, human_seconds};
 pub(super) use batches::Batches;
+use page::LiveFlag;
 use run::{Run, evaluator};
 
 /// How to train.
@@ -44,6 +46,8 @@ pub struct Train {
     #[arg(long)]
     tensorboard: bool,
     #[command(flatten)]
+    live: LiveFlag,
+    #[command(flatten)]
     cache: Cache,
     #[command(flatten)]
     place: Place,
@@ -59,6 +63,8 @@ pub struct Resume {
     /// Write event files for TensorBoard from here on; a run that has written some goes on with that anyway
     #[arg(long)]
     tensorboard: bool,
+    #[command(flatten)]
+    live: LiveFlag,
     #[command(flatten)]
     cache: Cache,
     /// Go on even if the images differ from those the run has learnt so far, or if the losses have become too large
@@ -111,6 +117,7 @@ impl Train {
     pub(super) fn run(self) -> Result<()> {
         let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
         let mut config = self.settings.over(&file)?;
+        let listener = self.live.listener()?;
         let data = open_new_data(&config)?;
         let data = with_test_half(&mut config, data)?;
         warn_of_few(&config, &data);
@@ -127,7 +134,7 @@ impl Train {
         let evaluator = evaluator(&config, &data, &self.cache).inspect_err(|_| dir.remove_unused())?;
         let events = self.tensorboard.then(|| EventFile::create(&dir.tensorboard(), 0)).transpose()?;
         let run = Run::new(config, dir, trainer, events, evaluator, self.place.device.clone());
-        run.with_names(&*data).work(|run| {
+        run.with_names(&*data).shown_on(listener)?.work(|run| {
             run.save()?; // From here on, `resume` works.
             run.trainer.to(&self.place.device)?;
             run.draw()?;
@@ -144,6 +151,7 @@ impl Resume {
         let changed = self.changes.over(&then)?;
         let config = Config { force: changed.force || self.force, ..changed.clone() };
         dir.hold()?;
+        let listener = self.live.listener()?;
         let data: Arc<dyn Dataset> = Arc::from(open_data(&config)?);
         let Loaded { mut trainer, damage } = Trainer::open(&dir, &config)?;
         check_data(&trainer, &*data)?;
@@ -176,7 +184,7 @@ impl Resume {
         let logs_on = self.tensorboard || logs.is_dir();
         let events = logs_on.then(|| EventFile::create(&logs, step)).transpose()?;
         let run = Run::new(config, dir, trainer, events, evaluator, device.clone());
-        run.with_names(&*data).after(losses, gammas, seconds).work(|run| {
+        run.with_names(&*data).after(losses, gammas, seconds).shown_on(listener)?.work(|run| {
             run.trainer.to(&device)?;
             run.catch_up()?;
             let Some(need) = &need else {

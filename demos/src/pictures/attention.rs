@@ -2,7 +2,7 @@
 //! with coloured points, and for each point the image again, with the point in white and where it looks in its colour.
 
 use super::grid::to_byte;
-use super::{Raster, write_png};
+use super::{Raster, encode, write_png};
 use crate::data::ImageShape;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
@@ -46,6 +46,39 @@ pub fn write_attention(path: &Path, maps: &[AttentionMap], positions: &[[usize; 
     let picture = draw(maps, positions);
     let picture = picture.with_context(|| format!("{}: cannot draw the attention", path.display()))?;
     write_png(path, &picture, &[("Title", "Self-attention from the marked points")])
+}
+
+/// Where five positions of the generator's maps look, in each of these images (n, height, width, channels), with their
+/// maps (n, height·width/4, height·width/16): the middle, and the middles of the quarters.
+///
+/// # Errors
+/// Names the path: there is no image, numbers do not fit the sizes, or a failed write.
+pub fn write_attention_of(path: &Path, images: &[f32], maps: &[f32], shape: ImageShape) -> Result<()> {
+    let (maps, positions) = generators_maps(images, maps, shape);
+    write_attention(path, &maps, &positions)
+}
+
+/// The picture of [`write_attention_of`] as the bytes of a PNG file.
+///
+/// # Errors
+/// There is no image, or numbers do not fit the sizes.
+pub fn attention_png(images: &[f32], maps: &[f32], shape: ImageShape) -> Result<Vec<u8>> {
+    let (maps, positions) = generators_maps(images, maps, shape);
+    encode(&draw(&maps, &positions)?, &[])
+}
+
+fn generators_maps<'a>(
+    images: &'a [f32],
+    maps: &'a [f32],
+    shape: ImageShape,
+) -> (Vec<AttentionMap<'a>>, [[usize; 2]; 5]) {
+    let [rows, columns] = [shape.height / 2, shape.width / 2];
+    let (queries, keys) = ([rows, columns], [rows / 2, columns / 2]);
+    let images = images.chunks_exact(shape.numel());
+    let maps = maps.chunks_exact((maps.len() / images.len().max(1)).max(1));
+    let map = |(image, weights)| AttentionMap { image, shape, weights, queries, keys };
+    let at = |[row, column]: [usize; 2]| [row * rows / 4, column * columns / 4];
+    (images.zip(maps).map(map).collect(), [[2, 2], [1, 1], [1, 3], [3, 1], [3, 3]].map(at))
 }
 
 fn draw(maps: &[AttentionMap], positions: &[[usize; 2]]) -> Result<Raster> {

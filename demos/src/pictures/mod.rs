@@ -12,7 +12,7 @@ mod reduce;
 mod spectra;
 
 pub use animation::write_animation;
-pub use attention::{AttentionMap, write_attention};
+pub use attention::{AttentionMap, attention_png, write_attention, write_attention_of};
 pub use chart::{Chart, Line, Mark, write_charts};
 pub use curves::{Curves, Series, write_curves};
 pub use grid::{Grid, Sheet, to_byte, write_grid};

@@ -4,7 +4,7 @@ use serde::Serialize;
 use wengert::nn::{Init, Mode, Params, Pass, WeightOptions};
 use wengert::ops::loss;
 use wengert::optim::{Adam, Optimizer, RmsProp, clip_weights};
-use wengert::{Rng, Tape, Tensor, Var};
+use wengert::{Archive, Rng, StateError, Tape, Tensor, Var};
 
 use super::Mlp;
 
@@ -76,10 +76,14 @@ impl Critic {
     /// One update on as many real as generated points, (N, d) each; the loss before it. `rng` places the points of the
     /// penalty.
     pub fn update(&mut self, real: &Tensor, generated: &Tensor, rng: &mut Rng) -> f64 {
+        self.update_on(&Tape::new(), real, generated, rng)
+    }
+
+    /// [`update`](Critic::update) on an empty tape that somebody may watch.
+    pub fn update_on(&mut self, tape: &Tape, real: &Tensor, generated: &Tensor, rng: &mut Rng) -> f64 {
         let n = real.shape()[0];
         let (real, generated): (Var, Var) = (real.into(), generated.into());
-        let tape = Tape::new();
-        let pass = Pass::new(&self.params, &tape, Mode::Train);
+        let pass = Pass::new(&self.params, tape, Mode::Train);
         let values = self.forward(&pass, &Var::concat(&[&real, &generated], 0));
         let (on_real, on_generated) = (values.slice(0, 0..n), values.slice(0, n..2 * n));
         let loss = match self.objective {
@@ -105,6 +109,26 @@ impl Critic {
     fn penalty(&self, pass: &Pass, x: &Var) -> Var {
         let slope = self.forward(pass, x).sum().grad(&[x]).remove(0);
         ((slope.powi(2).sum_axes([1], false) + 1e-12).sqrt() - 1.0).powi(2).mean()
+    }
+
+    /// Its parameters, u and v.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Keeps parameters and optimiser in an archive.
+    pub fn store(&self, archive: &mut Archive) {
+        self.params.store(archive, "critic.");
+        self.optimizer.store(&self.params, archive, "critic_optimizer.");
+    }
+
+    /// Takes what [`store`](Critic::store) kept.
+    ///
+    /// # Errors
+    /// The archive is of another critic.
+    pub fn restore(&mut self, archive: &Archive) -> Result<(), StateError> {
+        self.params.restore(archive, "critic.")?;
+        self.optimizer.restore(&self.params, archive, "critic_optimizer.")
     }
 
     /// The values (N, 1) of points (N, d), the critic held fixed: gradients flow to the points, none to its weights.

@@ -23,24 +23,33 @@ pub fn w1_on_a_line(x: &[f64], y: &[f64]) -> f64 {
     sorted(x).iter().zip(sorted(y)).map(|(x, y)| (x - y).abs()).sum::<f64>() / x.len() as f64
 }
 
-/// W₁ in the plane: the cheapest of all n! pairings, by the algorithm of Kuhn and Munkres in O(n³); half a second for
-/// n = 512. `None` if a coordinate is not finite.
+/// W₁ in the plane: the mean distance of the cheapest of all n! pairings. `None` if a coordinate is not finite.
 ///
 /// # Panics
 /// If the numbers of points differ, or there is none.
 pub fn w1_in_the_plane(x: &[[f64; 2]], y: &[[f64; 2]]) -> Option<f64> {
-    assert!(x.len() == y.len() && !x.is_empty(), "w1_in_the_plane: {} and {} points", x.len(), y.len());
+    cheapest_pairing(x, y).map(|(_, mean)| mean)
+}
+
+/// The cheapest pairing of the points x with the points y: for each of x, which of y; and the mean distance. By the
+/// algorithm of Kuhn and Munkres in O(n³): half a second for n = 512. `None` if a coordinate is not finite.
+///
+/// # Panics
+/// If the numbers of points differ, or there is none.
+pub fn cheapest_pairing(x: &[[f64; 2]], y: &[[f64; 2]]) -> Option<(Vec<usize>, f64)> {
+    assert!(x.len() == y.len() && !x.is_empty(), "cheapest_pairing: {} and {} points", x.len(), y.len());
     let distance = |i: usize, j: usize| (x[i][0] - y[j][0]).hypot(x[i][1] - y[j][1]);
     let pairs = || (0..x.len()).flat_map(|i| (0..y.len()).map(move |j| (i, j)));
     let largest = pairs().map(|(i, j)| distance(i, j)).try_fold(0.0, |m: f64, d| d.is_finite().then(|| m.max(d)))?;
     if largest == 0.0 {
-        return Some(0.0);
+        return Some(((0..x.len()).collect(), 0.0));
     }
     let unit = largest * RESOLUTION;
     let whole = pairs().map(|(i, j)| (distance(i, j) / unit).round() as i64).collect();
     let costs = Matrix::from_vec(x.len(), y.len(), whole).expect("as many costs as pairs");
     let (_, pairing) = kuhn_munkres_min(&costs);
-    Some(pairing.iter().enumerate().map(|(i, &j)| distance(i, j)).sum::<f64>() / x.len() as f64)
+    let mean = pairing.iter().enumerate().map(|(i, &j)| distance(i, j)).sum::<f64>() / x.len() as f64;
+    Some((pairing, mean))
 }
 
 /// Points of each sample in [`sample_distance`].
@@ -51,7 +60,7 @@ const POINTS: usize = 512;
 ///
 /// # Panics
 /// If there are fewer points.
-pub fn sample_distance(toy: Toy, points: &Tensor) -> Option<f64> {
+pub fn sample_distance(toy: &Toy, points: &Tensor) -> Option<f64> {
     let real = toy.sample(POINTS, &mut Rng::seed(3));
     w1_in_the_plane(&rows(points)[..POINTS], &rows(&real))
 }

@@ -3,13 +3,21 @@
 mod critic;
 mod data;
 mod distance;
+mod frame;
+mod lab;
 mod mlp;
+mod script;
 mod snapshot;
+mod tape_log;
 mod trainer;
 
 pub use critic::{Critic, Objective};
-pub use data::{Score, Toy};
-pub use distance::{sample_distance, w1_in_the_plane, w1_on_a_line};
+pub use data::{MOST_DRAWN, Score, Toy, drawing};
+pub use distance::{cheapest_pairing, sample_distance, w1_in_the_plane, w1_on_a_line};
+pub use frame::{ARROWS, frame, real_points};
+pub use lab::Lab;
 pub use mlp::Mlp;
-pub use snapshot::snapshot;
-pub use trainer::{Model, Recipe, Trainer, Z_DIM};
+pub use script::{Move, Script, command_line};
+pub use snapshot::{points, snapshot};
+pub use tape_log::{Entry, Numbers, log, rule};
+pub use trainer::{CriticUpdate, GeneratorUpdate, Model, Recipe, Trainer, Z_DIM};

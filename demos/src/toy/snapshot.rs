@@ -17,7 +17,7 @@ const POINTS: usize = 161;
 
 /// The critic everywhere, real and generated samples, where the gradient moves them, and the generator's image of a
 /// square grid of noise. The samples come from the same noise at every moment.
-pub fn snapshot(trainer: &Trainer, toy: Toy, title: String) -> Plane {
+pub fn snapshot(trainer: &Trainer, toy: &Toy, title: String) -> Plane {
     let half_side = toy.half_side();
     let generated = trainer.sample(SAMPLES, 1);
     let first = Tensor::from_vec([ARROWS, 2], generated.to_vec()[..2 * ARROWS].to_vec());
@@ -52,7 +52,7 @@ fn lines() -> Vec<Tensor> {
 }
 
 /// The rows of (N, 2).
-pub(super) fn points(tensor: &Tensor) -> Vec<[f64; 2]> {
+pub fn points(tensor: &Tensor) -> Vec<[f64; 2]> {
     tensor.to_vec().chunks_exact(2).map(|p| [p[0].into(), p[1].into()]).collect()
 }
 
@@ -67,7 +67,7 @@ mod tests {
         let recipe = Recipe { hidden: 16, ..Recipe::new(Toy::Ring, Model::WganGp) };
         let mut trainer = Trainer::new(&recipe);
         (0..20).for_each(|_| _ = trainer.train_step());
-        let plane = snapshot(&trainer, Toy::Ring, String::new());
+        let plane = snapshot(&trainer, &Toy::Ring, String::new());
         assert_eq!((plane.arrows.len(), plane.generated.len()), (ARROWS, SAMPLES));
         let value = |[x, y]: [f64; 2]| trainer.critic(&Tensor::from_vec([1, 2], vec![x as f32, y as f32])).to_vec()[0];
         let mut uphill = 0;

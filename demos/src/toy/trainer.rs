@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use wengert::nn::{Init, Mode, Params, Pass};
 use wengert::optim::{Adam, Ema, Optimizer, RmsProp};
-use wengert::{Rng, Tape, Tensor, Var};
+use wengert::{Archive, Rng, StateError, Tape, Tensor, Var};
 
 use super::{Critic, Mlp, Objective, Toy};
 
@@ -23,7 +23,7 @@ pub enum Model {
 }
 
 /// How to train. The learning rate falls to 0 along a line; samples come from a moving average of the generator.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Recipe {
     /// What is learnt.
     pub toy: Toy,
@@ -37,8 +37,11 @@ pub struct Recipe {
     pub steps: u64,
     /// Updates of the critic before each of the generator.
     pub n_dis: usize,
-    /// The learning rate of both nets at the start.
+    /// The learning rate at the start; of both nets, if the critic has none of its own.
     pub lr: f64,
+    /// That of the critic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr_d: Option<f64>,
     /// Adam's decay rates of the first and the second moment.
     pub betas: (f64, f64),
     /// Determines weights, noise and data.
@@ -52,7 +55,33 @@ pub const Z_DIM: usize = 2;
 /// The decay of the moving average of the generator.
 const EMA_DECAY: f64 = 0.998;
 
+impl Model {
+    /// The word of the command line for it.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or(String::new(), |value| value.get_name().into())
+    }
+}
+
 impl Recipe {
+    /// The method that the objective stands for.
+    pub fn model(&self) -> Model {
+        match self.objective {
+            Objective::Standard => Model::Gan,
+            Objective::Clipped { .. } => Model::Wgan,
+            Objective::Penalised { .. } => Model::WganGp,
+            Objective::Spectral { .. } => Model::Sngan,
+        }
+    }
+
+    /// The bound of the critic's slope, where there is a known one; what the gradient penalty draws it to is 1.
+    pub fn lipschitz(&self) -> Option<f64> {
+        match self.objective {
+            Objective::Standard | Objective::Clipped { .. } => None,
+            Objective::Penalised { .. } => Some(1.0),
+            Objective::Spectral { k } => Some(k),
+        }
+    }
+
     /// What `gan toy` does if nothing else is said.
     pub fn new(toy: Toy, model: Model) -> Recipe {
         let (objective, n_dis, lr, betas) = match model {
@@ -61,7 +90,7 @@ impl Recipe {
             Model::WganGp => (Objective::Penalised { lambda: 0.1 }, 1, 3e-3, (0.0, 0.9)),
             Model::Sngan => (Objective::Spectral { k: 20.0 }, 1, 1e-3, (0.5, 0.999)),
         };
-        Recipe { toy, objective, hidden: 128, batch: 128, steps: 12_000, n_dis, lr, betas, seed: 0 }
+        Recipe { toy, objective, hidden: 128, batch: 128, steps: 12_000, n_dis, lr, lr_d: None, betas, seed: 0 }
     }
 
     /// Checks every value by itself.
@@ -79,6 +108,7 @@ impl Recipe {
             Ok(())
         };
         positive("lr", *lr)?;
+        self.lr_d.map_or(Ok(()), |lr| positive("lr-d", lr))?;
         match self.objective {
             Objective::Standard => Ok(()),
             Objective::Clipped { c } => positive("clip", c),
@@ -99,12 +129,37 @@ pub struct Trainer {
     optimizer: Box<dyn Optimizer<f32>>,
     critic: Critic,
     step: u64,
+    /// Updates of one net that were made by themselves, outside of steps.
+    lone: u64,
 }
+
+/// What an update of the critic learnt from: points (N, 2) of the plane; and its loss before.
+#[derive(Clone, Debug)]
+pub struct CriticUpdate {
+    /// Points of the data.
+    pub real: Tensor,
+    /// As many of the generator.
+    pub generated: Tensor,
+    /// The loss.
+    pub loss: f64,
+}
+
+/// What an update of the generator learnt from, and its loss before.
+#[derive(Clone, Debug)]
+pub struct GeneratorUpdate {
+    /// Noise (N, 2).
+    pub noise: Tensor,
+    /// The loss.
+    pub loss: f64,
+}
+
+/// The numbers of streams for updates outside of steps begin here.
+const LONE: u64 = 1 << 40;
 
 impl Trainer {
     /// Nets with fresh weights.
     pub fn new(recipe: &Recipe) -> Trainer {
-        let &Recipe { objective, hidden, lr, betas, .. } = recipe;
+        let &Recipe { objective, hidden, lr, lr_d, betas, .. } = recipe;
         let mut rng = Rng::stream(recipe.seed, 0);
         let mut params = Params::new();
         let generator = Mlp::new(&mut params, &[Z_DIM, hidden, hidden, hidden, 2], Init::PyTorch, &mut rng);
@@ -112,9 +167,9 @@ impl Trainer {
             Objective::Clipped { .. } => Box::new(RmsProp::new(lr)),
             _ => Box::new(Adam::new(lr).betas(betas.0, betas.1)),
         };
-        let critic = Critic::new(objective, 2, hidden, lr, betas, &mut rng);
+        let critic = Critic::new(objective, 2, hidden, lr_d.unwrap_or(lr), betas, &mut rng);
         let average = Ema::new(&params, EMA_DECAY);
-        Trainer { recipe: *recipe, generator, params, average, optimizer, critic, step: 0 }
+        Trainer { recipe: recipe.clone(), generator, params, average, optimizer, critic, step: 0, lone: 0 }
     }
 
     /// Updates of the generator made so far.
@@ -139,31 +194,129 @@ impl Trainer {
 
     /// `n_dis` updates of the critic, then one of the generator; the losses of the last two, before them.
     pub fn train_step(&mut self) -> [f64; 2] {
-        let Recipe { toy, batch, steps, n_dis, lr, seed, .. } = self.recipe;
-        let lr = lr * (1.0 - self.step as f64 / steps as f64);
-        self.optimizer.set_lr(lr);
-        self.critic.set_lr(lr);
-        let mut rng = Rng::stream(seed, 1 + self.step);
-        let mut critic_loss = f64::NAN;
-        for _ in 0..n_dis {
-            let real = self.seen(&toy.sample(batch, &mut rng)).into_value();
-            let generated = self.generator.forward(&Pass::frozen(&self.params, Mode::Train), &noise(batch, &mut rng));
-            critic_loss = self.critic.update(&real, generated.value(), &mut rng);
+        let (critic, generator) = self.train_step_shown();
+        [critic.loss, generator.loss]
+    }
+
+    /// [`train_step`](Trainer::train_step), with what its last update of the critic and that of the generator saw.
+    pub fn train_step_shown(&mut self) -> (CriticUpdate, GeneratorUpdate) {
+        let mut rng = Rng::stream(self.recipe.seed, 1 + self.step);
+        let mut critic = self.update_critic(&mut rng, &Tape::new());
+        for _ in 1..self.recipe.n_dis {
+            critic = self.update_critic(&mut rng, &Tape::new());
         }
-        let tape = Tape::new();
-        let pass = Pass::new(&self.params, &tape, Mode::Train);
-        let loss = self.critic.generator_loss(&self.generator.forward(&pass, &noise(batch, &mut rng)));
+        let generator = self.update_generator(&mut rng, &Tape::new());
+        self.step += 1;
+        (critic, generator)
+    }
+
+    /// An update of the critic by itself, outside of steps, on an empty tape that somebody may watch.
+    pub fn critic_alone(&mut self, tape: &Tape) -> CriticUpdate {
+        let mut rng = self.stream_alone();
+        self.update_critic(&mut rng, tape)
+    }
+
+    /// An update of the generator by itself, outside of steps, on an empty tape that somebody may watch.
+    pub fn generator_alone(&mut self, tape: &Tape) -> GeneratorUpdate {
+        let mut rng = self.stream_alone();
+        self.update_generator(&mut rng, tape)
+    }
+
+    fn stream_alone(&mut self) -> Rng {
+        self.lone += 1;
+        Rng::stream(self.recipe.seed, LONE + self.lone)
+    }
+
+    /// What is left of the learning rates.
+    fn share(&self) -> f64 {
+        (1.0 - self.step as f64 / self.recipe.steps as f64).max(0.0)
+    }
+
+    fn update_critic(&mut self, rng: &mut Rng, tape: &Tape) -> CriticUpdate {
+        let Recipe { batch, lr, lr_d, .. } = self.recipe;
+        self.critic.set_lr(lr_d.unwrap_or(lr) * self.share());
+        let real = self.recipe.toy.sample(batch, rng);
+        let seen = self.seen(&real).into_value();
+        let generated = self.generator.forward(&Pass::frozen(&self.params, Mode::Train), &noise(batch, rng));
+        let loss = self.critic.update_on(tape, &seen, generated.value(), rng);
+        CriticUpdate { real, generated: self.shown(generated), loss }
+    }
+
+    fn update_generator(&mut self, rng: &mut Rng, tape: &Tape) -> GeneratorUpdate {
+        self.optimizer.set_lr(self.recipe.lr * self.share());
+        let noise = noise(self.recipe.batch, rng);
+        let pass = Pass::new(&self.params, tape, Mode::Train);
+        let loss = self.critic.generator_loss(&self.generator.forward(&pass, &noise));
         let gradients = pass.gradients(&loss.backward());
         self.optimizer.step(&mut self.params, &gradients);
         self.average.update(&self.params);
-        self.step += 1;
-        [critic_loss, f64::from(loss.item())]
+        GeneratorUpdate { noise: noise.into_value(), loss: f64::from(loss.item()) }
+    }
+
+    /// How it trains; rates and updates of the critic in a step may change as it goes on.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Changes how it trains from here on.
+    pub fn recipe_mut(&mut self) -> &mut Recipe {
+        &mut self.recipe
+    }
+
+    /// The critic of points as the nets see them: divided by the data's scale.
+    pub fn critic_net(&self) -> &Critic {
+        &self.critic
+    }
+
+    /// The generator's weights.
+    pub fn generator_params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Points of the nets as points of the plane.
+    fn shown(&self, points: Var) -> Tensor {
+        (points * self.recipe.toy.scale()).into_value()
+    }
+
+    /// The points (N, 2) of the generator as it is, not of its average, for noise (N, 2).
+    pub fn generate_now(&self, z: &Tensor) -> Tensor {
+        self.shown(self.generator.forward(&Pass::frozen(&self.params, Mode::Eval), &z.into()))
+    }
+
+    /// The first `n` points of the generator as it is, (n, 2), for noise that is always the same.
+    pub fn sample_now(&self, n: usize) -> Tensor {
+        self.generate_now(&Rng::seed(1).normal([n, Z_DIM]))
+    }
+
+    /// Nets, optimisers and counts, to come back to.
+    pub fn archive(&self) -> Archive {
+        let mut archive = Archive::new();
+        self.params.store(&mut archive, "generator.");
+        self.optimizer.store(&self.params, &mut archive, "generator_optimizer.");
+        self.average.params().store(&mut archive, "average.");
+        self.critic.store(&mut archive);
+        archive.set_count("step", self.step);
+        archive.set_count("lone", self.lone);
+        archive
+    }
+
+    /// Goes back to what [`archive`](Trainer::archive) kept; what follows is the same bits.
+    ///
+    /// # Errors
+    /// The archive is of a trainer of another recipe.
+    pub fn restore(&mut self, archive: &Archive) -> Result<(), StateError> {
+        self.params.restore(archive, "generator.")?;
+        self.optimizer.restore(&self.params, archive, "generator_optimizer.")?;
+        self.average.params_mut().restore(archive, "average.")?;
+        self.critic.restore(archive)?;
+        self.step = archive.count("step")?;
+        self.lone = archive.count("lone")?;
+        Ok(())
     }
 
     /// The averaged generator's points (N, 2) for noise (N, 2).
     pub fn generate(&self, z: &Tensor) -> Tensor {
-        let points = self.generator.forward(&Pass::frozen(self.average.params(), Mode::Eval), &z.into());
-        (points * self.recipe.toy.scale()).into_value()
+        self.shown(self.generator.forward(&Pass::frozen(self.average.params(), Mode::Eval), &z.into()))
     }
 
     /// `n` samples of the averaged generator, (n, 2): those that this seed gives.
@@ -197,7 +350,7 @@ mod tests {
             let first = run(&recipe, 1);
             assert!(first.0.iter().flatten().all(|loss| loss.is_finite()));
             assert!(first == run(&recipe, 2), "{model:?}");
-            assert!(first != run(&Recipe { seed: 8, ..recipe }, 1), "{model:?}");
+            assert!(first != run(&Recipe { seed: 8, ..recipe.clone() }, 1), "{model:?}");
         }
     }
 
@@ -213,7 +366,7 @@ mod tests {
     fn samples_come_near_the_data() {
         let usual = Recipe::new(Toy::Swissroll, Model::WganGp);
         let mut trainer = Trainer::new(&Recipe { steps: 800, hidden: 48, ..usual });
-        let distance = |trainer: &Trainer| sample_distance(Toy::Swissroll, &trainer.sample(512, 0)).unwrap();
+        let distance = |trainer: &Trainer| sample_distance(&Toy::Swissroll, &trainer.sample(512, 0)).unwrap();
         let before = distance(&trainer);
         for _ in 0..800 {
             trainer.train_step();

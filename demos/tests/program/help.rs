@@ -10,7 +10,7 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
     let help = succeed(Path::new("."), &format!("{command} --help"));
     let mut entries = vec![String::new()];
     for line in help.lines() {
-        if ["--", "<", "[METHOD]"].iter().any(|start| line.trim_start().starts_with(start)) {
+        if ["--", "<", "[METHOD]", "[TOY]"].iter().any(|start| line.trim_start().starts_with(start)) {
             entries.push(String::new());
         }
         *entries.last_mut().unwrap() += line;
@@ -24,7 +24,8 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 
 #[test]
 fn help_mentions_every_flag_and_default() {
-    let commands = "train resume sample export data evaluate info inspect report toy theory devices bench".split(' ');
+    let commands =
+        "train resume sample export data evaluate info inspect report live toy theory devices bench".split(' ');
     let commands: Vec<String> = commands.map(|name| format!("{name} ")).collect();
     let commands: Vec<(&str, &str)> = commands.iter().map(|name| (name.as_str(), "")).collect();
     mentions("", &commands);
@@ -69,6 +70,7 @@ fn help_mentions_every_flag_and_default() {
             ("--flip", "digits"),
             ("--force", ""),
             ("--tensorboard", ""),
+            ("--live [<PORT>]", "any that is free"),
             ("--out <DIR>", "[default: the first free one of runs/METHOD-DATA"),
         ],
     );
@@ -84,6 +86,7 @@ fn help_mentions_every_flag_and_default() {
             ("--evaluate-every <STEPS>", as_before),
             ("--data-dir <DIR>", as_before),
             ("--tensorboard", ""),
+            ("--live [<PORT>]", "any that is free"),
             ("--cache <DIR>", "[default: runs/classifiers]"),
             ("--force", ""),
         ],
@@ -135,6 +138,7 @@ fn help_mentions_every_flag_and_default() {
         ],
     );
     mentions("report", &[("<RUN>", "")]);
+    mentions("live", &[("<RUN>", ""), ("--port <PORT>", "[default: any that is free]")]);
     mentions("devices", &[("--json", "")]);
     mentions("resume", &[("--device <DEVICE>", "[default: where the run was trained last]")]);
     for command in ["train", "sample", "evaluate", "inspect", "bench step", "bench layers"] {
@@ -143,19 +147,23 @@ fn help_mentions_every_flag_and_default() {
     mentions(
         "toy",
         &[
-            ("<TOY>", ""),
+            ("[TOY]", ""),
+            ("--points <POINTS>", "up to 100"),
             ("--model <MODEL>", "[default: wgan-gp]"),
             ("--steps <STEPS>", "[default: 12000]"),
             ("--batch <BATCH>", "[default: 128]"),
             ("--hidden <HIDDEN>", "[default: 128]"),
             ("--n-dis <N_DIS>", "[default: 5 for wgan, else 1]"),
             ("--lr <LR>", "[default: by method]"),
+            ("--lr-d <LR_D>", "[default: that of --lr]"),
             ("--lambda <LAMBDA>", "[default: 0.1]"),
             ("--clip <CLIP>", "[default: 0.1]"),
             ("--lipschitz <K>", "[default: 20]"),
             ("--seed <SEED>", "[default: 0]"),
             ("--seeds <N>", "[default: 1]"),
             ("--out <DIR>", "[default: the first free one of runs/toy-TOY-MODEL"),
+            ("--live [<PORT>]", "any that is free"),
+            ("--play <SCRIPT>", "120 d g 30"),
         ],
     );
     let theory = ["parallel-lines", "optimal-discriminator", "power-iteration", "lipschitz", "exact-w1"];

@@ -8,6 +8,7 @@ mod evaluation;
 mod help;
 mod info;
 mod interruption;
+mod live;
 mod methods;
 mod not_finite;
 mod output;

@@ -103,10 +103,11 @@ fn losses_of_wasserstein_runs_have_the_critics_estimate() {
         succeed(dir.path(), &tiny_of(method, &format!("--n-dis 1 --out {run}")));
         let text = std::fs::read_to_string(dir.path().join(run).join("losses.csv")).unwrap();
         let mut lines = text.lines();
-        assert_eq!(lines.next(), Some("step,discriminator,generator,estimate"));
+        assert_eq!(lines.next(), Some("step,discriminator,generator,estimate,output_real,output_generated"));
         for line in lines {
             let numbers: Vec<f64> = line.split(',').map(|number| number.parse().unwrap()).collect();
-            let &[_, loss, _, estimate] = numbers.as_slice() else { panic!("{line}") };
+            let &[_, loss, _, estimate, real, generated] = numbers.as_slice() else { panic!("{line}") };
+            assert!((estimate - (real - generated)).abs() < 1e-5, "{line}");
             assert_eq!(loss == -estimate, same, "the penalty is in the loss alone: {line}");
         }
     }

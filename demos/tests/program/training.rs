@@ -22,10 +22,10 @@ fn a_run_directory_is_complete() {
     assert_eq!(png_size(&run.join("losses.png")), (1080, 640));
     let losses = std::fs::read_to_string(run.join("losses.csv")).unwrap();
     let mut lines = losses.lines();
-    assert_eq!(lines.next(), Some("step,discriminator,generator"));
+    assert_eq!(lines.next(), Some("step,discriminator,generator,output_real,output_generated"));
     for (line, step) in lines.by_ref().zip(1..=6) {
         let numbers: Vec<f64> = line.split(',').map(|number| number.parse().unwrap()).collect();
-        assert!(numbers.len() == 3 && numbers[0] == f64::from(step) && numbers.iter().all(|n| n.is_finite()), "{line}");
+        assert!(numbers.len() == 5 && numbers[0] == f64::from(step) && numbers.iter().all(|n| n.is_finite()), "{line}");
     }
     assert_eq!((losses.lines().count(), lines.next()), (7, None));
     for part in ["6 steps of about", "run/samples/step-000006.png", "run/losses.png", "gan sample run"] {

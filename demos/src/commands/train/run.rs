@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use wengert::{Device, DeviceError};
 
 use super::batches::Batches;
+use super::page::Page;
 use crate::commands::evaluate::{self, Cache, open_evaluator, open_set};
 use crate::commands::progress::Progress;
 use crate::commands::{say, warn};
@@ -15,6 +16,8 @@ use crate::data::Dataset;
 use crate::files::quoted;
 use crate::gammas::GammaHistory;
 use crate::interrupt::{self, Deferral, Interrupted};
+use crate::live::Status;
+use crate::live::server::Listener;
 use crate::losses::{self, Losses};
 use crate::metrics::{Evaluator, History};
 use crate::pictures::{Grid, write_grid};
@@ -22,7 +25,7 @@ use crate::report;
 use crate::run_dir::{RunDir, TrainingTime};
 use crate::tensorboard::EventFile;
 use crate::train::Trainer;
-use crate::usage::{human_bytes, human_seconds, peak_memory};
+use crate::usage::{count, human_bytes, human_seconds, peak_memory};
 
 /// A run in progress.
 pub(super) struct Run {
@@ -44,6 +47,8 @@ pub(super) struct Run {
     device: Device,
     /// The names of the classes, if each has a column in the pictures.
     class_names: Vec<String>,
+    /// With --live.
+    page: Option<Page>,
 }
 
 /// Why training does not go on.
@@ -93,7 +98,14 @@ impl Run {
             evaluator,
             device,
             class_names: Vec::new(),
+            page: None,
         }
+    }
+
+    /// The same, shown on a page, if there is a port for one.
+    pub(super) fn shown_on(self, listener: Option<Listener>) -> Result<Run> {
+        let open = |listener| Page::open(listener, &self.dir, &self.config, &self.losses);
+        Ok(Run { page: listener.map(open).transpose()?, ..self })
     }
 
     /// The same, with the names of the classes of `data` in its pictures, if each class has a column there.
@@ -111,6 +123,16 @@ impl Run {
     /// Does some work. The error of a device that fails in it says what is left, and how to go on.
     pub(super) fn work(mut self, work: impl FnOnce(&mut Run) -> Result<()>) -> Result<()> {
         let done = DeviceError::catch(|| work(&mut self)).unwrap_or_else(|error| Err(error.into()));
+        if let Some(page) = &self.page {
+            let (step, path) = (self.trainer.step(), quoted(self.dir.path()));
+            page.close(&match &done {
+                Ok(()) => format!("The run is over: {} made.", count(step, "step is", "steps are")),
+                Err(error) if error.is::<Interrupted>() => {
+                    format!("The run has stopped after step {step}; to go on: gan resume {path}")
+                }
+                Err(error) => format!("The run has ended: {error:#}"),
+            });
+        }
         done.map_err(|error| match error.is::<DeviceError>() {
             false => error,
             true => {
@@ -126,7 +148,7 @@ impl Run {
 
     /// Trains up to the last step, or until somebody stops it.
     pub(super) fn train(&mut self, data: &Arc<dyn Dataset>) -> Result<()> {
-        let progress = Progress::new(&self.config, self.trainer.step());
+        let mut progress = Progress::new(&self.config, self.trainer.step());
         let bar = progress.bar();
         let _deferral = Deferral::begin(move || {
             let message = "stopping after this step; press Ctrl-C again to stop at once";
@@ -145,6 +167,9 @@ impl Run {
             if matches!(&done, Err(Trouble::Other(error)) if error.is::<Interrupted>()) {
                 (cut, done) = (true, Ok(()));
             }
+            if done.is_ok() && !last {
+                self.wait_while_paused(&mut progress);
+            }
             if done.is_ok() && !last && interrupt::requested().is_some() {
                 // It came while that was written: the step at hand is this one.
                 last = true;
@@ -161,6 +186,15 @@ impl Run {
         let time = progress.finish();
         self.finish()?;
         self.report(time, cut)
+    }
+
+    /// Waits as long as somebody wants it on the page; the time is none of training.
+    fn wait_while_paused(&mut self, progress: &mut Progress) {
+        let Some(hub) = self.page.as_ref().map(Page::hub).filter(|hub| hub.status() == Status::Paused) else { return };
+        progress.show_pause();
+        let waited = hub.wait_while_paused();
+        self.started += waited;
+        progress.leave_out(waited);
     }
 
     /// An error of something that is written as training goes, after a checkpoint of the last step, if its weights are
@@ -198,6 +232,9 @@ impl Run {
         }
         let picture = self.picture_is_due(step);
         progress.show(losses, picture);
+        if let Some(page) = &self.page {
+            page.hub().step(*losses, progress.pace(step));
+        }
         self.log(losses)?;
         if picture {
             self.draw()?;
@@ -239,6 +276,9 @@ impl Run {
         let Some(events) = &mut self.events else { return Ok(()) };
         let mut values = vec![("loss/discriminator", losses.discriminator), ("loss/generator", losses.generator)];
         values.extend(losses.estimate.map(|estimate| ("estimate", estimate)));
+        let outputs =
+            losses.outputs.map(|outputs| [("output/real", outputs.real), ("output/generated", outputs.generated)]);
+        values.extend(outputs.into_iter().flatten());
         values.extend(self.trainer.gains().iter().map(|(name, gain)| (name.as_str(), *gain)));
         events.scalars(losses.step, &values)
     }
@@ -253,6 +293,9 @@ impl Run {
         write_grid(&path, &images, shape, grid, &self.class_names, &[("Title", &self.title())])?;
         if let Some(events) = &mut self.events {
             events.image(self.trainer.step(), "samples", &path)?;
+        }
+        if let Some(page) = &mut self.page {
+            page.drawn(&self.trainer, self.trainer.step() >= self.config.steps);
         }
         self.draw_curves()
     }
@@ -288,6 +331,9 @@ impl Run {
         }
         let evaluation = evaluator.evaluate(step, &images)?;
         let frechet = evaluation.generated.frechet;
+        if let Some(page) = &self.page {
+            page.evaluated(evaluation.clone());
+        }
         History::record(self.dir.path(), evaluation)?;
         if let Some(events) = &mut self.events {
             events.scalars(step, &[("evaluation/frechet", frechet)])?;

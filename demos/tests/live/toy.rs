@@ -1,0 +1,98 @@
+//! The page of a toy.
+
+use super::browser::Browser;
+use super::{Program, look};
+
+#[test]
+#[ignore = "needs Chromium: .ci/run runs it"]
+fn a_toy() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::start(dir.path(), "toy ring --model wgan-gp --hidden 32 --seed 3 --live");
+    let mut browser = Browser::start();
+    browser.open(&program.url, 1280);
+    browser.wait_for("document.getElementById('command').textContent.includes('--seed 3')");
+    browser.press("play");
+    browser.wait_for("Number(document.getElementById('step').textContent) >= 100");
+    browser.press("pause");
+    browser.wait_for("document.getElementById('status').textContent === 'paused'");
+    let step = browser.number("step");
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert_eq!(browser.number("step"), step);
+    for id in ["w1", "bound", "steepest", "modes", "good"] {
+        assert!(browser.text(id).chars().any(|c| c.is_ascii_digit()), "{id}: {}", browser.text(id));
+    }
+
+    // Single updates leave the step as it is, and stand in the command.
+    browser.press("critic-alone");
+    browser.press("generator-alone");
+    browser.press("one");
+    browser.wait_for(&format!("document.getElementById('step').textContent === '{}'", step + 1.0));
+    let command = browser.text("command");
+    assert_eq!(command, format!("gan toy ring --model wgan-gp --seed 3 --hidden 32 --live --play \"{step} d g 1\""));
+    let w1 = browser.text("w1");
+    browser.value("document.getElementById('layer-pairing').click()");
+    browser.value("document.getElementById('layer-optimum').click()");
+    browser.wait_for("lab.frame.optimum !== undefined");
+    browser.value("document.getElementById('layer-optimum').click()");
+    look(&mut browser, "toy");
+    browser.set_width(1280);
+
+    // A tape, forward and back.
+    browser.press("tape-critic");
+    browser.wait_for("lab.tape.length > 50");
+    let first = browser.text("tape-entry");
+    assert!(first.starts_with("0 = var()") && first.contains("shape ("), "{first}");
+    browser.value("showEntry(lab.tape.findIndex((entry) => entry.kind === 'rule'))");
+    assert!(browser.text("tape-entry").contains("gradient that arrives"), "{}", browser.text("tape-entry"));
+    look(&mut browser, "toy-tape");
+    browser.set_width(1280);
+
+    // Slow motion has a caption to each stage, and is one step.
+    browser.press("slow");
+    browser.wait_for("document.getElementById('caption').textContent.startsWith('D 3/9')");
+    look(&mut browser, "toy-slow");
+    browser.set_width(1280);
+    browser.wait_for("document.getElementById('caption').hidden");
+    assert_eq!(browser.number("step"), step + 2.0);
+
+    // An earlier state is looked at, and gone on from.
+    browser.value("(() => { const t = $('time'); t.value = 1; t.dispatchEvent(new Event('input')) })()");
+    browser.wait_for(&format!("Number(document.getElementById('step').textContent) < {step}"));
+    let earlier = (browser.text("command"), browser.text("w1"), browser.text("steepest"));
+    browser.press("go-back");
+    browser.wait_for(
+        "document.getElementById('go-back').disabled && !lab.looksBack && lab.last.script === lab.frame.script",
+    );
+    assert_eq!((browser.text("command"), browser.text("w1"), browser.text("steepest")), earlier);
+
+    // Rates of one's own, and data.
+    browser.value("$('lr').value = 0.0005");
+    browser.press("set");
+    browser.wait_for("document.getElementById('command').textContent.includes('lr=5e-4')");
+    browser.value("(() => { $('toy').value = 'drawn'; $('toy').dispatchEvent(new Event('change')) })()");
+    let stroke = "(() => { const p = $('plane'), b = p.getBoundingClientRect(); for (let i = 0; i < 9; i++) \
+        p.dispatchEvent(new PointerEvent('pointermove', { buttons: 1, clientX: b.left + b.width * (0.2 + 0.07 * i), \
+        clientY: b.top + b.height * 0.3 })) })()";
+    browser.value(stroke);
+    browser.value("$('model').value = 'gan'");
+    browser.press("start");
+    browser.wait_for("lab.about.toy === 'drawn' && lab.about.centres.length === 9");
+    assert!(browser.text("command").starts_with("gan toy --points '"), "{}", browser.text("command"));
+    browser.press("play");
+    browser.wait_for("Number(document.getElementById('step').textContent) > 300");
+    browser.value("document.getElementById('layer-pairing').click()");
+    look(&mut browser, "toy-drawn");
+    browser.value("document.getElementById('layer-optimum').click()");
+    browser.wait_for("lab.frame.optimum !== undefined");
+    look(&mut browser, "toy-optimum");
+    drop(browser);
+
+    // The command leads to the same state.
+    let arguments = shlex::split(&command).unwrap();
+    let again = Program::start_with(dir.path(), &arguments[1..]);
+    let mut browser = Browser::start();
+    browser.open(&again.url, 1280);
+    browser.wait_for(&format!("document.getElementById('step').textContent === '{}'", step + 1.0));
+    assert_eq!((browser.text("command"), browser.text("w1")), (command, w1));
+    browser.check();
+}
