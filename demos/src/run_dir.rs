@@ -6,6 +6,7 @@
 //! gammas.csv, gammas.png   the same of the gains of self-attention, if the nets have any
 //! samples/step-000500.png  images from the same noise, as training goes
 //! checkpoint.safetensors   nets and optimiser state
+//! best.safetensors         the checkpoint with the least Fréchet distance, with --evaluate-every
 //! checkpoint.previous.…    the checkpoint before, which serves if the last one is damaged
 //! time.json                how long training took, and on which device
 //! animation.png            the samples as an animation, once training has ended
@@ -126,6 +127,11 @@ impl RunDir {
     /// Where the nets and the optimisers' state are: the last checkpoint, and the one before it.
     pub fn checkpoints(&self) -> [PathBuf; 2] {
         ["checkpoint.safetensors", "checkpoint.previous.safetensors"].map(|name| self.path.join(name))
+    }
+
+    /// Where the checkpoint with the least Fréchet distance is, if the run is evaluated as it goes.
+    pub fn best(&self) -> PathBuf {
+        self.path.join("best.safetensors")
     }
 
     /// Writes a checkpoint, and keeps the last one as the previous.

@@ -9,15 +9,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use wengert::Device;
 
+use super::checkpoint::Which;
 use super::progress::counting;
 use super::stacked::count_modes;
 use super::train::{check_data, open_parts};
-use super::{say, warn};
+use super::say;
 use crate::config::{Config, DataName};
 use crate::data::Dataset;
 use crate::metrics::{Classifier, Evaluation, Evaluator, History, Settings, sample_size};
 use crate::run_dir::RunDir;
-use crate::train::{Loaded, Trainer};
+use crate::train::Trainer;
 use crate::usage::human_seconds;
 
 /// The option `--cache`.
@@ -42,6 +43,8 @@ pub struct Evaluate {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
     cache: Cache,
     /// Print one line of JSON: the last evaluation of the run and the best one
     #[arg(long)]
@@ -57,8 +60,7 @@ impl Evaluate {
     /// stacked digits it counts the modes.
     pub(super) fn run(self) -> Result<()> {
         let (dir, config) = RunDir::open(&self.run)?;
-        let Loaded { mut trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
-        damage.iter().for_each(warn);
+        let mut trainer = self.which.open(&dir, &config)?;
         trainer.to(&self.device)?;
         if config.data == DataName::StackedDigits {
             let noise = (self.n, self.seed);

@@ -6,12 +6,12 @@ use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::checkpoint::Which;
+use super::say;
 use super::train::open_new_data;
-use super::{say, warn};
 use crate::config::{DataName, Method, Net, Norm, Settings};
 use crate::models::{self, Architecture};
 use crate::run_dir::RunDir;
-use crate::train::{Loaded, Trainer};
 use crate::usage::human_bytes;
 
 /// Which nets to list.
@@ -97,8 +97,7 @@ fn of_run(run: &str, choice: &Choice) -> Result<[Architecture; 2]> {
     );
     ensure!(*choice == Choice::default(), "{run} is a run, whose nets are as they are; expected no flags that choose");
     let (dir, config) = RunDir::open(path)?;
-    let Loaded { trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
-    damage.iter().for_each(warn);
+    let trainer = Which::default().open(&dir, &config)?;
     Ok([trainer.generator(), trainer.discriminator()].map(|net| net.architecture().clone()))
 }
 

@@ -8,6 +8,7 @@ use clap::Args;
 use wengert::nn::Params;
 use wengert::{Device, Tensor};
 
+use super::checkpoint::Which;
 use super::progress::counting;
 use super::train::{check_data, open_data, other_images};
 use super::{say, warn};
@@ -20,7 +21,7 @@ use crate::models::{Architecture, LinearMap, Network};
 use crate::pictures::{Panel, Spectrum, write_attention_of, write_spectra};
 use crate::report;
 use crate::run_dir::RunDir;
-use crate::train::{Loaded, Trainer};
+use crate::train::Trainer;
 use crate::usage::count;
 
 /// What to look at.
@@ -34,6 +35,8 @@ pub struct Inspect {
     /// Determines the noise of the generated images
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    which: Which,
     /// Print one line of JSON, all singular values included
     #[arg(long)]
     json: bool,
@@ -48,8 +51,7 @@ impl Inspect {
     pub(super) fn run(self) -> Result<()> {
         ensure!((1..=10_000).contains(&self.n), "--n is {}; expected 1 to 10000", self.n);
         let (dir, config) = RunDir::open(&self.run)?;
-        let Loaded { mut trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
-        damage.iter().for_each(warn);
+        let mut trainer = self.which.open(&dir, &config)?;
         trainer.to(&self.device)?;
         let data = open_data(&config)?;
         let found = self.inspect(&trainer, &*data)?;

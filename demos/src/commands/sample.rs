@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
+use super::checkpoint::Which;
 use super::devices::Place;
-use super::{say, warn};
+use super::say;
 use crate::data::ImageShape;
 use crate::files::{empty_directory, write_whole};
 use crate::npy;
 use crate::pictures::{Grid, Sheet, to_byte};
 use crate::run_dir::RunDir;
-use crate::train::{Loaded, Trainer};
+use crate::train::Trainer;
 use crate::usage::count;
 
 /// What to draw, and where to.
@@ -39,6 +40,8 @@ pub struct Sample {
     /// Write each image into a PNG file of its own instead, 00000.png and so on, in a new or an empty directory
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     each: Option<PathBuf>,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     place: Place,
 }
@@ -87,8 +90,7 @@ impl Sample {
         ensure!((1..=1000).contains(&rows), "--interpolate is {rows}; expected 1 to 1000");
         self.ending()?;
         let (dir, config) = RunDir::open(&self.run)?;
-        let Loaded { mut trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
-        damage.iter().for_each(warn);
+        let mut trainer = self.which.open(&dir, &config)?;
         trainer.to(&self.place.device)?;
         self.check_class(&trainer)?;
         let class = |i| self.class.unwrap_or_else(|| trainer.class_in_turn(i));

@@ -41,6 +41,15 @@ impl History {
         self.evaluations.iter().any(|evaluation| (evaluation.step, evaluation.n, evaluation.seed) == (step, n, seed))
     }
 
+    /// Whether none of the evaluations that may be compared with this one, but for those of the same step, has a lower
+    /// Fréchet distance, or the same.
+    pub fn would_be_best(&self, evaluation: &Evaluation) -> bool {
+        let others = self.evaluations.iter().filter(|other| other.step != evaluation.step);
+        others
+            .filter(|other| other.is_comparable(evaluation))
+            .all(|other| other.generated.frechet > evaluation.generated.frechet)
+    }
+
     /// Adds an evaluation to those in the directory of a run, and writes the file whole. It replaces an earlier one of
     /// the same step that it may be compared with. From the second that may be compared on, draws `distances.png` too:
     /// the Fréchet distance over the generator's updates.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use wengert_demos::data::{Digits, Halves, Split, read_idx};
 use wengert_demos::metrics::{Classifier, Settings};
 
-use super::{edit, gan, png_size, succeed, tiny, tree, write_idx};
+use super::{edit, gan, png_size, refuses, succeed, tiny, tree, write_idx};
 
 /// A run of two steps on a set of small images, and a classifier in the cache that has learnt next to nothing: the
 /// real one takes a minute.
@@ -87,6 +87,12 @@ fn a_run_is_evaluated_as_it_goes() {
     };
     let going = read();
     assert_eq!(steps(&going), [2, 4, 5], "the last step is always one of them");
+    // The best of them is kept: what is drawn from it is what it drew then.
+    let best = going["best"]["step"].as_u64().unwrap();
+    let archive = wengert::Archive::load(dir.path().join("going/best.safetensors")).unwrap();
+    assert_eq!(archive.count("step").unwrap(), best);
+    let said = succeed(dir.path(), "sample going --best --n 4 --out best.png");
+    assert!(said.contains(&format!("step {best}")), "{said}");
     let events = dir.path().join("going/tensorboard").read_dir().unwrap().next().unwrap().unwrap().path();
     let bytes = std::fs::read(events).unwrap();
     let tag = b"evaluation/frechet";
@@ -99,6 +105,18 @@ fn a_run_is_evaluated_as_it_goes() {
     succeed(dir.path(), "resume going");
     assert_eq!(steps(&read()), [2, 4, 5, 6]);
     assert_eq!(png_size(&dir.path().join("going/distances.png")), (600, 520));
+    let best = read()["best"].clone();
+    let again = json(&succeed(dir.path(), "evaluate going --best --json"));
+    assert!(again["last"] == best && again["best"] == best, "{again}");
+    refuses_best(dir.path());
+}
+
+/// A run that was not evaluated as it went has no best checkpoint.
+fn refuses_best(dir: &Path) {
+    succeed(dir, &tiny("--steps 1 --out plain"));
+    for command in ["sample", "inspect", "evaluate", "export"] {
+        refuses(dir, &format!("{command} plain --best"), &["plain/best.safetensors: no such file", "--evaluate-every"]);
+    }
 }
 
 #[test]

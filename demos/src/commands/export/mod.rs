@@ -8,18 +8,21 @@ use serde_json::{Value, json};
 use wengert::nn::{Mode, Pass};
 use wengert::{Archive, Rng, Tensor};
 
-use super::{say, warn};
+use super::checkpoint::Which;
+use super::say;
 use crate::files::{quoted, to_json, write_whole};
 use crate::models::architecture::{Conv, Kind, Layer};
 use crate::models::attention::Attention;
 use crate::run_dir::RunDir;
-use crate::train::{Loaded, Trainer};
+use crate::train::Trainer;
 
 /// What to export, and where to.
 #[derive(Debug, Args)]
 pub struct Export {
     /// The directory of a run
     run: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// The directory for the files, which replace those of an earlier export [default: RUN/export]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -36,8 +39,7 @@ impl Export {
     /// program for PyTorch.
     pub(super) fn run(self) -> Result<()> {
         let (dir, config) = RunDir::open(&self.run)?;
-        let Loaded { trainer, damage } = Trainer::<f32>::open(&dir, &config)?;
-        damage.iter().for_each(warn);
+        let trainer = self.which.open(&dir, &config)?;
         let out = self.out.unwrap_or_else(|| dir.path().join("export"));
         std::fs::create_dir_all(&out).with_context(|| format!("{}: cannot make the directory", out.display()))?;
         let mut generator = Archive::new();

@@ -13,7 +13,7 @@ use crate::commands::progress::Progress;
 use crate::commands::{say, warn};
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::files::quoted;
+use crate::files::{quoted, write_whole};
 use crate::gammas::GammaHistory;
 use crate::interrupt::{self, Deferral, Interrupted};
 use crate::live::Status;
@@ -333,6 +333,10 @@ impl Run {
         let frechet = evaluation.generated.frechet;
         if let Some(page) = &self.page {
             page.evaluated(evaluation.clone());
+        }
+        // Before it is recorded: what a kill takes in between is made again.
+        if History::read(self.dir.path())?.is_none_or(|history| history.would_be_best(&evaluation)) {
+            write_whole(&self.dir.best(), &self.trainer.archive()?.to_bytes())?;
         }
         History::record(self.dir.path(), evaluation)?;
         if let Some(events) = &mut self.events {
