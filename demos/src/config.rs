@@ -89,7 +89,7 @@ pub enum InitialWeights {
     /// As PyTorch's layers do; dcgan: N(0, 0.02²); resnet: Glorot's uniform, but class vectors N(0, 1)
     #[default]
     Usual,
-    /// As the authors' code does. standard, dcgan: N(0, 0.02²); sagan, resnet: Glorot's uniform, class vectors too; biases 0
+    /// As the authors' code does, biases 0. standard, dcgan: N(0, 0.02²); sagan, resnet: Glorot's, class vectors too
     Paper,
 }
 

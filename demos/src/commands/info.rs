@@ -31,6 +31,9 @@ pub struct Info {
 /// What chooses the nets of a method, as of `gan train`.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 struct Choice {
+    /// The nets of the paper's recipe, instead of the quick default
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    paper: Option<bool>,
     /// The images, whose size and number of classes the nets have [default: digits]
     #[arg(long, value_enum)]
     data: Option<DataName>,
@@ -46,7 +49,7 @@ struct Choice {
     /// What holds the discriminator's layers
     #[arg(long, value_enum)]
     norm: Option<Norm>,
-    /// Channels of every layer as a multiple of the paper's; 1 is the paper's [default: 0.25]
+    /// Channels of every layer as a multiple of the paper's; 1 is the paper's [default: 0.25; --paper: 1]
     #[arg(long)]
     width: Option<f64>,
     /// The number of noise values that the generator takes [default: 128; wgan: 100]
@@ -78,10 +81,22 @@ impl Info {
 
 /// Generator and discriminator as `gan train` would make them.
 fn of_method(method: Method, choice: Choice) -> Result<[Architecture; 2]> {
-    let Choice { data, data_dir, size, net, norm, width, z_dim, conditional } = choice;
+    let Choice { paper, data, data_dir, size, net, norm, width, z_dim, conditional } = choice;
     let (method, force) = (Some(method), Some(true)); // mixes that do not train have layers too
-    let settings =
-        Settings { method, data, data_dir, size, net, norm, width, z_dim, conditional, force, ..Settings::default() };
+    let settings = Settings {
+        method,
+        paper,
+        data,
+        data_dir,
+        size,
+        net,
+        norm,
+        width,
+        z_dim,
+        conditional,
+        force,
+        ..Settings::default()
+    };
     let config = settings.over(&Settings::default())?;
     let data = open_new_data(&config)?;
     let (shape, classes) = (data.shape(), data.classes());

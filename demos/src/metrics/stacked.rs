@@ -1,8 +1,8 @@
-//! Modes found and the Kullback–Leibler divergence, for stacked digits (Metz et al. 2017; Srivastava et al. 2017; Lin et
-//! al. 2018, arXiv:1712.04086).
+//! Modes found and the Kullback–Leibler divergence, for stacked digits (Metz et al. 2017, Srivastava et al. 2017, Lin
+//! et al. 2018, arXiv:1712.04086).
 //!
-//! A classifier of digits reads each of the three channels, which gives an image one of a thousand modes. A mode is found
-//! if one image is of it. With p the shares of the modes among the images and 1/1000 their shares in the set,
+//! A classifier of digits reads each of the three channels, which gives an image one of a thousand modes. A mode is
+//! found if one image is of it. With p the shares of the modes among the images and 1/1000 their shares in the set,
 //!
 //! KL(p ‖ q) = Σ p ln(1000 p),
 //!

@@ -216,6 +216,20 @@ fn paper_takes_the_recipe_of_the_paper_and_other_flags_override_it() {
 }
 
 #[test]
+fn a_run_keeps_how_many_images_of_each_class_its_set_has() {
+    let dir = tempfile::tempdir().unwrap();
+    write_idx(&dir.path().join("set"), 64, 8);
+    let flags = "--data mnist --data-dir set --n-dis 1 --out";
+    succeed(dir.path(), &(tiny(&format!("{flags} whole")) + " --conditional"));
+    let read = |run: &str| std::fs::read(dir.path().join(run).join("checkpoint.safetensors")).unwrap();
+    let counts = b"7,7,7,7,6,6,6,6,6,6";
+    assert!(read("whole").windows(counts.len()).any(|part| part == counts), "of 64 images whose classes take turns");
+    succeed(dir.path(), &(tiny(&format!("{flags} part --steps 3")) + " --conditional"));
+    succeed(dir.path(), "resume part --steps 6");
+    assert!(read("whole") == read("part"));
+}
+
+#[test]
 fn images_can_be_mirrored_and_dequantised() {
     let dir = tempfile::tempdir().unwrap();
     let shapes = |flags: &str| {
