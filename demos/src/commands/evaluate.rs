@@ -11,9 +11,9 @@ use wengert::Device;
 
 use super::checkpoint::Which;
 use super::progress::counting;
+use super::say;
 use super::stacked::count_modes;
 use super::train::{check_data, open_parts};
-use super::say;
 use crate::config::{Config, DataName};
 use crate::data::Dataset;
 use crate::metrics::{Classifier, Evaluation, Evaluator, History, Settings, sample_size};

@@ -6,7 +6,8 @@ use serde_json::Value;
 use wengert_demos::data::{Digits, Halves, Split, read_idx};
 use wengert_demos::metrics::{Classifier, Settings};
 
-use super::{edit, gan, png_size, refuses, succeed, tiny, tree, write_idx};
+use super::bad_input::refuses;
+use super::{edit, gan, png_size, succeed, tiny, tree, write_idx};
 
 /// A run of two steps on a set of small images, and a classifier in the cache that has learnt next to nothing: the
 /// real one takes a minute.
