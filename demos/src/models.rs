@@ -99,8 +99,8 @@ pub fn check_weights(config: &Config, image: ImageShape, classes: usize, device:
         let (needed, most) = (human_bytes(needed), human_bytes(most));
         let Config { width, z_dim, .. } = config;
         bail!(
-            "--width {width} --z-dim {z_dim}: the nets with gradients and optimisers need about {needed} of memory; {most} \
-             is there"
+            "--width {width} --z-dim {z_dim}: the nets with gradients and optimisers need about {needed} of memory; \
+             {most} is there"
         );
     }
     Ok(())

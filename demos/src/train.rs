@@ -264,9 +264,9 @@ impl<T: Element> Trainer<T> {
 
     /// Updates the discriminator on real images (N, C, M, M) and as many generated from noise (N, z); its loss before.
     ///
-    /// Both halves go through the same W/σ, after one power iteration of the discriminator. The generator is in training
-    /// mode, its weights constants: its running statistics move, and so do its u and v where it has spectral norm, as in every pass in
-    /// training; no gradient reaches it.
+    /// Both halves go through the same W/σ, after one power iteration of the discriminator. The generator is in
+    /// training mode, its weights constants: its running statistics move, and so do its u and v where it has spectral
+    /// norm, as in every pass in training; no gradient reaches it.
     ///
     /// # Panics
     /// If conditional nets get no labels.

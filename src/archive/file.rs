@@ -46,8 +46,8 @@ impl Archive {
         bytes
     }
 
-    /// Reads a safetensors file that is in memory; `source` names it in messages. Needs the feature `safetensors`, which
-    /// is on by default.
+    /// Reads a safetensors file that is in memory; `source` names it in messages. Needs the feature `safetensors`,
+    /// which is on by default.
     ///
     /// # Errors
     /// If the bytes are no whole safetensors file, or hold element types other than F32, F64 and I64.

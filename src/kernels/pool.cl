@@ -6,7 +6,8 @@
     const int c, const int h, const int w, const int oh, const int ow, const int kh, const int kw, const int sh, \
         const int sw, const int ph, const int pw
 
-// The first window along an axis that ends beyond pixel `at` counted with the padding, and the first that begins beyond.
+// The first window along an axis that ends beyond pixel `at` counted with the padding, and the first that begins
+// beyond.
 static int first_window(int at, int window, int stride) {
     return at < window ? 0 : (at - window) / stride + 1;
 }

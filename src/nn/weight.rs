@@ -54,8 +54,8 @@ impl WeightOptions {
     }
 
     /// The same with weight normalisation instead: the layer uses g·V/‖V‖, where each output has a length g of its own
-    /// and ‖V‖ is that of its part of V (Salimans and Kingma 2016, arXiv:1602.07868). V begins as the weight is drawn, g as
-    /// its lengths, so that the layer begins with V. Names are PyTorch's: `original0` is g, `original1` is V.
+    /// and ‖V‖ is that of its part of V (Salimans and Kingma 2016, arXiv:1602.07868). V begins as the weight is drawn,
+    /// g as its lengths, so that the layer begins with V. Names are PyTorch's: `original0` is g, `original1` is V.
     pub fn weight_norm(self) -> WeightOptions {
         WeightOptions { weight_norm: true, spectral_norm: false, ..self }
     }

@@ -24,8 +24,8 @@
 //! - Noise: `dropout`.
 //! - Losses, functions of [`loss`]: `mse`, `l1`, `cross_entropy`, `binary_cross_entropy_with_logits`, those of GANs.
 //!
-//! A tape calls an operation by what is computed, which need not be the name of the method: `square` records `powi`, and
-//! a loss what it is made of.
+//! A tape calls an operation by what is computed, which need not be the name of the method: `square` records `powi`,
+//! and a loss what it is made of.
 //!
 //! A wrong shape is an error in the program: it panics at the caller's line with the operation, every shape, and what
 //! was expected.

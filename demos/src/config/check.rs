@@ -151,8 +151,8 @@ impl Config {
         if self.gp_lambda.is_some() && self.norm == Norm::Batch {
             return Some(format!(
                 "{method} with --norm batch is known not to work: the penalty asks for a slope of 1 at each image by \
-                 itself, but with batch norm the critic's value of an image depends on the whole batch (Gulrajani et al. \
-                 2017, section 4); expected --norm none."
+                 itself, but with batch norm the critic's value of an image depends on the whole batch (Gulrajani et \
+                 al. 2017, section 4); expected --norm none."
             ));
         }
         if self.loss != Loss::Wasserstein {

@@ -168,7 +168,8 @@ pub fn recipes() -> String {
         let changed: Vec<String> = paper.into_iter().filter(|flag| !quick.contains(flag)).collect();
         text += &format!("           --paper: {}\n", changed.join(" "));
     }
-    text += "With sngan --paper --net resnet, the recipe of the authors' residual nets; notes/recipes.md has the sources.\n";
+    text += "With sngan --paper --net resnet, the recipe of the authors' residual nets. notes/recipes.md has the \
+             sources.\n";
     text
 }
 

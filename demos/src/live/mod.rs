@@ -3,8 +3,8 @@
 //!
 //! [`server`] speaks HTTP, and knows nothing of GANs. A [`Hub`] holds what a page is to show of a run; training puts
 //! numbers into it and waits for nobody, the server's threads take them out. [`RunSite`] is the page about a hub,
-//! [`Look`] what is seen inside the nets at one moment, [`Follower`] fills a hub from the files of a run. [`ToySite`] is
-//! the page about a toy, which a [`Worker`] trains.
+//! [`Look`] what is seen inside the nets at one moment, [`Follower`] fills a hub from the files of a run. [`ToySite`]
+//! is the page about a toy, which a [`Worker`] trains.
 
 mod follow;
 mod hub;

@@ -173,7 +173,8 @@ pub fn sample_size(set: &dyn Dataset, asked: Option<usize>) -> Result<usize> {
     let (name, found) = (set.name(), Part::Reference.of(set).len().min(Part::Training.of(set).len()));
     ensure!(
         found >= LEAST_IMAGES as u64,
-        "{name}: found {found} reference images, every sixth of the set or every second of its test half; expected at least {LEAST_IMAGES}"
+        "{name}: found {found} reference images, every sixth of the set or every second of its test half; expected at \
+         least {LEAST_IMAGES}"
     );
     let fitting = MOST_IMAGES.min(MOST_NUMBERS / set.shape().numel());
     let most = usize::try_from(found).unwrap_or(usize::MAX).min(fitting).max(LEAST_IMAGES);
@@ -315,7 +316,8 @@ mod tests {
             (
                 &of(1535, 8),
                 256,
-                "set: found 255 reference images, every sixth of the set or every second of its test half; expected at least 256",
+                "set: found 255 reference images, every sixth of the set or every second of its test half; expected at \
+                 least 256",
             ),
         ] {
             assert_eq!(sample_size(set, Some(n)).unwrap_err().to_string(), message);

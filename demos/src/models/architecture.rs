@@ -1,7 +1,7 @@
 //! A net as data: its layers in a list, each with the name of its parameters.
 //!
-//! What can be said of a net without computing with it follows from the list, before any memory is taken: the shape that
-//! comes out of each layer, how many parameters it has, how many multiply-adds it costs, and its linear maps. The
+//! What can be said of a net without computing with it follows from the list, before any memory is taken: the shape
+//! that comes out of each layer, how many parameters it has, how many multiply-adds it costs, and its linear maps. The
 //! interpreter that computes is [`Network`](super::Network).
 
 use std::fmt;

@@ -10,12 +10,12 @@
 //! | block, up                         | 256 × 32 × 32| block                          | 128 × 8 × 8   |
 //! | BN, ReLU, 3×3 conv, tanh          | 3 × 32 × 32  | ReLU, global sum, dense        | 1             |
 //!
-//! A block is x ↦ s(x) + r(x): the residual r is two 3×3 convolutions, the shortcut s one of 1×1 where sides or channels
-//! change, else x itself. The authors' shortcuts do the 1×1 convolution on the larger maps; it commutes with upsampling
-//! and with means, so here it is done on the smaller ones: the same numbers for a quarter of the work.
+//! A block is x ↦ s(x) + r(x): the residual r is two 3×3 convolutions, the shortcut s one of 1×1 where sides or
+//! channels change, else x itself. The authors' shortcuts do the 1×1 convolution on the larger maps; it commutes with
+//! upsampling and with means, so here it is done on the smaller ones: the same numbers for a quarter of the work.
 //!
-//! Weights begin as Glorot and Bengio have it. (The authors' bounds are √2 times that for the 3×3 convolutions of blocks,
-//! and their net for 32×32 has no bias in its last layer.)
+//! Weights begin as Glorot and Bengio have it. (The authors' bounds are √2 times that for the 3×3 convolutions of
+//! blocks, and their net for 32×32 has no bias in its last layer.)
 //!
 //! SAGAN's nets (Zhang et al. 2019, arXiv:1805.08318) are these with spectral norm in both, and attention, here at half
 //! the images' side.

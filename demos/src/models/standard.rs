@@ -29,7 +29,8 @@ pub fn generator(z_dim: usize, image: ImageShape, width: f64, style: Style) -> A
     )
 }
 
-/// Table 2: images (C, M, M) to a logit. With spectral norm, as in the paper, every weight is divided by it; with batch norm all convolutions but the first are followed by batch norm, `b.1` to `b.6`.
+/// Table 2: images (C, M, M) to a logit. With spectral norm, as in the paper, every weight is divided by it; with batch
+/// norm all convolutions but the first are followed by batch norm, `b.1` to `b.6`.
 ///
 /// For M = 32 and width 1 the rows end in 64×32×32, 64×16×16, 128×16×16, 128×8×8, 256×8×8, 256×4×4, 512×4×4 and 1.
 pub fn discriminator(image: ImageShape, width: f64, style: Style) -> Architecture {

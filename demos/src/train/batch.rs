@@ -58,9 +58,9 @@ impl<T: Element> Batch<T> {
 /// Mirrors and dequantises the real images of an update of the discriminator, (n, height, width, channels) as
 /// byte/127.5 − 1, if the configuration asks for it.
 ///
-/// Bytes stand for ranges of brightness: (byte + u)/128 − 1 with u uniform in [0, 1), as the code of SNGAN's authors has
-/// it for ImageNet, is a draw from them in [−1, 1]. What the generator makes is a density, which could otherwise be told
-/// by not being on 256 levels.
+/// Bytes stand for ranges of brightness: (byte + u)/128 − 1 with u uniform in [0, 1), as the code of SNGAN's authors
+/// has it for ImageNet, is a draw from them in [−1, 1]. What the generator makes is a density, which could otherwise be
+/// told by not being on 256 levels.
 pub fn augment(images: &mut [f32], image: ImageShape, config: &Config, update: u64) {
     let mut rng = Rng::stream(config.seed, Stream::Augmentation(update).number());
     if config.flip {

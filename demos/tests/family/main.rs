@@ -290,8 +290,8 @@ fn each_image_is_judged_by_its_own_class() {
     assert_eq!(mixed, [zeros[0], twos[1], twos[2], zeros[3]]);
 }
 
-/// Every method's conditional nets: after some steps the images, and what the discriminator makes of them, depend on the
-/// class.
+/// Every method's conditional nets: after some steps the images, and what the discriminator makes of them, depend on
+/// the class.
 #[test]
 fn every_method_learns_classes() {
     for (name, config) in all().into_iter().filter(|(_, config)| config.conditional) {

@@ -200,8 +200,8 @@ mod with_opencl {
     fn memory_that_runs_out_costs_no_checkpoint() {
         let dir = tempfile::tempdir().unwrap();
         let index = limited(dir.path()).expect("this test needs PoCL, whose memory it limits");
-        // The noise of a step takes 288 MB in one piece, that of the pictures 15 MB; a whole step would take 0.9 GB, which
-        // the device has.
+        // The noise of a step takes 288 MB in one piece, that of the pictures 15 MB; a whole step would take 0.9 GB,
+        // which the device has.
         let args = tiny(&format!("--z-dim 60000 --batch 1200 --out run --device opencl:{index}"));
         let mut train = command(dir.path(), &args.split(' ').collect::<Vec<_>>());
         train.env(LIMIT, "1");

@@ -20,8 +20,8 @@ use crate::train::{Loaded, Trainer};
 const LARGEST_LOSS: f64 = (1 << 24) as f64;
 
 impl Run {
-    /// Why training cannot go on after a step with these losses, if it cannot. Weights are looked at before something is
-    /// made of them; else a loss tells of those that are not finite in the step after.
+    /// Why training cannot go on after a step with these losses, if it cannot. Weights are looked at before something
+    /// is made of them; else a loss tells of those that are not finite in the step after.
     pub(super) fn divergence(&self, losses: &Losses, looks_at_weights: bool) -> Option<String> {
         let &Losses { discriminator: d, generator: g, .. } = losses;
         let told = || format!("the losses are {d} (discriminator) and {g} (generator)");
