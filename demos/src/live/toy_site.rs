@@ -110,9 +110,9 @@ impl ToySite {
         if shown.version == *version {
             return None;
         }
+        let (number, last) = shown.frames.back().cloned().expect("each change leaves a frame");
         let all = shown.edition != *edition;
         (*version, *edition) = (shown.version, shown.edition);
-        let (number, last) = shown.frames.back().cloned()?;
         let kept: Vec<[Value; 2]> = shown.frames.iter().map(|(n, frame)| [json!(n), frame["step"].clone()]).collect();
         let mut data = json!({ "number": number, "kept": kept, "playing": shown.playing, "note": shown.note });
         if all {
@@ -236,12 +236,14 @@ impl Worker {
                 let script: Script = words.join(" ").parse().map_err(anyhow::Error::msg)?;
                 self.make(script.moves())?;
             }
-            Order::Start { toy, points, model, seed } => self.start(&toy, points.as_deref(), &model, seed)?,
+            Order::Start { toy, points, model, seed } => {
+                return self.start(&toy, points.as_deref(), &model, seed).map(|()| json!({}));
+            }
             Order::GoTo { script } => {
                 let script: Script = script.parse().map_err(anyhow::Error::msg)?;
                 let done = self.lab.go_to(&script);
-                self.forget_after(script.updates());
-                done?;
+                self.show_gone_to(&script);
+                return done.map(|()| json!({}));
             }
             Order::Optimum { on } => self.optimum = on,
         }
@@ -286,18 +288,23 @@ impl Worker {
             "real": real_points(&start.toy),
             "command": command_line(start),
         });
-        self.site.change(|shown| {
+        self.show_after("", |shown| {
             shown.edition += 1;
             shown.about = about;
             shown.frames.clear();
         });
-        self.show("");
     }
 
     /// Makes a frame, and shows it with a note.
     fn show(&self, note: &str) {
+        self.show_after(note, |_| {});
+    }
+
+    /// [`show`](Worker::show) after something else has changed, both at once for the pages.
+    fn show_after(&self, note: &str, change: impl FnOnce(&mut Shown)) {
         let frame = Arc::new(frame(&self.lab, self.optimum));
         self.site.change(|shown| {
+            change(shown);
             // The same state again, with other layers.
             if shown.frames.back().is_some_and(|(_, last)| last["script"] == frame["script"]) {
                 shown.frames.pop_back();
@@ -313,11 +320,11 @@ impl Worker {
         });
     }
 
-    /// Drops the frames of what has been undone.
-    fn forget_after(&self, updates: u64) {
-        self.site.change(|shown| {
+    /// Shows the state after a script, and drops the frames that are not on the way to it.
+    fn show_gone_to(&self, script: &Script) {
+        self.show_after("", |shown| {
             let made = |frame: &Value| frame["script"].as_str().and_then(|script| script.parse::<Script>().ok());
-            shown.frames.retain(|(_, frame)| made(frame).is_some_and(|script| script.updates() < updates));
+            shown.frames.retain(|(_, frame)| made(frame).is_some_and(|before| script.after(&before).is_some()));
             shown.edition += 1;
         });
     }
@@ -445,6 +452,22 @@ mod tests {
         let first: Value = serde_json::from_slice(&site.get(&format!("/frame/{number}")).unwrap().body).unwrap();
         assert_eq!(first["step"], 0);
         assert!(site.get("/frame/99999").is_none() && site.get("/frame/x").is_none());
+    }
+
+    /// A page that hears each change as it comes is told what is learnt with the first frame of it.
+    #[test]
+    fn every_beginning_is_told() {
+        let (site, order) = site();
+        let (give, take) = channel();
+        let events = site.clone().events();
+        std::thread::spawn(move || events.flatten().try_for_each(|event| give.send(event.data)));
+        for seed in 1..=20 {
+            let start = json!({ "toy": "ring", "points": null, "model": "gan", "seed": seed });
+            order("start", start).unwrap();
+            let told = take.iter().find(|data| data["about"]["seed"] == seed).unwrap();
+            assert_eq!(told["frame"]["script"], "");
+            order("step", json!({ "steps": 1 })).unwrap();
+        }
     }
 
     #[test]
