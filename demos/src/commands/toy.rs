@@ -12,7 +12,7 @@ use wengert::{Rng, Tensor};
 use super::progress::counting;
 use super::say;
 use crate::files::{new_directory, write_whole};
-use crate::live::ToySite;
+use crate::live::Worker;
 use crate::live::server::Listener;
 use crate::pictures::{Plane, draw_plane, write_animation, write_plane};
 use crate::theory::table;
@@ -153,7 +153,7 @@ fn show(recipe: Recipe, play: &Script, port: Option<u16>) -> Result<()> {
     let listener = Listener::bind(port)?;
     let mut lab = Lab::new(recipe)?;
     lab.go_to(play)?;
-    let (site, worker) = ToySite::new(lab);
+    let (site, worker) = Worker::new(lab);
     let server = listener.serve(site);
     say(format_args!("watch at {}", server.url()));
     worker.run()

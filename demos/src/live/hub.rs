@@ -15,7 +15,7 @@ use crate::losses::Losses;
 use crate::metrics::Evaluation;
 
 /// How often a page is told what is new.
-const REFRESH: Duration = Duration::from_secs(1);
+const REFRESH: Duration = Duration::from_secs(2);
 /// How often a paused run looks whether a signal has come.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -225,7 +225,7 @@ impl Hub {
         start.elapsed()
     }
 
-    /// What a page is told, from all that there is on: an event every second, at once when the status changes.
+    /// What a page is told, from all that there is on: an event every two seconds, at once when the status changes.
     pub fn events(self: &Arc<Hub>, about: Value) -> impl Iterator<Item = Option<Event>> + Send + use<> {
         let (hub, mut told, mut over) = (self.clone(), Told::default(), false);
         std::iter::from_fn(move || {

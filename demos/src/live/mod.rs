@@ -13,12 +13,14 @@ mod request;
 mod run_site;
 pub mod server;
 mod toy_site;
+mod toy_worker;
 
 pub use follow::Follower;
 pub use hub::{Hub, Status};
 pub use look::{Layer, Look, Looks};
 pub use run_site::RunSite;
-pub use toy_site::{ToySite, Worker};
+pub use toy_site::ToySite;
+pub use toy_worker::Worker;
 
 /// A page, whole, from its own part: the style and the charts are the same for all.
 fn page(own: &str) -> String {

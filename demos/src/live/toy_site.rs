@@ -1,74 +1,34 @@
-//! The page about a toy: a [`Lab`] that one thread works, and that pages give orders.
+//! The page about a toy: what pages see of it, and what they ask for. It is worked by [`Worker`](super::Worker).
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Result;
-use serde::Deserialize;
 use serde_json::{Value, json};
-use wengert::Tape;
 
 use super::server::{Answer, Event, Site};
-use crate::interrupt;
-use crate::toy::{
-    ARROWS, Lab, Model, Move, Objective, Recipe, Script, command_line, drawing, frame, log, points, real_points,
-};
 
-/// Frames that are kept, to go back to; of more, every second goes.
-const MOST_FRAMES: usize = 400;
-/// A frame is made so often at most.
-const EVERY: Duration = Duration::from_millis(120);
-/// How often it is looked whether a signal has come; how long a page waits at most for news, and for an order.
-const TICK: Duration = Duration::from_millis(100);
+/// How long a page waits at most for news, and for what it has asked for.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The most steps between two frames.
-const MOST_STEPS: u64 = 1000;
 
-/// What a page may ask for.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
-enum Order {
-    /// Make steps until somebody says pause, so many between two frames.
-    Play { steps: u64 },
-    /// Make no more steps.
-    Pause {},
-    /// Make so many steps.
-    Step { steps: u64 },
-    /// An update of the critic by itself.
-    Critic {},
-    /// An update of the generator by itself.
-    Generator {},
-    /// A step, and tell its stages.
-    Slow {},
-    /// The tape of the update of the critic, or of the generator, that would be made by itself now.
-    Tape { critic: bool },
-    /// Change rates from here on.
-    Set { lr: Option<f64>, lr_d: Option<f64>, n_dis: Option<usize> },
-    /// Begin anew with other data, another method, or another seed.
-    Start { toy: String, points: Option<String>, model: String, seed: u64 },
-    /// Go to the state after a script.
-    GoTo { script: String },
-    /// Whether the optimal discriminator is computed.
-    Optimum { on: bool },
-}
-
-/// An order, and where its answer goes.
-type Asked = (Order, Sender<Result<Value, String>>);
+/// An order, JSON with its name as `do`, and where its answer goes.
+pub(super) type Asked = (Value, Sender<Result<Value, String>>);
 
 /// What pages see.
 #[derive(Default)]
-struct Shown {
+pub(super) struct Shown {
     /// Counts what makes pages begin anew.
-    edition: u64,
-    about: Value,
-    /// The frames with their numbers.
-    frames: VecDeque<(u64, Arc<Value>)>,
-    next: u64,
-    playing: bool,
-    note: String,
+    pub(super) edition: u64,
+    /// What is learnt, and how.
+    pub(super) about: Value,
+    /// The frames with their numbers, from the first on; each change leaves one at least.
+    pub(super) frames: VecDeque<(u64, Arc<Value>)>,
+    /// The number of the next frame.
+    pub(super) next: u64,
+    pub(super) playing: bool,
+    pub(super) note: String,
     /// Counts changes of all this.
     version: u64,
 }
@@ -81,21 +41,19 @@ pub struct ToySite {
 }
 
 impl ToySite {
-    /// A page about this lab, and what works it.
-    pub fn new(lab: Lab) -> (Arc<ToySite>, Worker) {
+    /// A page that shows nothing yet, and what is asked of whoever works it.
+    pub(super) fn new() -> (Arc<ToySite>, Receiver<Asked>) {
         let (orders, asked) = channel();
         let site = ToySite { shown: Mutex::default(), changed: Condvar::new(), orders: Mutex::new(orders) };
-        let site = Arc::new(site);
-        let worker = Worker { lab, site: site.clone(), asked, steps: 1, playing: false, optimum: false };
-        worker.begin();
-        (site, worker)
+        (Arc::new(site), asked)
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Shown)) {
+    /// Changes what pages see, and tells them.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Shown)) {
         let mut shown = self.shown();
         change(&mut shown);
         shown.version += 1;
@@ -110,9 +68,9 @@ impl ToySite {
         if shown.version == *version {
             return None;
         }
+        let (number, last) = shown.frames.back().cloned().expect("each change leaves a frame");
         let all = shown.edition != *edition;
         (*version, *edition) = (shown.version, shown.edition);
-        let (number, last) = shown.frames.back().cloned()?;
         let kept: Vec<[Value; 2]> = shown.frames.iter().map(|(n, frame)| [json!(n), frame["step"].clone()]).collect();
         let mut data = json!({ "number": number, "kept": kept, "playing": shown.playing, "note": shown.note });
         if all {
@@ -152,10 +110,6 @@ impl Site for ToySite {
         let name = path.strip_prefix("/do/")?;
         let mut order = body.clone();
         order.as_object_mut()?.insert("do".into(), name.into());
-        let order = match serde_json::from_value(order) {
-            Ok(order) => order,
-            Err(error) => return Some(Err(error.to_string())),
-        };
         let (answer, answered) = channel();
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = orders.send((order, answer));
@@ -168,322 +122,5 @@ impl Site for ToySite {
     fn events(self: Arc<Self>) -> Box<dyn Iterator<Item = Option<Event>> + Send> {
         let (mut version, mut edition) = (0, 0);
         Box::new(std::iter::repeat_with(move || self.news(&mut version, &mut edition)))
-    }
-}
-
-/// What works a lab, on the thread that calls [`run`](Worker::run).
-pub struct Worker {
-    lab: Lab,
-    site: Arc<ToySite>,
-    asked: Receiver<Asked>,
-    /// Steps between two frames.
-    steps: u64,
-    playing: bool,
-    optimum: bool,
-}
-
-impl Worker {
-    /// Obeys orders until a signal asks for an end.
-    ///
-    /// # Errors
-    /// [`interrupt::Interrupted`].
-    pub fn run(mut self) -> Result<()> {
-        loop {
-            interrupt::check()?;
-            let asked = match self.playing {
-                true => self.asked.try_recv().ok(),
-                false => self.asked.recv_timeout(TICK).ok(),
-            };
-            match asked {
-                // A page that has gone needs no answer.
-                Some((order, answer)) => drop(answer.send(self.obey(order).map_err(|error| format!("{error:#}")))),
-                None if self.playing => self.play(),
-                None => {}
-            }
-        }
-    }
-
-    /// Makes the steps up to the next frame.
-    fn play(&mut self) {
-        let start = Instant::now();
-        if let Err(error) = self.lab.make(Move::Steps(self.steps)) {
-            self.playing = false;
-            self.show(&format!("{error:#}"));
-            return;
-        }
-        self.playing = !self.lab.is_over();
-        self.show(if self.playing { "" } else { "All steps are made: the learning rate has fallen to 0." });
-        std::thread::sleep(EVERY.saturating_sub(start.elapsed()));
-    }
-
-    fn obey(&mut self, order: Order) -> Result<Value> {
-        if !matches!(order, Order::Play { .. } | Order::Tape { .. } | Order::Optimum { .. }) {
-            self.playing = false;
-        }
-        let steps = |steps: u64| Move::Steps(steps.clamp(1, MOST_STEPS));
-        match order {
-            Order::Play { steps } => (self.steps, self.playing) = (steps.clamp(1, MOST_STEPS), true),
-            Order::Pause {} => {}
-            Order::Step { steps: n } => self.make(&[steps(n)])?,
-            Order::Critic {} => self.make(&[Move::Critic])?,
-            Order::Generator {} => self.make(&[Move::Generator])?,
-            Order::Slow {} => return self.slow(),
-            Order::Tape { critic } => return self.tape(critic),
-            Order::Set { lr, lr_d, n_dis } => {
-                let rates = [lr.map(Move::Lr), lr_d.map(Move::LrD), n_dis.map(Move::NDis)];
-                // As a script would be read: what is no rate is refused.
-                let words: Vec<String> = rates.iter().flatten().map(Move::to_string).collect();
-                let script: Script = words.join(" ").parse().map_err(anyhow::Error::msg)?;
-                self.make(script.moves())?;
-            }
-            Order::Start { toy, points, model, seed } => self.start(&toy, points.as_deref(), &model, seed)?,
-            Order::GoTo { script } => {
-                let script: Script = script.parse().map_err(anyhow::Error::msg)?;
-                let done = self.lab.go_to(&script);
-                self.forget_after(script.updates());
-                done?;
-            }
-            Order::Optimum { on } => self.optimum = on,
-        }
-        self.show("");
-        Ok(json!({}))
-    }
-
-    fn make(&mut self, moves: &[Move]) -> Result<()> {
-        let made = moves.iter().try_for_each(|next| self.lab.make(*next));
-        if made.is_err() {
-            self.show("");
-        }
-        made
-    }
-
-    fn start(&mut self, toy: &str, points: Option<&str>, model: &str, seed: u64) -> Result<()> {
-        let named = |error: String| anyhow::anyhow!(error);
-        let toy = match (toy, points) {
-            ("drawn", points) => drawing(points.unwrap_or_default()).map_err(named)?,
-            (name, _) => clap::ValueEnum::from_str(name, false).map_err(named)?,
-        };
-        let model: Model = clap::ValueEnum::from_str(model, false).map_err(named)?;
-        let Recipe { hidden, batch, steps, .. } = *self.lab.start();
-        self.lab = Lab::new(Recipe { hidden, batch, steps, seed, ..Recipe::new(toy, model) })?;
-        self.begin();
-        Ok(())
-    }
-
-    /// Shows a new lab.
-    fn begin(&self) {
-        let start = self.lab.start();
-        let about = json!({
-            "toy": start.toy.name(),
-            "model": start.model().name(),
-            "seed": start.seed,
-            "steps": start.steps,
-            "batch": start.batch,
-            "k": start.lipschitz(),
-            "half_side": start.toy.half_side(),
-            "scale": start.toy.scale(),
-            "centres": start.toy.centres(),
-            "real": real_points(&start.toy),
-            "command": command_line(start),
-        });
-        self.site.change(|shown| {
-            shown.edition += 1;
-            shown.about = about;
-            shown.frames.clear();
-        });
-        self.show("");
-    }
-
-    /// Makes a frame, and shows it with a note.
-    fn show(&self, note: &str) {
-        let frame = Arc::new(frame(&self.lab, self.optimum));
-        self.site.change(|shown| {
-            // The same state again, with other layers.
-            if shown.frames.back().is_some_and(|(_, last)| last["script"] == frame["script"]) {
-                shown.frames.pop_back();
-            }
-            shown.frames.push_back((shown.next, frame));
-            shown.next += 1;
-            if shown.frames.len() > MOST_FRAMES {
-                let last = shown.frames.len() - 1;
-                let mut i = 0;
-                shown.frames.retain(|_| (i += 1, i % 2 == 1 || i > last).1);
-            }
-            (shown.playing, shown.note) = (self.playing, note.into());
-        });
-    }
-
-    /// Drops the frames of what has been undone.
-    fn forget_after(&self, updates: u64) {
-        self.site.change(|shown| {
-            let made = |frame: &Value| frame["script"].as_str().and_then(|script| script.parse::<Script>().ok());
-            shown.frames.retain(|(_, frame)| made(frame).is_some_and(|script| script.updates() < updates));
-            shown.edition += 1;
-        });
-    }
-
-    /// A step, and its stages with what they saw.
-    fn slow(&mut self) -> Result<Value> {
-        let before = self.lab.trainer().sample_now(ARROWS);
-        let made = self.lab.step_shown();
-        self.show("");
-        let Some((critic, generator)) = made? else { anyhow::bail!("all steps are made") };
-        let trainer = self.lab.trainer();
-        let arrows = points(&trainer.push(&before));
-        let stages = stages(trainer.recipe(), critic.loss, generator.loss);
-        Ok(json!({
-            "stages": stages,
-            "real": points(&critic.real),
-            "generated": points(&critic.generated),
-            "arrows": arrows,
-        }))
-    }
-
-    fn tape(&self, critic: bool) -> Result<Value> {
-        let mut copy = self.lab.copy()?;
-        let tape = Tape::new();
-        let entries = log(&tape);
-        let loss = if critic { copy.critic_alone(&tape).loss } else { copy.generator_alone(&tape).loss };
-        let entries = entries.borrow();
-        Ok(json!({ "entries": *entries, "loss": loss, "names": if critic { "critic" } else { "generator" } }))
-    }
-}
-
-/// What happens in a step, in words, with which net is at work and what the page shows.
-fn stages(recipe: &Recipe, critic: f64, generator: f64) -> Value {
-    let Recipe { batch, n_dis, objective, .. } = recipe;
-    let updates = if *n_dis == 1 { String::new() } else { format!(" (the last of {n_dis} updates)") };
-    let hold = match objective {
-        Objective::Standard => String::new(),
-        Objective::Clipped { c } => format!(" Every weight is clipped to ±{c}."),
-        Objective::Penalised { .. } => " The penalty has pulled the slopes between the pairs towards 1.".into(),
-        Objective::Spectral { k } => format!(" Every weight stays divided by its σ: no slope is above {k}."),
-    };
-    let stage = |net: &str, show: &str, caption: String| json!({ "net": net, "show": show, "caption": caption });
-    json!([
-        stage("critic", "real", format!("The critic learns{updates}: {batch} points of the data are drawn.")),
-        stage(
-            "critic",
-            "generated",
-            format!("The generator makes {batch} points of noise; its weights are fixed now.")
-        ),
-        stage(
-            "critic",
-            "values",
-            format!("Forward: the critic gives each point a value, the colour under it. The loss is {critic:.4}.")
-        ),
-        stage(
-            "critic",
-            "backward",
-            "Backward: each weight of the critic gets its gradient, node by node along the tape.".into()
-        ),
-        stage("critic", "critic-moved", format!("The optimiser steps, and the critic's map has changed.{hold}")),
-        stage(
-            "generator",
-            "noise",
-            "The generator learns: new noise becomes points, and the critic is fixed now.".into()
-        ),
-        stage(
-            "generator",
-            "arrows",
-            format!(
-                "The critic says for each point which way its value rises: the arrows. The loss is {generator:.4}."
-            )
-        ),
-        stage(
-            "generator",
-            "through",
-            "Backward: through the critic to the points, and on to each weight of the generator.".into()
-        ),
-        stage("generator", "moved", "The optimiser steps: the points have moved, and the mesh with them.".into()),
-    ])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::toy::Toy;
-
-    /// A worker on a thread of its own; the site, and what a page gets for an order.
-    fn site() -> (Arc<ToySite>, impl Fn(&str, Value) -> Result<Value, String>) {
-        let recipe = Recipe { hidden: 8, batch: 8, steps: 500, ..Recipe::new(Toy::Ring, Model::WganGp) };
-        let (give, take) = channel();
-        std::thread::spawn(move || {
-            let (site, worker) = ToySite::new(Lab::new(recipe).unwrap());
-            give.send(site).unwrap();
-            worker.run()
-        });
-        let site = take.recv().unwrap();
-        let to = site.clone();
-        let order = move |name: &str, body: Value| {
-            let done = to.post(&format!("/do/{name}"), &body).expect("a command");
-            done.map(|answer| serde_json::from_slice(&answer.body).unwrap())
-        };
-        (site, order)
-    }
-
-    fn last(site: &Arc<ToySite>) -> Value {
-        site.clone().events().flatten().next().unwrap().data
-    }
-
-    #[test]
-    fn orders_are_obeyed_and_states_come_back() {
-        let (site, order) = site();
-        order("step", json!({ "steps": 3 })).unwrap();
-        order("critic", json!({})).unwrap();
-        order("generator", json!({})).unwrap();
-        order("set", json!({ "lr": 1e-3, "lr-d": null, "n-dis": 2 })).unwrap();
-        let there = last(&site);
-        assert_eq!(there["frame"]["script"], "3 d g lr=1e-3 n-dis=2");
-        assert_eq!((&there["about"]["toy"], &there["about"]["model"]), (&json!("ring"), &json!("wgan-gp")));
-        order("step", json!({ "steps": 2 })).unwrap();
-        order("go-to", json!({ "script": "3 d g lr=1e-3 n-dis=2" })).unwrap();
-        let back = last(&site);
-        assert_eq!(back["frame"], there["frame"], "the same bits");
-        assert!(back["kept"].as_array().unwrap().len() >= 3);
-        let number = back["kept"][0][0].as_u64().unwrap();
-        let first: Value = serde_json::from_slice(&site.get(&format!("/frame/{number}")).unwrap().body).unwrap();
-        assert_eq!(first["step"], 0);
-        assert!(site.get("/frame/99999").is_none() && site.get("/frame/x").is_none());
-    }
-
-    #[test]
-    fn a_slow_step_and_a_tape_are_told() {
-        let (site, order) = site();
-        let told = order("slow", json!({})).unwrap();
-        assert_eq!((told["stages"].as_array().unwrap().len(), told["real"].as_array().unwrap().len()), (9, 8));
-        assert_eq!(last(&site)["frame"]["script"], "1");
-        let tape = order("tape", json!({ "critic": true })).unwrap();
-        assert!(tape["entries"].as_array().unwrap().len() > 50);
-        assert_eq!(last(&site)["frame"]["script"], "1", "a tape is a trial");
-        order("critic", json!({})).unwrap();
-        assert_eq!(last(&site)["frame"]["losses"][0], tape["loss"], "of the update that comes next");
-    }
-
-    #[test]
-    fn other_data_begin_anew_and_what_is_none_is_refused() {
-        let (site, order) = site();
-        order("play", json!({ "steps": 5 })).unwrap();
-        let start = json!({ "toy": "drawn", "points": "0.5,0.5 -0.5,0", "model": "sngan", "seed": 7 });
-        order("start", start).unwrap();
-        let now = last(&site);
-        assert_eq!(
-            (&now["frame"]["step"], &now["about"]["k"], &now["playing"]),
-            (&json!(0), &json!(20.0), &json!(false))
-        );
-        assert!(now["about"]["command"].as_str().unwrap().contains("--points '0.5,0.5 -0.5,0'"), "{}", now["about"]);
-        for (name, body, reason) in [
-            ("start", json!({ "toy": "x", "points": null, "model": "gan", "seed": 0 }), "x"),
-            ("start", json!({ "toy": "drawn", "points": "9,9", "model": "gan", "seed": 0 }), "expected x,y within"),
-            ("start", json!({ "toy": "ring", "points": null, "model": "x", "seed": 0 }), "x"),
-            ("set", json!({ "lr": -1.0, "lr-d": null, "n-dis": null }), "expected"),
-            ("go-to", json!({ "script": "x" }), "expected a number of steps"),
-            ("fly", json!({}), "unknown variant `fly`"),
-            ("step", json!({ "steps": 1, "more": 2 }), "unknown field `more`"),
-        ] {
-            let error = order(name, body).unwrap_err();
-            assert!(error.contains(reason), "{name}: {error}");
-        }
-        assert_eq!(last(&site)["frame"]["script"], "");
     }
 }

@@ -104,9 +104,9 @@ fn a_run_in_training() {
 
     browser.press("pause");
     browser.wait_for("document.getElementById('status').textContent === 'paused'");
-    std::thread::sleep(Duration::from_millis(1500)); // the step at hand
+    std::thread::sleep(Duration::from_millis(3000)); // the step at hand
     let step = browser.number("step");
-    std::thread::sleep(Duration::from_millis(2500));
+    std::thread::sleep(Duration::from_millis(3000));
     assert_eq!(browser.number("step"), step, "it goes on while it is paused");
     browser.press("go-on");
     browser.wait_for(&format!("Number(document.getElementById('step').textContent) > {step}"));

@@ -79,7 +79,7 @@ fn a_killed_run_goes_on_from_its_last_checkpoint() {
     let run = dir.path().join("run");
     let last = steps_written(&run);
     let losses = std::fs::read_to_string(run.join("losses.csv")).unwrap();
-    std::fs::write(run.join("losses.csv"), format!("{losses}{},7,7\n{},8,8\n", last + 1, last + 2)).unwrap();
+    std::fs::write(run.join("losses.csv"), format!("{losses}{},7,7,7,7\n{},8,8,8,8\n", last + 1, last + 2)).unwrap();
     goes_on_to_the_same_bits(dir.path(), last + 3);
 }
 

@@ -29,13 +29,9 @@ fn answer(port: u16, request: &str) -> Vec<u8> {
     bytes
 }
 
-/// A page that watches, sees every step, and stays as it is.
-#[test]
-fn a_watched_run_has_the_same_bits() {
-    let dir = tempfile::tempdir().unwrap();
-    let sagan = |out: &str| tiny(&format!("--out {out}")).replace("sngan", "sagan");
-    succeed(dir.path(), &sagan("alone"));
-    let (child, port) = start(dir.path(), &(sagan("watched") + " --live"));
+/// Runs the program to its end, with a page that must hear of these steps.
+fn watch(dir: &Path, args: &str, expected: &[u64]) {
+    let (child, port) = start(dir, args);
     let events = ask(port, "GET /events HTTP/1.1\nHost: 127.0.0.1:PORT\n\n");
     let mut steps = Vec::new();
     for line in BufReader::new(events).lines().map_while(Result::ok) {
@@ -43,13 +39,25 @@ fn a_watched_run_has_the_same_bits() {
         let data: serde_json::Value = serde_json::from_str(data).unwrap();
         steps.extend(data["losses"].as_array().unwrap().iter().map(|row| row[0].as_u64().unwrap()));
         if data["status"] == "over" {
-            assert_eq!(data["reason"], "The run is over: 6 steps are made.");
+            assert_eq!(data["reason"], format!("The run is over: {} steps are made.", expected.len()));
             break;
         }
     }
-    assert_eq!(steps, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(steps, expected);
     let done = child.wait_with_output().unwrap();
     assert_eq!((done.status.code(), done.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+/// A page that watches, sees every step, and stays as it is.
+#[test]
+fn a_watched_run_has_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let sagan = |out: &str| tiny(&format!("--out {out}")).replace("sngan", "sagan");
+    succeed(dir.path(), &sagan("alone"));
+    let first = sagan("watched").replace("--steps 6", "--steps 4") + " --live";
+    watch(dir.path(), &first, &[1, 2, 3, 4]);
+    // What was before is told as well.
+    watch(dir.path(), "resume watched --steps 6 --live", &[1, 2, 3, 4, 5, 6]);
     let [mut alone, mut watched] = ["alone", "watched"].map(|run| tree(&dir.path().join(run)));
     for run in [&mut alone, &mut watched] {
         assert!(run.keys().any(|name| name.ends_with("samples/step-000006.png")));

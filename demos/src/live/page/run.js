@@ -48,6 +48,7 @@ function begin(about) {
     evaluations: [],
     looks: [],
     attention: null,
+    drawn: null,
     speed: NaN,
     left: NaN,
   });
@@ -102,7 +103,7 @@ async function keepPictures() {
   for (const step of run.samples.slice()) {
     if (!run.pictures.has(step)) await picture(step).catch(() => null);
   }
-  draw();
+  showSample();
 }
 
 async function picture(step) {
@@ -183,6 +184,10 @@ function draw() {
     { name: about.wasserstein ? "f(x)" : "D(x)", colour: "--c1", xs, ys: ys(4) },
     { name: about.wasserstein ? "f(G(z))" : "D(G(z))", colour: "--c2", xs, ys: ys(5) },
   ]);
+  // Drawing costs training its time: what is as it was, is left.
+  const known = `${run.evaluations.length} ${run.looks.length} ${$("time").value} ${isDark()}`;
+  if (known === run.drawn) return;
+  run.drawn = known;
   drawDistances();
   drawLayers();
 }

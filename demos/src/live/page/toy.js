@@ -2,6 +2,7 @@
 "use strict";
 
 const STAGE_MS = 1250; // a stage of slow motion
+const TAPE_NOTE = $("tape-note").textContent;
 
 const lab = {
   about: null,
@@ -95,6 +96,8 @@ function begin(about, past) {
   lab.looksBack = false;
   past.forEach(remember);
   endSlow();
+  $("tape-box").hidden = true;
+  $("tape-note").textContent = TAPE_NOTE;
   $("title").textContent = `gan toy: ${about.model} on ${about.toy === "drawn" ? "a drawing" : about.toy}`;
   $("steps").textContent = `of ${about.steps}`;
   $("toy").value = about.toy;
@@ -294,7 +297,9 @@ function usePen() {
   const on = $("toy").value === "drawn";
   $("pen-note").hidden = !on;
   $("plane").classList.toggle("pen", on);
-  plane.drawing = on && lab.pen.length ? lab.pen : null;
+  // A drawing lies within ±1.4, whatever the plane shows now.
+  const unit = lab.about.half_side / 1.4;
+  plane.drawing = on && lab.pen.length ? lab.pen.map((point) => point.map((x) => x * unit)) : null;
   plane.draw();
 }
 $("toy").addEventListener("change", usePen);
