@@ -430,14 +430,15 @@ fn weight_norm_gives_every_output_a_length() {
     assert_eq!(params.names().collect::<Vec<_>>(), names);
     params.set(&names[0], Tensor::from_vec([2, 1], vec![2.0, 0.5]));
     params.set(&names[1], Tensor::from_vec([2, 2], vec![3.0, 4.0, 0.0, -2.0]));
-    let x = Tensor::from_vec([1, 2], vec![1.0, 10.0]).into();
+    let x: Var<f64> = Tensor::from_vec([1, 2], vec![1.0, 10.0]).into();
     let y = layer.forward(&Pass::frozen(&params, Mode::Eval), &x);
     let expected = [2.0 * (0.6 + 8.0), -5.0];
     assert!(y.value().to_vec().iter().zip(expected).all(|(y, e)| (y - e).abs() < 1e-12), "{y:?}");
     // ⟨∂L/∂V, V⟩ = 0 for each output: its length is g alone.
     let tape = Tape::new();
     let pass = Pass::new(&params, &tape, Mode::Train);
-    let gradients = pass.gradients(&layer.forward(&pass, &x).powi(2).sum().backward());
+    let loss = layer.forward(&pass, &x).powi(2).sum();
+    let gradients = pass.gradients(&loss.backward());
     let of = |name: &str| gradients.get(params.id(name).unwrap()).unwrap().to_vec();
     let d = of(&names[1]);
     assert!((3.0 * d[0] + 4.0 * d[1]).abs() < 1e-12 && d[3].abs() < 1e-12 && d[2].abs() > 1.0, "{d:?}");
