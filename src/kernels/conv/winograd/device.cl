@@ -1,4 +1,4 @@
-// Winograd's convolution on a device: the transforms around the products of matrices, see `mod.rs`. POINTS is N, TAPS
+// Winograd's convolution on a device: the transforms around the products of matrices, see `winograd.rs`. POINTS is N, TAPS
 // is R; the host prints INPUT, WEIGHT, OUTPUT and their transposes as macros of what they write and read, as in
 // `#define INPUT(Y, X) Y(0) = …X(0)…;`.
 //

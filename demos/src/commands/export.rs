@@ -29,7 +29,7 @@ pub struct Export {
 }
 
 /// The program that rebuilds the generator in PyTorch.
-const PYTHON: &str = include_str!("generator.py");
+const PYTHON: &str = include_str!("export/generator.py");
 
 /// Images by which that program checks what it has built.
 const CHECKED: usize = 8;

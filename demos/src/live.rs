@@ -24,6 +24,7 @@ pub use toy_worker::Worker;
 
 /// A page, whole, from its own part: the style and the charts are the same for all.
 fn page(own: &str) -> String {
-    let parts = [("/*STYLE*/", include_str!("page/style.css")), ("/*CHARTS*/", include_str!("page/charts.js"))];
+    let parts =
+        [("/*STYLE*/", include_str!("live/page/style.css")), ("/*CHARTS*/", include_str!("live/page/charts.js"))];
     parts.iter().fold(own.to_string(), |page, (place, part)| page.replace(place, part))
 }

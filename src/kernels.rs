@@ -32,7 +32,7 @@ pub mod number;
 #[cfg(feature = "opencl")]
 pub mod opencl;
 #[cfg(not(feature = "opencl"))]
-#[path = "opencl/stub.rs"]
+#[path = "kernels/opencl/stub.rs"]
 pub mod opencl;
 pub mod optim;
 #[allow(clippy::needless_range_loop, reason = "the index runs through two slices in step")]
