@@ -209,7 +209,7 @@ pub struct Config {
     /// Updates of the discriminator before each of the generator.
     pub n_dis: usize,
     /// Whether the critic gets 100 updates before each of the generator's first 25, and before every 500th.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)] // always written: in a file of settings, what is missing is as the recipe has it
     pub warm_up: bool,
     /// The losses.
     pub loss: Loss,

@@ -185,6 +185,10 @@ mod tests {
             let text = toml::to_string_pretty(&config).unwrap();
             assert_eq!(toml::from_str::<Config>(&text).unwrap(), config, "{text}");
             assert!(recipes().contains(&format!("\n  {:<8} --net {}", word(method), word(config.net))));
+            // Also as settings for another run.
+            let other = Config { warm_up: false, ..config };
+            let settings: super::super::Settings = toml::from_str(&toml::to_string(&other).unwrap()).unwrap();
+            assert!(!settings.over(&Default::default()).unwrap().warm_up);
         }
     }
 
