@@ -62,7 +62,7 @@ pub(super) fn count_modes(
         real: count("reading real image", &classifier, n, real(&*set(DataName::StackedDigits)?, n))?,
     };
     let path = run.join("modes.json");
-    let written = to_json(&counted).and_then(|text| Ok(write_whole(&path, text.as_bytes())?));
+    let written = to_json(&counted).and_then(|text| write_whole(&path, text.as_bytes()));
     if json {
         say(serde_json::to_string(&counted)?);
     } else {

@@ -259,7 +259,7 @@ fn weights_begin_as_init_says() {
     }
     // SAGAN's authors: Glorot's uniform, attention and the vectors of classes too; those are (10, 256) here.
     let [_, d] = of(Method::Sagan, InitialWeights::Paper, true);
-    for (name, fans) in [("c.3", 2.0 * 64.0 * 16.0), ("a.v", 32.0 + 64.0), ("y", 10.0 + 256.0)] {
+    for (name, fans) in [("c.3", 2.0 * 64.0 * 16.0), ("a.v", 32.0 + 64.0), ("y", 10.0 + 256.0f64)] {
         let (bound, [_, std, most]) = ((6.0 / fans).sqrt(), spread(&d, &original(name)));
         assert!(most <= bound && most > 0.95 * bound && (std / bound - 3f64.powf(-0.5)).abs() < 0.05, "{name}: {most}");
     }
