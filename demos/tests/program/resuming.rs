@@ -58,7 +58,7 @@ fn images_that_have_moved_are_found() {
     // Where gan data fetch puts them.
     write_idx(&dir.path().join("data/mnist"), 10, 28);
     let said = succeed(dir.path(), &tiny("--data mnist --steps 2 --out run"));
-    assert!(said.contains("training on 8 images; 2 more are kept for evaluation"), "{said}");
+    assert!(said.contains("training on 10 images; the test half is kept for evaluation"), "{said}");
     succeed(dir.path(), "data show mnist --out sheet.png");
     std::fs::rename(dir.path().join("data"), dir.path().join("moved")).unwrap();
     refuses(dir.path(), "resume run --steps 3", &["data/mnist: cannot open the data directory"]);
