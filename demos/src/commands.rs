@@ -65,7 +65,7 @@ enum Command {
     Report(report::Report),
     /// Put runs beside each other on one page: curves, samples, figures, and the settings that differ
     Compare(compare::Compare),
-    /// Show a run that goes on, or is over, in a browser of this machine
+    /// Show a running or finished run in a browser of this machine
     Live(live::Live),
     /// Train a GAN in the plane, where modes can be counted and everything can be seen
     Toy(toy::ToyRun),

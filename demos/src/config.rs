@@ -24,7 +24,7 @@ use crate::files::from_toml;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
-    /// The GAN itself: nothing holds the discriminator (Goodfellow et al. 2014)
+    /// The GAN itself: the discriminator is unconstrained (Goodfellow et al. 2014)
     Gan,
     /// Wasserstein GAN: the critic's parameters are clipped (Arjovsky, Chintala and Bottou 2017, Algorithm 1)
     Wgan,
@@ -67,7 +67,7 @@ pub enum Net {
     Resnet,
 }
 
-/// What holds the discriminator's layers.
+/// How the discriminator's layers are constrained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Norm {
@@ -189,7 +189,7 @@ pub struct Config {
     /// The layers of both nets.
     #[serde(default)]
     pub net: Net,
-    /// What holds the discriminator's layers.
+    /// How the discriminator's layers are constrained.
     #[serde(default)]
     pub norm: Norm,
     /// How weights begin.

@@ -119,14 +119,7 @@ fn tiles(losses: &LastLosses, timed_steps: u64, seconds: f64) -> String {
         tiles.push((format!("{} ms", number(seconds / timed_steps as f64 * 1e3)), "a step".into()));
     }
     for (name, mean) in &losses.means {
-        let what = match name.as_str() {
-            "discriminator" => "discriminator's loss",
-            "generator" => "generator's loss",
-            "estimate" => "critic's estimate",
-            "output_real" => "discriminator on real images",
-            "output_generated" => "discriminator on generated images",
-            other => other,
-        };
+        let what = in_words(name);
         let steps = count(losses.rows as u64, "step", "steps");
         tiles.push((number(*mean), format!("{what}, mean of the last {steps}")));
     }
@@ -234,6 +227,18 @@ fn settings(config: &Map<String, Value>) -> String {
         format!("<div><span>{}</span><span>{}</span></div>", escape(key), escape(&value))
     };
     format!("<div class=\"settings\">{}</div>", config.iter().map(row).collect::<String>())
+}
+
+/// What a column of `losses.csv` holds.
+fn in_words(column: &str) -> &str {
+    match column {
+        "discriminator" => "discriminator's loss",
+        "generator" => "generator's loss",
+        "estimate" => "critic's estimate",
+        "output_real" => "discriminator on real images",
+        "output_generated" => "discriminator on generated images",
+        other => other,
+    }
 }
 
 /// What `losses.csv` says of the end of training.

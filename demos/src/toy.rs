@@ -14,7 +14,7 @@ mod trainer;
 pub use critic::{Critic, Objective};
 pub use data::{MOST_DRAWN, Score, Toy, drawing};
 pub use distance::{cheapest_pairing, sample_distance, w1_in_the_plane, w1_on_a_line};
-pub use frame::{ARROWS, frame, real_points};
+pub use frame::{ARROWS, frame, level, real_points};
 pub use lab::Lab;
 pub use mlp::Mlp;
 pub use script::{Move, Script, command_line};

@@ -46,7 +46,7 @@ struct Choice {
     /// The layers of both nets
     #[arg(long, value_enum)]
     net: Option<Net>,
-    /// What holds the discriminator's layers
+    /// How the discriminator's layers are constrained
     #[arg(long, value_enum)]
     norm: Option<Norm>,
     /// Channels of every layer as a multiple of the paper's; 1 is the paper's [default: 0.25; --paper: 1]

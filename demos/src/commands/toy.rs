@@ -26,7 +26,7 @@ pub struct ToyRun {
     /// The distribution to learn
     #[arg(required_unless_present = "points", conflicts_with = "points")]
     toy: Option<Toy>,
-    /// A distribution of one's own, in the place of one by name: points x,y, with blanks between them, up to 100, each
+    /// Your own distribution, instead of one by name: points x,y, with blanks between them, up to 100, each
     /// within ±1.4
     #[arg(long, value_parser = drawing)]
     points: Option<Toy>,
@@ -75,8 +75,8 @@ pub struct ToyRun {
     live: Option<Option<u16>>,
     /// What the page begins with: steps, and updates of the critic (d) or the generator (g) alone, as in "120 d g 30";
     /// the page shows this line of every state
-    #[arg(long, value_name = "SCRIPT", requires = "live", default_value = "", hide_default_value = true)]
-    play: Script,
+    #[arg(long, value_name = "SCRIPT", requires = "live")]
+    play: Option<Script>,
 }
 
 /// Samples that modes are counted on.
@@ -99,7 +99,7 @@ impl ToyRun {
     pub(super) fn run(self) -> Result<()> {
         let recipe = self.recipe()?;
         if let Some(port) = self.live {
-            return show(recipe, &self.play, port);
+            return show(recipe, &self.play.unwrap_or_default(), port);
         }
         ensure!((1..=100).contains(&self.seeds), "--seeds is {}; expected 1 to 100", self.seeds);
         let last = self.seed.checked_add(self.seeds - 1);

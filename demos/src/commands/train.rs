@@ -289,7 +289,9 @@ fn with_test_half(config: &mut Config, data: Arc<dyn Dataset>) -> Result<Arc<dyn
 
 /// How many images are trained on, in words.
 fn images_to_learn(data: &Arc<dyn Dataset>) -> String {
-    let Some(all) = data.size() else { return "training on images without end, drawn as training goes".into() };
+    let Some(all) = data.size() else {
+        return "training on an endless supply of images, drawn as training goes".into();
+    };
     let learnt = Part::Training.of(data.clone()).len();
     if data.train_size().is_some() {
         return format!("training on {}; the test half is kept for evaluation", count(learnt, "image", "images"));

@@ -23,7 +23,7 @@ pub struct Settings {
     /// The method; may be left out if --config names it
     #[arg(value_name = "METHOD")]
     pub method: Option<Method>,
-    /// The recipe of the method's paper to the letter, instead of the quick default; the table below says what it
+    /// The recipe of the method's paper as closely as we know it, instead of the quick default; the table below says what it
     /// changes, and other flags override it
     #[arg(long, num_args = 0, default_missing_value = "true")]
     pub paper: Option<bool>,
@@ -57,10 +57,10 @@ pub struct Settings {
     /// The layers of both nets
     #[arg(long, value_enum)]
     pub net: Option<Net>,
-    /// What holds the discriminator's layers
+    /// How the discriminator's layers are constrained
     #[arg(long, value_enum)]
     pub norm: Option<Norm>,
-    /// How weights begin [default: usual; --paper: paper]
+    /// Initial weights [default: usual; --paper: paper]
     #[arg(long, value_enum)]
     pub init: Option<InitialWeights>,
     /// Channels of every layer as a multiple of the paper's; 1 is the paper's [default: 0.25; --paper: 1]
@@ -92,10 +92,10 @@ pub struct Settings {
     /// Learning rate, betas and n-dis by the name that SNGAN's authors gave them
     #[arg(long, value_enum, ignore_case = true)]
     pub setting: Option<Setting>,
-    /// What moves the weights [default: adam; wgan: rmsprop]
+    /// The optimiser [default: adam; wgan: rmsprop]
     #[arg(long, value_enum)]
     pub optimizer: Option<OptimizerName>,
-    /// The learning rate; the generator's, if --lr-d says another [default: 0.0002; the table below has the others]
+    /// The learning rate, unless --lr-d sets the discriminator's [default: 0.0002; the table below has the others]
     #[arg(long)]
     pub lr: Option<f64>,
     /// The discriminator's learning rate [default: that of --lr; sagan: 0.0004]
@@ -136,7 +136,7 @@ pub struct Settings {
     /// images is trained first, if --cache has none [default: none]
     #[arg(long, value_name = "STEPS")]
     pub evaluate_every: Option<u64>,
-    /// Do what is known not to work
+    /// Allow settings that are known not to work
     #[arg(long, num_args = 0, default_missing_value = "true")]
     pub force: Option<bool>,
 }

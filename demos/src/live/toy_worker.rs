@@ -12,7 +12,7 @@ use wengert::Tape;
 use super::toy_site::{Asked, Shown, ToySite};
 use crate::interrupt;
 use crate::toy::{
-    ARROWS, Lab, Model, Move, Objective, Recipe, Script, command_line, drawing, frame, log, points, real_points,
+    ARROWS, Lab, Model, Move, Objective, Recipe, Script, command_line, drawing, frame, level, log, points, real_points,
 };
 
 /// Frames that are kept, to go back to; of more, every second goes.
@@ -176,6 +176,7 @@ impl Worker {
             "scale": start.toy.scale(),
             "centres": start.toy.centres(),
             "real": real_points(&start.toy),
+            "level": level(&start.toy),
             "command": command_line(start),
         });
         self.show_after("", |shown| {

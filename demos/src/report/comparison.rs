@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
 use super::html::{self, escape, figure, number, section};
-use super::{LastLosses, configuration, page, plot};
+use super::{LastLosses, configuration, in_words, page, plot};
 use crate::columns::Columns;
 use crate::files::write_whole_by;
 use crate::metrics::History;
@@ -51,7 +51,7 @@ pub fn compare(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
         section("Samples", &samples(&runs, out)?),
         section("Figures", &(figures(&runs) + &comparability(&runs))),
         section("Fréchet distance", &distances(&runs, out)?),
-        section("Losses", &losses(&runs, out)?),
+        section("Curves", &losses(&runs, out)?),
         section("Settings that differ", &settings(&runs)),
     ];
     let path = out.join("compare.html");
@@ -93,7 +93,7 @@ fn figures(runs: &[Compared]) -> String {
         }
         let steps = count(losses.rows as u64, "step", "steps");
         for (name, mean) in &losses.means {
-            put(i, format!("{name}, mean of the last {steps}"), number(*mean));
+            put(i, format!("{}, mean of the last {steps}", in_words(name)), number(*mean));
         }
     }
     for (i, run) in runs.iter().enumerate() {
@@ -155,14 +155,16 @@ fn losses(runs: &[Compared], out: &Path) -> Result<String> {
         let lines: Vec<_> = runs.iter().map(|run| (&run.name, run.column(name))).collect();
         let lines = lines.iter().filter(|(_, points)| !points.is_empty());
         let series: Vec<Series> = lines.map(|(name, points)| Series { name, points }).collect();
-        let curves = Curves { title: name, x_label: "generator updates", y_label: name, series: &series };
+        let what = in_words(name);
+        let curves = Curves { title: what, x_label: "generator updates", y_label: what, series: &series };
         // The names of columns come from a file: only letters of them become part of a name of ours.
         let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
         let file = format!("{letters}.png");
         write_curves(&out.join(&file), &curves)?;
-        plots += &plot(out, &file, &format!("The column {name} of losses.csv over the generator's updates"));
+        plots += &plot(out, &file, &format!("{what}, over the generator's updates"));
     }
-    Ok(plots)
+    let note = "<p class=\"note\">Bold lines are means over neighbouring steps, faint ones the steps themselves.</p>";
+    Ok(if plots.is_empty() { plots } else { plots + note })
 }
 
 /// The settings in which the runs are not all alike.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wengert::{Rng, Tensor};
 
 use super::snapshot::points;
-use super::{Lab, Objective, Toy, Trainer, Z_DIM, cheapest_pairing};
+use super::{Lab, Objective, Toy, Trainer, Z_DIM, cheapest_pairing, w1_in_the_plane};
 use crate::linalg::largest;
 
 /// Cells of the heat map along each side.
@@ -26,6 +26,12 @@ const COUNTED: usize = 40_000;
 /// The real points that a page shows: the first are those that are paired.
 pub fn real_points(toy: &Toy) -> Value {
     json!(rounded(&points(&toy.sample(SAMPLES, &mut Rng::seed(3)))))
+}
+
+/// W₁ between as many of the data as are paired and as many others: a level that W₁ of a perfect generator has, too.
+pub fn level(toy: &Toy) -> Option<f64> {
+    let real = points(&toy.sample(SAMPLES, &mut Rng::seed(3)));
+    w1_in_the_plane(&real[..PAIRED], &real[PAIRED..2 * PAIRED])
 }
 
 /// A number with four digits behind the point, which JSON writes short.

@@ -10,8 +10,8 @@ const charts = {
   distances: new Chart($("distances"), $("distances-keys"), { x: "step", y: "Fréchet distance", log: true }),
   sigmas: new Chart($("sigmas"), $("sigmas-keys"), { x: "step", y: "σ(W)" }),
   spectra: new Chart($("spectra"), $("spectra-keys"), {
-    x: "place, from the largest to the least",
-    y: "of the largest",
+    x: "rank: 0 the largest, 1 the smallest",
+    y: "σᵢ / σ₁",
     range: [0, 1.02],
     xRange: [0, 1],
   }),
@@ -74,7 +74,7 @@ function begin(about) {
   $("d-fake-name").textContent = critic ? "f(G(z))" : "D(G(z))";
   $("outputs-note").textContent = critic
     ? "Means of the critic’s values over the last batch of each step; their difference is its estimate of W."
-    : "Means of the discriminator’s outputs over the last batch of each step: logits, positive for “real”.";
+    : "Means of the discriminator’s outputs over the last batch of each step, positive for “real”.";
   $("losses-title").textContent = critic ? "Critic’s estimate" : "Losses";
   charts.losses.y = !critic ? "loss" : about.penalty ? "estimate of W" : "estimate of K·W, K unknown";
 }
@@ -84,7 +84,7 @@ const words = {
   paused: "paused",
   stopping: "stopping",
   over: "over",
-  watching: "looking on",
+  watching: "from files",
   lost: "no connection",
 };
 
@@ -243,7 +243,7 @@ function drawLayers() {
   $("sigmas-note").textContent =
     "The largest singular value of each weight W as a matrix." +
     (used.length
-      ? ` These layers use W/σ, whose largest is ${short(Math.min(...used))} to ${short(Math.max(...used))}.`
+      ? ` The layers use W/σ with an estimate of σ: its true norm is ${short(Math.min(...used))} to ${short(Math.max(...used))}.`
       : "");
 }
 

@@ -31,7 +31,7 @@ const LAYERS = [
   ["arrows", "gradients", "--ink", true],
   ["mesh", "generator’s mesh", "--c4", true],
   ["pairing", "optimal pairs (W₁)", "--c6", false],
-  ["optimum", "D* in the place of the critic", "--c1", false],
+  ["optimum", "optimal D* instead of D", "--c1", false],
 ];
 for (const [id, name, key, on] of LAYERS) {
   const label = document.createElement("label"),
@@ -105,18 +105,22 @@ function begin(about, past) {
   $("seed").value = about.seed;
   usePen();
   const gan = about.model === "gan";
-  $("bound-name").textContent = gan ? "critic’s bound of JS" : "critic’s bound of it";
+  $("bound-name").textContent = gan ? "discriminator’s lower bound on JS" : "critic’s lower bound on it";
   $("steepest-name").textContent =
     about.k === null
       ? "steepest slope found"
       : `steepest slope found; ${about.model === "sngan" ? "K" : "aim"} is ${about.k}`;
   $("explain").textContent = gan
-    ? "The discriminator’s loss bounds the Jensen–Shannon divergence from below, ln 2 at most. Colours: D(x), from 0 " +
-      "to 1. D* = p/(p + q) of each cell: p exact for a mixture, q counted from 40,000 points."
+    ? "The discriminator’s loss bounds the Jensen–Shannon divergence (in nats, ln 2 at most) from below; it is an " +
+      "estimate from samples, and may be below 0. D* = p/(p + q) of each cell: p exact for a mixture, q counted from " +
+      "40,000 points."
     : "A critic says E f(x) − E f(y) ≤ Lip(f)·W₁; over its steepest slope that is a lower bound of W₁, in units of " +
-      "the plane. Slopes are per unit of the points as the critic sees them, divided by " +
+      "the plane (an estimate from samples: it may be below 0). The critic sees the points divided by " +
       short(about.scale) +
-      ".";
+      "; slopes are in those units.";
+  $("floor").textContent = short(about.level);
+  $("low").textContent = gan ? "D = 0: taken for generated" : "low f: taken for generated";
+  $("high").textContent = gan ? "D = 1: taken for real" : "high f: taken for real";
 }
 
 const updates = (script) =>
@@ -164,7 +168,8 @@ function drawCurves() {
   const line = (name, key, pick, dashed = false) => ({ name, colour: key, dashed, xs, ys: ys(pick) });
   charts.distance.set([
     line("exact W₁", "--c6", (c) => c.w1),
-    gan ? line("bound of JS", "--c1", (c) => c.estimate) : line("critic’s estimate ÷ slope", "--c1", (c) => c.bound),
+    line("of two samples of the data", "--c3", () => lab.about.level, true),
+    gan ? line("bound on JS (nats)", "--c1", (c) => c.estimate) : line("critic’s estimate ÷ slope", "--c1", (c) => c.bound),
   ]);
   const k = lab.about.k;
   charts.slope.set(
