@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Which run, and where to show it.
 #[derive(Debug, Args)]
 pub struct Live {
-    /// The directory of a run that goes on or is over
+    /// The directory of a running or finished run
     run: PathBuf,
     /// The port of the page on 127.0.0.1 [default: any that is free]
     #[arg(long, value_name = "PORT")]
@@ -36,16 +36,15 @@ impl Live {
         let hub = Arc::new(Hub::watching());
         let site = RunSite::new(hub.clone(), &dir, &config, Some(reason.into()));
         let mut follower = Follower::new(dir, config);
-        follower.tell(&hub)?;
+        // A run that is written to may be read at a bad moment; the page says so until it is well again.
+        let mut tell = || follower.tell(&hub).unwrap_or_else(|error| hub.set_note(format!("{error:#}")));
+        tell();
         let server = listener.serve(Arc::new(site));
         say(format_args!("watch at {}", server.url()));
         loop {
             interrupt::check()?;
             std::thread::sleep(EVERY);
-            // A run that is written to may be read at a bad moment; the page says so until it is well again.
-            if let Err(error) = follower.tell(&hub) {
-                hub.set_note(format!("{error:#}"));
-            }
+            tell();
         }
     }
 }

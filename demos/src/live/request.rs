@@ -1,6 +1,6 @@
 //! Requests as [`server`](super::server) takes them: small, whole, and from a page of this machine.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use serde_json::Value;
 
@@ -49,10 +49,15 @@ impl Request {
             }
             more(stream, &mut bytes)?;
         };
-        let length = match (request.header("content-length"), request.header("transfer-encoding")) {
-            (None, None) => 0,
-            (Some(length), None) => length.parse().map_err(|_| bad("Content-Length is no number"))?,
-            (_, Some(_)) => return Err(bad("found a Transfer-Encoding; expected a Content-Length")),
+        let times = |name: &str| request.headers.iter().filter(|(other, _)| other == name).count();
+        let length = match (times("content-length"), times("transfer-encoding")) {
+            (0, 0) => 0,
+            (1, 0) => {
+                let length = request.header("content-length").and_then(|length| length.parse().ok());
+                length.ok_or_else(|| bad("Content-Length is no number"))?
+            }
+            (_, 0) => return Err(bad("found Content-Length twice")),
+            _ => return Err(bad("found a Transfer-Encoding; expected a Content-Length")),
         };
         if length > MOST_BODY {
             return Err(Refusal::new(413, format!("found a body of {length} bytes; expected at most {MOST_BODY}")));
@@ -105,7 +110,8 @@ impl Request {
 
     /// The body, which is JSON.
     pub(super) fn json(&self) -> Result<Value, Refusal> {
-        if self.header("content-type") != Some("application/json") {
+        let kind = self.header("content-type").and_then(|kind| kind.split(';').next()).unwrap_or_default();
+        if !kind.trim().eq_ignore_ascii_case("application/json") {
             return Err(Refusal::new(415, "expected a body of the type application/json"));
         }
         serde_json::from_slice(&self.body).map_err(|error| Refusal::new(400, format!("the body is no JSON: {error}")))
@@ -126,6 +132,9 @@ fn more(stream: &mut impl Read, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
         Ok(n) => {
             bytes.extend_from_slice(&part[..n]);
             Ok(())
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            Err(Refusal::new(408, "the request took too long"))
         }
         Err(error) => Err(Refusal::new(400, format!("the request cannot be read: {error}"))),
     }

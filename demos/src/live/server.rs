@@ -22,10 +22,13 @@ use super::request::{Refusal, Request};
 
 /// How long a client may take to send a request, or to take an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a page may take, after the last event, to fetch what it wants to keep.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a page may take, after the last event, to fetch what it wants to keep: if somebody has asked for the end, and
+/// else.
+const LINGER: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 /// The most connections at a time; a browser has six, and one for its events.
 const MOST_CONNECTIONS: usize = 64;
+/// The most of them on which events are told.
+const MOST_STREAMS: usize = 32;
 
 /// What a server shows.
 pub trait Site: Send + Sync + 'static {
@@ -120,13 +123,37 @@ impl Server {
         format!("http://127.0.0.1:{}/", self.shared.port)
     }
 
-    /// Waits, once the site's events have ended, until the pages that watch have fetched what they want to keep, at
-    /// most two seconds or so.
-    pub fn linger(&self) {
-        let start = Instant::now();
-        while self.shared.streams.load(Ordering::SeqCst) > 0 && start.elapsed() < LINGER + Duration::from_secs(1) {
+    /// Waits, once the site's events have ended, until the pages that watch have fetched what they want to keep: at most
+    /// two seconds, or half of one if there is `haste`.
+    pub fn linger(&self, haste: bool) {
+        let (start, most) = (Instant::now(), LINGER[usize::from(!haste)]);
+        while self.shared.streams.load(Ordering::SeqCst) > 0 && start.elapsed() < most {
             thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+/// Reads from a client until it has had its time, however slowly it sends.
+struct Patient<'a> {
+    stream: &'a TcpStream,
+    until: Instant,
+}
+
+impl<'a> Patient<'a> {
+    fn new(stream: &'a TcpStream) -> Patient<'a> {
+        Patient { stream, until: Instant::now() + PATIENCE }
+    }
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        let mut stream = self.stream;
+        stream.read(bytes)
     }
 }
 
@@ -165,7 +192,9 @@ impl Shared {
         }
         let answer = match self.connections.load(Ordering::SeqCst) > MOST_CONNECTIONS {
             true => Err(Refusal::new(503, "too many connections")),
-            false => Request::read(&mut stream).and_then(|request| request.check(self.port).map(|()| request)),
+            false => {
+                Request::read(&mut Patient::new(&stream)).and_then(|request| request.check(self.port).map(|()| request))
+            }
         };
         let _ = match answer.and_then(|request| self.answer(&request)) {
             Ok(Some(answer)) => send(&mut stream, 200, answer.kind, &answer.body),
@@ -182,7 +211,8 @@ impl Shared {
         let nothing = || Refusal::new(404, format!("nothing lies at {path}"));
         match (request.method.as_str(), path) {
             ("GET", "/") => Ok(Some(Answer { kind: "text/html; charset=utf-8", body: self.site.page().into_bytes() })),
-            ("GET", "/events") => Ok(None),
+            ("GET", "/events") if self.streams.load(Ordering::SeqCst) < MOST_STREAMS => Ok(None),
+            ("GET", "/events") => Err(Refusal::new(503, "too many pages watch")),
             ("GET", _) => self.site.get(path).map(Some).ok_or_else(nothing),
             ("POST", _) => {
                 let body = request.json()?;
@@ -206,7 +236,7 @@ impl Shared {
             }
         }
         // The page closes the connection when it has all that it wants.
-        stream.set_read_timeout(Some(LINGER))?;
+        stream.set_read_timeout(Some(LINGER[1]))?;
         stream.read(&mut [0]).map(drop)
     }
 }
@@ -220,6 +250,7 @@ fn head(status: u16, kind: &str, length: Option<usize>) -> String {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        408 => "Request Timeout",
         409 => "Conflict",
         413 => "Content Too Large",
         415 => "Unsupported Media Type",

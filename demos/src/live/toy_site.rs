@@ -109,7 +109,9 @@ impl Site for ToySite {
     fn post(&self, path: &str, body: &Value) -> Option<Result<Answer, String>> {
         let name = path.strip_prefix("/do/")?;
         let mut order = body.clone();
-        order.as_object_mut()?.insert("do".into(), name.into());
+        let fields = order.as_object_mut().filter(|fields| !fields.contains_key("do"));
+        let Some(fields) = fields else { return Some(Err("expected an object of options".into())) };
+        fields.insert("do".into(), name.into());
         let (answer, answered) = channel();
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = orders.send((order, answer));

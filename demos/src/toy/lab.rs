@@ -3,11 +3,16 @@
 use anyhow::{Context, Result, ensure};
 use wengert::{Archive, Tape};
 
-use super::script::{Move, Script};
+use super::script::{MOST_UPDATES, Move, Script};
 use super::{CriticUpdate, GeneratorUpdate, Recipe, Trainer};
 
 /// Between two states that are kept, so many steps and updates are made at least.
 const BETWEEN: u64 = 200;
+/// The most states that are kept, and the most bytes of all of them.
+const MOST_KEPT: usize = 64;
+const MOST_BYTES: usize = 1 << 28;
+/// The most moves of a script.
+const MOST_MOVES: usize = 10_000;
 
 /// A trainer with its past.
 pub struct Lab {
@@ -62,11 +67,32 @@ impl Lab {
         self.trainer.step() >= self.start.steps
     }
 
+    /// Whether the last losses are numbers; before the first step there may be none.
+    fn is_sound(&self) -> bool {
+        let [d, g] = self.losses;
+        if self.trainer.step() == 0 { !d.is_infinite() && !g.is_infinite() } else { d.is_finite() && g.is_finite() }
+    }
+
+    /// Whether more can be done.
+    ///
+    /// # Errors
+    /// Training has diverged, or the script is as long as scripts may be.
+    fn check(&self) -> Result<()> {
+        let step = self.trainer.step();
+        ensure!(self.is_sound(), "training has diverged at step {step}; go back, or restart with a smaller rate");
+        let (updates, moves) = (self.script.updates(), self.script.moves().len());
+        let fits = updates < MOST_UPDATES && moves < MOST_MOVES;
+        ensure!(fits, "found {updates} updates in {moves} moves; expected less than {MOST_UPDATES} in {MOST_MOVES}");
+        Ok(())
+    }
+
     /// Does something. Steps after the last of the recipe are not made.
     ///
     /// # Errors
-    /// Training has diverged; the state is that after the fault.
+    /// Training has diverged; the state is that after the fault, in which nothing more can be done. Or the script is as
+    /// long as scripts may be.
     pub fn make(&mut self, next: Move) -> Result<()> {
+        self.check()?;
         match next {
             Move::Steps(n) => {
                 for _ in 0..n {
@@ -90,11 +116,12 @@ impl Lab {
     /// A step, with what its last updates saw; `None` after the last step of the recipe.
     ///
     /// # Errors
-    /// Training has diverged.
+    /// As [`make`](Lab::make).
     pub fn step_shown(&mut self) -> Result<Option<(CriticUpdate, GeneratorUpdate)>> {
         if self.is_over() {
             return Ok(None);
         }
+        self.check()?;
         let (critic, generator) = self.trainer.train_step_shown();
         self.losses = [critic.loss, generator.loss];
         self.note(Move::Steps(1))?;
@@ -103,17 +130,20 @@ impl Lab {
 
     fn note(&mut self, made: Move) -> Result<()> {
         self.script.push(made);
-        let finite = self.losses.iter().all(|loss| !loss.is_infinite())
-            && (self.trainer.step() == 0 || {
-                let [d, g] = self.losses;
-                d.is_finite() && g.is_finite()
-            });
         let step = self.trainer.step();
-        ensure!(finite, "training has diverged at step {step}; try a smaller learning rate, or another seed");
+        ensure!(self.is_sound(), "training has diverged at step {step}; try a smaller learning rate, or another seed");
         let last = self.kept.last().map_or(0, |kept| kept.script.updates());
         if self.script.updates() >= last + BETWEEN {
-            let (script, recipe) = (self.script.clone(), self.trainer.recipe().clone());
-            self.kept.push(Kept { script, recipe, archive: self.trainer.archive(), losses: self.losses });
+            let (script, recipe, archive) =
+                (self.script.clone(), self.trainer.recipe().clone(), self.trainer.archive());
+            let most = (MOST_BYTES / archive.to_bytes().len()).clamp(2, MOST_KEPT);
+            self.kept.push(Kept { script, recipe, archive, losses: self.losses });
+            if self.kept.len() > most {
+                // Every second one goes, not the last: the way back from the others takes up to twice as long.
+                let last = self.kept.len() - 1;
+                let mut place = 0..;
+                self.kept.retain(|_| place.next().is_some_and(|i| (last - i).is_multiple_of(2)));
+            }
         }
         Ok(())
     }
@@ -186,6 +216,38 @@ mod tests {
             assert_eq!(bits(&at_once), bits(&by_steps), "{model:?}, gone back");
             assert!(!at_once.kept.is_empty());
         }
+    }
+
+    /// However long it goes on, what is kept does not grow; and a script has an end.
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let recipe = Recipe { hidden: 2, batch: 2, steps: 1_000_000, ..Recipe::new(Toy::Ring, Model::Gan) };
+        let mut lab = Lab::new(recipe).unwrap();
+        lab.make(Move::Steps(BETWEEN * (MOST_KEPT as u64 + 1))).unwrap();
+        assert!(lab.kept.len() <= MOST_KEPT, "{}", lab.kept.len());
+        let (all, last) = (lab.script().updates(), lab.kept.last().unwrap().script.updates());
+        assert!(all - last < BETWEEN, "the last is kept: {last} of {all}");
+        let mut lab = self::lab(Model::Gan);
+        (0..MOST_MOVES / 2).for_each(|_| {
+            lab.make(Move::Lr(1e-3)).unwrap();
+            lab.make(Move::NDis(1)).unwrap();
+        });
+        let error = lab.make(Move::Critic).unwrap_err().to_string();
+        assert!(error.contains("found 0 updates in 10000 moves"), "{error}");
+    }
+
+    /// After a fault nothing more is done, until one goes back.
+    #[test]
+    fn a_lab_that_has_diverged_waits() {
+        let mut lab = lab(Model::Gan);
+        lab.make(Move::Steps(2)).unwrap();
+        lab.make(Move::Lr(1e30)).unwrap();
+        let faulty = lab.make(Move::Steps(50)).unwrap_err().to_string();
+        assert!(faulty.contains("training has diverged at step"), "{faulty}");
+        let script = lab.script().clone();
+        assert!(lab.make(Move::Steps(1)).unwrap_err().to_string().contains("go back") && *lab.script() == script);
+        lab.go_to(&"2".parse().unwrap()).unwrap();
+        lab.make(Move::Steps(1)).unwrap();
     }
 
     /// Steps alone are what `gan toy` trains; a copy changes nothing, and neither do watched tapes.

@@ -77,11 +77,12 @@ impl Page {
         self.hub.evaluation(evaluation);
     }
 
-    /// Says on the page how the run has ended, and gives it the time to fetch what it keeps.
-    pub(super) fn close(&self, ended: &str) {
+    /// Says on the page how the run has ended, and gives it the time to fetch what it keeps; little, if somebody has
+    /// asked for the end.
+    pub(super) fn close(&self, ended: &str, haste: bool) {
         if !matches!(self.hub.status(), Status::Over(_)) {
             self.hub.end(ended);
         }
-        self.server.linger();
+        self.server.linger(haste);
     }
 }

@@ -125,13 +125,14 @@ impl Run {
         let done = DeviceError::catch(|| work(&mut self)).unwrap_or_else(|error| Err(error.into()));
         if let Some(page) = &self.page {
             let (step, path) = (self.trainer.step(), quoted(self.dir.path()));
-            page.close(&match &done {
+            let ended = match &done {
                 Ok(()) => format!("The run is over: {} made.", count(step, "step is", "steps are")),
                 Err(error) if error.is::<Interrupted>() => {
                     format!("The run has stopped after step {step}; to go on: gan resume {path}")
                 }
                 Err(error) => format!("The run has ended: {error:#}"),
-            });
+            };
+            page.close(&ended, interrupt::requested().is_some());
         }
         done.map_err(|error| match error.is::<DeviceError>() {
             false => error,

@@ -127,8 +127,40 @@ fn events_are_told_until_they_end() {
     assert_eq!(server.shared.streams.load(Ordering::SeqCst), 1);
     drop(stream);
     let start = Instant::now();
-    server.linger();
-    assert!(start.elapsed() < LINGER / 2, "{:?}", start.elapsed());
+    server.linger(false);
+    assert!(start.elapsed() < LINGER[0], "{:?}", start.elapsed());
+}
+
+/// Slowly is no way to hold a connection for ever; nor are pages that only watch.
+#[test]
+fn a_client_has_its_time_and_no_more() {
+    let server = server();
+    let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, server.shared.port)).unwrap();
+    let (mut slow, start) = (connect(), Instant::now());
+    let mut reading = slow.try_clone().unwrap();
+    let answer = thread::spawn(move || {
+        let mut told = String::new();
+        let _ = reading.read_to_string(&mut told);
+        told
+    });
+    // It may be gone before the last of them.
+    while !answer.is_finished() && slow.write_all(b"x").is_ok() {
+        thread::sleep(Duration::from_millis(300));
+        assert!(start.elapsed() < 2 * PATIENCE);
+    }
+    assert!(start.elapsed() >= PATIENCE - Duration::from_millis(500), "{:?}", start.elapsed());
+    let told = answer.join().unwrap();
+    assert!(told.is_empty() || told.starts_with("HTTP/1.1 408"), "{told}");
+    let watch = || {
+        let mut stream = connect();
+        write!(stream, "GET /events HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", server.shared.port).unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        (String::from_utf8_lossy(&head).into_owned(), stream)
+    };
+    let watching: Vec<_> = (0..=MOST_STREAMS).map(|_| watch()).collect();
+    assert!(watching[..MOST_STREAMS].iter().all(|(head, _)| head == "HTTP/1.1 200"));
+    assert_eq!(watching[MOST_STREAMS].0, "HTTP/1.1 503");
 }
 
 #[test]
