@@ -29,11 +29,25 @@ fn batch<T: Element>(n: u64) -> Batch<T> {
     real(n).cast()
 }
 
-/// The largest difference of two nets' parameters and buffers, relative to what is above 1, and its name.
-fn difference<T: Element>(one: &Trainer<T>, other: &Trainer<T>) -> (f64, String) {
+/// Whether this is the bias of a layer with batch norm behind it, which takes it away: its gradient is 0 but for
+/// rounding. In single precision that is as large as Adam's ε, which makes steps of full length of it, on each device
+/// others.
+fn is_taken_away<T: Element>(params: &Params<T>, name: &str) -> bool {
+    let number = name.strip_suffix(".bias").and_then(|layer| layer.split_once('.')).map(|(_, number)| number);
+    number
+        .is_some_and(|number| !name.starts_with("b.") && params.names().any(|n| n.starts_with(&format!("b.{number}."))))
+}
+
+/// The largest difference of two nets' parameters and buffers, but for those that are `left_out`, relative to what is
+/// above 1, and its name.
+fn difference<T: Element>(
+    one: &Trainer<T>,
+    other: &Trainer<T>,
+    left_out: fn(&Params<T>, &str) -> bool,
+) -> (f64, String) {
     let mut worst = (0.0, String::new());
     for ((net, one), (_, other)) in one.nets().iter().zip(other.nets()) {
-        for name in one.names() {
+        for name in one.names().filter(|name| !left_out(one, name)) {
             let (Some(a), Some(b)) = (one.get(name), other.get(name)) else {
                 assert_eq!(one.count(name), other.count(name), "{net}.{name}");
                 continue;
@@ -60,7 +74,7 @@ fn twenty_steps_in_double_precision_end_in_the_same_nets() {
                 there.train_step(batch);
             }
             assert!(there.generator_params.parameters().all(|(_, _, value)| value.device() == *device), "{name}");
-            let (off, place) = difference(&host, &there);
+            let (off, place) = difference(&host, &there, |_, _| false);
             println!("{name}: {off:e} in {place}");
             assert!(off <= 1e-9, "{name}: {place} is off by {off:e}");
             let (one, other) = (host.sample(3, 1), there.sample(3, 1));
@@ -109,7 +123,7 @@ fn a_trainer_moves_between_devices() {
             there.to(device).unwrap();
             steps(&mut host, 1);
             steps(&mut there, 1);
-            let (off, place) = difference(&host, &there);
+            let (off, place) = difference(&host, &there, is_taken_away);
             assert!(off < 1e-3, "{name}: {place} is off by {off:e}");
         }
     });

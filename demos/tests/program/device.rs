@@ -167,11 +167,11 @@ mod with_opencl {
         assert_eq!((number("fallbacks"), number("waits")), (0.0, 1.0), "{found}");
         // A batch of 4×3×32×32 numbers, and twice as many times 128 of noise.
         let up = number("up");
-        assert!((53248.0..56000.0).contains(&up) && number("down") == 8.0, "{found}");
+        assert!((53248.0..56000.0).contains(&up) && number("down") == 16.0, "{found}");
         let times = found["times"].as_array().unwrap();
         let runs: f64 = times.iter().map(|kernel| kernel["runs"].as_f64().unwrap()).sum();
-        // Their times are taken while the two losses are read apart.
-        assert!((runs - number("kernels")).abs() <= 3.0, "{runs} runs: {found}");
+        // Their times are taken while the two losses and the means of two outputs are read apart.
+        assert!((runs - number("kernels")).abs() <= 4.0, "{runs} runs: {found}");
         assert!(
             times.windows(2).all(|pair| pair[0]["ms"].as_f64() >= pair[1]["ms"].as_f64()),
             "longest first: {found}"
