@@ -39,4 +39,4 @@ pub use linear::{Embedding, Linear};
 pub use norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm};
 pub use params::{BufferId, CounterId, ParamId, Params, Scope};
 pub use pass::{Mode, Pass};
-pub use weight::WeightOptions;
+pub use weight::{WeightOptions, weight_norm};

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use wengert::nn::{Mode, Params, Pass};
+use wengert::nn::{Mode, Params, Pass, weight_norm};
 use wengert::{Element, Rng, Tape, Tensor, Var};
 
 use crate::linalg::singular_values;
@@ -131,10 +131,10 @@ impl LayerFigures {
     /// # Errors
     /// The net has no such weight, or one that is not finite, as W/σ is for σ = 0.
     pub fn of<T: Element>(params: &Params<T>, map: &LinearMap) -> Result<LayerFigures> {
-        let out_axis = usize::from(matches!(map.kind, MapKind::ConvTranspose2d { .. }));
-        let (weight, spectral_norm) = weight(params, &map.name, out_axis)?;
+        let kept = Kept::of(params, map)?;
+        let (weight, spectral_norm) = (kept.used(), kept.vectors.is_some());
         let shape = weight.shape().to_vec();
-        let singular_values = singular_values(&as_matrix(&weight, out_axis));
+        let singular_values = singular_values(&as_matrix(&weight, kept.out_axis));
         let sigma = singular_values[0];
         ensure!(sigma.is_finite(), "the weight that the layer uses is not finite; training has diverged");
         let bound = overlap(&map.kind, &shape).sqrt() * sigma;
@@ -145,23 +145,40 @@ impl LayerFigures {
     }
 }
 
-/// The weight that a layer uses, W, W/σ with the stored u and v, or g·V/‖V‖, in f64; and whether it is W/σ.
-fn weight<T: Element>(params: &Params<T>, name: &str, out_axis: usize) -> Result<(Tensor<f64>, bool)> {
-    if let Some(weight) = params.get(&format!("{name}.weight")) {
-        return Ok((weight.cast(), false));
+/// A weight as a net keeps it, in f64.
+struct Kept {
+    /// W, before any spectral norm; g·V/‖V‖ where that is how it is kept.
+    weight: Tensor<f64>,
+    /// u and v, where the layer uses W/σ.
+    vectors: Option<[Tensor<f64>; 2]>,
+    /// The axis of W that counts outputs.
+    out_axis: usize,
+}
+
+impl Kept {
+    fn of<T: Element>(params: &Params<T>, map: &LinearMap) -> Result<Kept> {
+        let out_axis = usize::from(matches!(map.kind, MapKind::ConvTranspose2d { .. }));
+        let tensor = |name: String| params.get(&name).map(|tensor| tensor.cast::<f64>());
+        let part = |part: &str| tensor(format!("{}.parametrizations.weight.{part}", map.name));
+        if let (Some(g), Some(v)) = (part("original0"), part("original1")) {
+            return Ok(Kept {
+                weight: weight_norm(&v.into(), &g.into(), out_axis).into_value(),
+                vectors: None,
+                out_axis,
+            });
+        }
+        let vectors = part("0._u").zip(part("0._v")).map(|(u, v)| [u, v]);
+        let weight = part("original").or_else(|| tensor(format!("{}.weight", map.name)));
+        Ok(Kept { weight: weight.with_context(|| format!("found no weight {}", map.name))?, vectors, out_axis })
     }
-    let part = |part: &str| {
-        let name = format!("{name}.parametrizations.weight.{part}");
-        params.get(&name).map(|tensor| tensor.cast::<f64>()).with_context(|| format!("found no parameter {name}"))
-    };
-    if let Ok(direction) = part("original1") {
-        let axes: Vec<usize> = (0..direction.shape().len()).filter(|&axis| axis != out_axis).collect();
-        let (length, direction) = (Var::from(part("original0")?), Var::from(direction));
-        let norms = direction.powi(2).sum_axes(axes.as_slice(), true).sqrt();
-        return Ok(((direction * (length / norms)).into_value(), false));
+
+    /// The weight that the layer uses.
+    fn used(&self) -> Tensor<f64> {
+        match &self.vectors {
+            Some([u, v]) => Var::from(&self.weight).spectral_norm(u, v, self.out_axis).into_value(),
+            None => self.weight.clone(),
+        }
     }
-    let (original, u, v) = (part("original")?, part("0._u")?, part("0._v")?);
-    Ok((Var::from(original).spectral_norm(&u, &v, out_axis).into_value(), true))
 }
 
 /// The singular values of the weight W of a layer as a matrix (d_out, rest), from the largest on, before any spectral
@@ -170,19 +187,10 @@ fn weight<T: Element>(params: &Params<T>, name: &str, out_axis: usize) -> Result
 /// # Errors
 /// The net has no such weight, or one that is not finite.
 pub fn raw_singular_values<T: Element>(params: &Params<T>, map: &LinearMap) -> Result<(Vec<f64>, Option<f64>)> {
-    let out_axis = usize::from(matches!(map.kind, MapKind::ConvTranspose2d { .. }));
-    let normalised = |part: &str| params.get(&format!("{}.parametrizations.weight.{part}", map.name));
-    let (weight, estimate) = match params.get(&format!("{}.weight", map.name)) {
-        Some(weight) => (weight.cast::<f64>(), None),
-        None => {
-            let parts = ["original", "0._u", "0._v"].map(|part| normalised(part).map(|part| part.cast::<f64>()));
-            let [Some(weight), Some(u), Some(v)] = parts else { bail!("found no weight") };
-            let estimate = Var::from(weight.clone()).spectral_sigma(&u, &v, out_axis).item();
-            (weight, Some(estimate))
-        }
-    };
+    let Kept { weight, vectors, out_axis } = Kept::of(params, map)?;
     let values = singular_values(&as_matrix(&weight, out_axis));
     ensure!(values[0].is_finite(), "the weight is not finite; training has diverged");
+    let estimate = vectors.map(|[u, v]| Var::from(weight).spectral_sigma(&u, &v, out_axis).item());
     Ok((values, estimate))
 }
 

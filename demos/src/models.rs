@@ -7,17 +7,17 @@ mod classes;
 pub mod dcgan;
 mod linear_map;
 mod network;
-mod norm;
 pub mod resnet;
 pub mod sagan;
 pub mod standard;
+mod style;
 
 pub use architecture::Architecture;
 pub use linear_map::{LinearMap, MapKind};
 pub use network::Network;
 
 use anyhow::{Result, bail, ensure};
-use norm::Style;
+use style::Style;
 use wengert::Device;
 use wengert::nn::Init;
 

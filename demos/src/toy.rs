@@ -12,12 +12,12 @@ mod tape_log;
 mod trainer;
 
 pub use critic::{Critic, Objective};
-pub use data::{MOST_DRAWN, Score, Toy, drawing};
+pub use data::{Score, Toy, drawing};
 pub use distance::{cheapest_pairing, sample_distance, w1_in_the_plane, w1_on_a_line};
 pub use frame::{ARROWS, frame, level, real_points};
-pub use lab::Lab;
+pub use lab::{Lab, every_second};
 pub use mlp::Mlp;
 pub use script::{Move, Script, command_line};
 pub use snapshot::{points, snapshot};
-pub use tape_log::{Entry, Numbers, log, rule};
+pub use tape_log::log;
 pub use trainer::{CriticUpdate, GeneratorUpdate, Model, Recipe, Trainer, Z_DIM};

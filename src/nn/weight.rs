@@ -143,6 +143,23 @@ enum Held {
     },
 }
 
+/// g·V/‖V‖ (Salimans and Kingma 2016, arXiv:1602.07868): V with the lengths g of the parts that belong to its outputs,
+/// which `out_axis` counts; g has extents of 1 along all other axes.
+///
+/// ```
+/// use wengert::{Tensor, Var, nn::weight_norm};
+/// let v = Var::from(Tensor::<f64>::from_vec([2, 2], vec![3.0, 4.0, 0.0, -2.0]));
+/// let g = Tensor::from_vec([2, 1], vec![10.0, 1.0]).into();
+/// assert_eq!(weight_norm(&v, &g, 0).value().to_vec(), [6.0, 8.0, 0.0, -1.0]);
+/// ```
+///
+/// # Panics
+/// If there is no such axis, or the shapes do not broadcast.
+#[track_caller]
+pub fn weight_norm<T: Element>(v: &Var<T>, g: &Var<T>, out_axis: usize) -> Var<T> {
+    v * (g / lengths(v, out_axis))
+}
+
 /// The length of each output's part of a weight, with extents of 1 along all other axes.
 fn lengths<T: Element>(weight: &Var<T>, out_axis: usize) -> Var<T> {
     let axes: Vec<usize> = (0..weight.shape().len()).filter(|&axis| axis != out_axis).collect();
@@ -160,10 +177,9 @@ impl Weight {
         let weight = pass.param(self.id);
         match self.held {
             Held::Not => weight,
-            Held::Length { length, out_axis } => pass.normalised_once(self.id, || {
-                let scale = pass.param(length) / lengths(&weight, out_axis);
-                weight * scale
-            }),
+            Held::Length { length, out_axis } => {
+                pass.normalised_once(self.id, || weight_norm(&weight, &pass.param(length), out_axis))
+            }
             Held::Spectral { u: u_id, v: v_id, out_axis } => pass.normalised_once(self.id, || {
                 let (mut u, mut v) = (pass.buffer(u_id), pass.buffer(v_id));
                 if pass.mode() == Mode::Train {

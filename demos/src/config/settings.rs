@@ -23,8 +23,8 @@ pub struct Settings {
     /// The method; may be left out if --config names it
     #[arg(value_name = "METHOD")]
     pub method: Option<Method>,
-    /// The recipe of the method's paper as closely as we know it, instead of the quick default; the table below says what it
-    /// changes, and other flags override it
+    /// The recipe of the method's paper as closely as we know it, instead of the quick default; the table below says
+    /// what it changes, and other flags override it
     #[arg(long, num_args = 0, default_missing_value = "true")]
     pub paper: Option<bool>,
     /// The images to learn [default: digits]

@@ -42,18 +42,19 @@ impl Loader {
         Loader { current: Batch::default(), ready: Some(ready), used, thread: Some(thread) }
     }
 
-    /// The next batch, once it is there; it is lent until the one after it is asked for.
+    /// The next batch, once it is there; it is lent, and may be changed, until the one after it is asked
+    /// for.
     ///
     /// # Panics
     /// If an image cannot be had: with what [`Dataset::batch`] says.
-    pub fn next_batch(&mut self) -> &Batch {
+    pub fn next_batch(&mut self) -> &mut Batch {
         let ready = self.ready.as_ref().and_then(|ready| ready.recv().ok());
         match ready {
             Some(batch) => {
                 let used = std::mem::replace(&mut self.current, batch);
                 // If the thread has gone, the next call will tell.
                 let _ = self.used.send(used);
-                &self.current
+                &mut self.current
             }
             None => self.fail(),
         }

@@ -54,17 +54,17 @@ pub struct PartOf<D> {
 impl<D: Deref<Target: Dataset>> PartOf<D> {
     /// How many images the part has; none if the set is too small.
     pub fn len(&self) -> u64 {
-        let (first, share) = self.part.in_group();
-        if let (Some(train), Some(size)) = (self.set.train_size(), self.set.size()) {
-            return match self.part {
+        match (self.set.size(), self.set.train_size()) {
+            (Some(size), Some(train)) => match self.part {
                 Part::Training => train,
                 Part::Classifier => (size - train).div_ceil(2),
                 Part::Reference => (size - train) / 2,
-            };
-        }
-        match self.set.size() {
-            Some(size) => size / GROUP * share + (size % GROUP).saturating_sub(first).min(share),
-            None => ENDLESS,
+            },
+            (Some(size), None) => {
+                let (first, share) = self.part.in_group();
+                size / GROUP * share + (size % GROUP).saturating_sub(first).min(share)
+            }
+            (None, _) => ENDLESS,
         }
     }
 
@@ -77,17 +77,17 @@ impl<D: Deref<Target: Dataset>> PartOf<D> {
     fn index(&self, index: u64) -> u64 {
         let len = self.len();
         assert!(index < len, "{}: image {index} of a part of {len}", self.set.name());
-        let (first, share) = self.part.in_group();
-        if let Some(train) = self.set.train_size() {
-            return match self.part {
+        match (self.set.size(), self.set.train_size()) {
+            (Some(_), Some(train)) => match self.part {
                 Part::Training => index,
                 Part::Classifier => train + 2 * index,
                 Part::Reference => train + 2 * index + 1,
-            };
-        }
-        match self.set.size() {
-            Some(_) => index / share * GROUP + first + index % share,
-            None => self.part as u64 * ENDLESS + index,
+            },
+            (Some(_), None) => {
+                let (first, share) = self.part.in_group();
+                index / share * GROUP + first + index % share
+            }
+            (None, _) => self.part as u64 * ENDLESS + index,
         }
     }
 }

@@ -111,14 +111,17 @@ impl Looks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Method};
+    use crate::config::{Config, Method, Norm};
     use crate::data::ImageShape;
     use crate::inspect::LayerFigures;
     use wengert::Rng;
 
     fn trainer(method: Method) -> Trainer<f32> {
-        let config = Config { width: 0.05, batch: 4, z_dim: 4, ..Config::recipe(method) };
-        let mut trainer = Trainer::new(&config, ImageShape { channels: 3, height: 32, width: 32 });
+        trained(&Config { width: 0.05, batch: 4, z_dim: 4, ..Config::recipe(method) })
+    }
+
+    fn trained(config: &Config) -> Trainer<f32> {
+        let mut trainer = Trainer::new(config, ImageShape { channels: 3, height: 32, width: 32 });
         let mut rng = Rng::seed(1);
         (0..2).for_each(|_| _ = trainer.train_step(|_| rng.uniform([4, 3, 32, 32], -1.0, 1.0)));
         trainer
@@ -127,8 +130,13 @@ mod tests {
     /// σ of W, and of W/σ as `gan inspect` finds it; nothing of the trainer changes.
     #[test]
     fn a_look_sees_what_inspect_sees_and_changes_nothing() {
-        for (method, attends) in [(Method::Sngan, false), (Method::Sagan, true), (Method::Gan, false)] {
-            let trainer = trainer(method);
+        let weight_norm = Config { width: 0.05, batch: 4, z_dim: 4, norm: Norm::Weight, ..Config::recipe(Method::Gan) };
+        for (trainer, attends) in [
+            (trainer(Method::Sngan), false),
+            (trainer(Method::Sagan), true),
+            (trainer(Method::Gan), false),
+            (trained(&weight_norm), false),
+        ] {
             let before = trainer.archive().unwrap().to_bytes();
             let look = Look::at(&trainer).unwrap();
             assert!(trainer.archive().unwrap().to_bytes() == before);

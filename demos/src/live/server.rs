@@ -22,8 +22,8 @@ use super::request::{Refusal, Request};
 
 /// How long a client may take to send a request, or to take an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a page may take, after the last event, to fetch what it wants to keep: if somebody has asked for the end, and
-/// else.
+/// How long a page may take, after the last event, to fetch what it wants to keep: if somebody has asked for the end,
+/// and else.
 const LINGER: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 /// The most connections at a time; a browser has six, and one for its events.
 const MOST_CONNECTIONS: usize = 64;
@@ -123,8 +123,8 @@ impl Server {
         format!("http://127.0.0.1:{}/", self.shared.port)
     }
 
-    /// Waits, once the site's events have ended, until the pages that watch have fetched what they want to keep: at most
-    /// two seconds, or half of one if there is `haste`.
+    /// Waits, once the site's events have ended, until the pages that watch have fetched what they want to keep: at
+    /// most two seconds, or half of one if there is `haste`.
     pub fn linger(&self, haste: bool) {
         let (start, most) = (Instant::now(), LINGER[usize::from(!haste)]);
         while self.shared.streams.load(Ordering::SeqCst) > 0 && start.elapsed() < most {

@@ -12,7 +12,8 @@ use wengert::Tape;
 use super::toy_site::{Asked, Shown, ToySite};
 use crate::interrupt;
 use crate::toy::{
-    ARROWS, Lab, Model, Move, Objective, Recipe, Script, command_line, drawing, frame, level, log, points, real_points,
+    ARROWS, Lab, Model, Move, Objective, Recipe, Script, command_line, drawing, every_second, frame, level, log,
+    points, real_points,
 };
 
 /// Frames that are kept, to go back to; of more, every second goes.
@@ -203,9 +204,7 @@ impl Worker {
             shown.frames.push_back((shown.next, frame));
             shown.next += 1;
             if shown.frames.len() > MOST_FRAMES {
-                let last = shown.frames.len() - 1;
-                let mut i = 0;
-                shown.frames.retain(|_| (i += 1, i % 2 == 1 || i > last).1);
+                shown.frames.retain(every_second(shown.frames.len()));
             }
             (shown.playing, shown.note) = (self.playing, note.into());
         });

@@ -16,7 +16,7 @@ use wengert::nn::Init;
 use super::architecture::{
     Architecture, conv, deconv, dense, flatten, global_sum, leaky_relu, narrowed, relu, reshape, tanh,
 };
-use super::norm::Style;
+use super::style::Style;
 use crate::config::Norm;
 use crate::data::ImageShape;
 

@@ -26,7 +26,7 @@ use super::architecture::{
     Architecture, Layer, attention, average_pool, batch_norm, conv, dense, global_sum, narrowed, relu, reshape, sum,
     tanh, upsample,
 };
-use super::norm::Style;
+use super::style::Style;
 use crate::data::ImageShape;
 
 /// The sides of images that there are nets for.

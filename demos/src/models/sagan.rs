@@ -6,7 +6,7 @@ use wengert::nn::Init;
 use super::architecture::{
     Architecture, attention, conv, deconv, dense, flatten, global_sum, leaky_relu, narrowed, relu, reshape, tanh,
 };
-use super::norm::Style;
+use super::style::Style;
 use crate::data::ImageShape;
 
 /// Table 1 with attention: noise (z) to images (C, M, M) in (−1, 1).

@@ -8,7 +8,7 @@ use wengert::nn::Init;
 use super::architecture::{
     Architecture, conv, deconv, dense, flatten, global_sum, leaky_relu, narrowed, relu, reshape, tanh,
 };
-use super::norm::Style;
+use super::style::Style;
 use crate::data::ImageShape;
 
 /// Table 1: noise (z) to images (C, M, M) in (−1, 1).

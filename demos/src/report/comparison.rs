@@ -146,7 +146,8 @@ fn distances(runs: &[Compared], out: &Path) -> Result<String> {
 fn losses(runs: &[Compared], out: &Path) -> Result<String> {
     let mut names: Vec<&String> = Vec::new();
     for name in runs.iter().flat_map(|run| &run.losses.names) {
-        if !names.contains(&name) {
+        // A column of no version of this program has no words, and no name that a file may have.
+        if in_words(name) != name.as_str() && !names.contains(&name) {
             names.push(name);
         }
     }
@@ -157,9 +158,7 @@ fn losses(runs: &[Compared], out: &Path) -> Result<String> {
         let series: Vec<Series> = lines.map(|(name, points)| Series { name, points }).collect();
         let what = in_words(name);
         let curves = Curves { title: what, x_label: "generator updates", y_label: what, series: &series };
-        // The names of columns come from a file: only letters of them become part of a name of ours.
-        let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-        let file = format!("{letters}.png");
+        let file = format!("{name}.png");
         write_curves(&out.join(&file), &curves)?;
         plots += &plot(out, &file, &format!("{what}, over the generator's updates"));
     }

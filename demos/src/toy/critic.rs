@@ -111,11 +111,6 @@ impl Critic {
         ((slope.powi(2).sum_axes([1], false) + 1e-12).sqrt() - 1.0).powi(2).mean()
     }
 
-    /// Its parameters, u and v.
-    pub fn params(&self) -> &Params {
-        &self.params
-    }
-
     /// Keeps parameters and optimiser in an archive.
     pub fn store(&self, archive: &mut Archive) {
         self.params.store(archive, "critic.");

@@ -24,7 +24,7 @@ pub enum Toy {
 }
 
 /// The most points of a drawing.
-pub const MOST_DRAWN: usize = 100;
+const MOST_DRAWN: usize = 100;
 
 /// Reads the points of a drawing, `x,y x,y …`, each within ±1.4.
 ///

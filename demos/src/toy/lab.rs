@@ -27,8 +27,18 @@ pub struct Lab {
 struct Kept {
     script: Script,
     recipe: Recipe,
-    archive: Archive,
+    /// The trainer's archive as a file: so its size is known.
+    archive: Vec<u8>,
     losses: [f64; 2],
+}
+
+/// Whether to keep each of so many items, asked from the first on: every second one goes, not the last.
+pub fn every_second<T>(count: usize) -> impl FnMut(&T) -> bool {
+    let mut behind = count;
+    move |_| {
+        behind -= 1;
+        behind.is_multiple_of(2)
+    }
 }
 
 impl Lab {
@@ -134,15 +144,13 @@ impl Lab {
         ensure!(self.is_sound(), "training has diverged at step {step}; try a smaller learning rate, or another seed");
         let last = self.kept.last().map_or(0, |kept| kept.script.updates());
         if self.script.updates() >= last + BETWEEN {
-            let (script, recipe, archive) =
-                (self.script.clone(), self.trainer.recipe().clone(), self.trainer.archive());
-            let most = (MOST_BYTES / archive.to_bytes().len()).clamp(2, MOST_KEPT);
+            let (script, recipe) = (self.script.clone(), self.trainer.recipe().clone());
+            let archive = self.trainer.archive().to_bytes();
+            let most = (MOST_BYTES / archive.len()).clamp(2, MOST_KEPT);
             self.kept.push(Kept { script, recipe, archive, losses: self.losses });
             if self.kept.len() > most {
-                // Every second one goes, not the last: the way back from the others takes up to twice as long.
-                let last = self.kept.len() - 1;
-                let mut place = 0..;
-                self.kept.retain(|_| place.next().is_some_and(|i| (last - i).is_multiple_of(2)));
+                // The way back from the others takes up to twice as long.
+                self.kept.retain(every_second(self.kept.len()));
             }
         }
         Ok(())
@@ -157,7 +165,8 @@ impl Lab {
         let rest = match self.kept.last() {
             Some(kept) => {
                 *self.trainer.recipe_mut() = kept.recipe.clone();
-                self.trainer.restore(&kept.archive).context("a state that was kept")?;
+                let archive = Archive::from_bytes(&kept.archive, "a state that was kept")?;
+                self.trainer.restore(&archive)?;
                 (self.script, self.losses) = (kept.script.clone(), kept.losses);
                 script.after(&kept.script)
             }

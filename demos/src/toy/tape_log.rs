@@ -112,7 +112,7 @@ pub fn log(tape: &Tape) -> Rc<RefCell<Vec<Entry>>> {
 }
 
 /// The rule of an operation as a formula: x̄ is the gradient of x, y the output, ⊙ the product of entries.
-pub fn rule(name: &str) -> &'static str {
+fn rule(name: &str) -> &'static str {
     match name {
         "var" => "a variable: gradients that arrive are added up",
         "add" => "y = a + b;  ā = ȳ,  b̄ = ȳ, summed over what was broadcast",

@@ -268,11 +268,6 @@ impl Trainer {
         &self.critic
     }
 
-    /// The generator's weights.
-    pub fn generator_params(&self) -> &Params {
-        &self.params
-    }
-
     /// Points of the nets as points of the plane.
     fn shown(&self, points: Var) -> Tensor {
         (points * self.recipe.toy.scale()).into_value()

@@ -1,7 +1,6 @@
 //! What is drawn: noise, classes, and images from them.
 
-use wengert::nn::Params;
-use wengert::nn::{Mode, Pass};
+use wengert::nn::{Mode, Params, Pass};
 use wengert::optim::Ema;
 use wengert::{Element, Rng, Tensor};
 

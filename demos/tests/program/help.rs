@@ -25,7 +25,7 @@ fn mentions(command: &str, flags: &[(&str, &str)]) {
 #[test]
 fn help_mentions_every_flag_and_default() {
     let commands =
-        "train resume sample export data evaluate info inspect report live toy theory devices bench".split(' ');
+        "train resume sample export data evaluate info inspect report compare live toy theory devices bench".split(' ');
     let commands: Vec<String> = commands.map(|name| format!("{name} ")).collect();
     let commands: Vec<(&str, &str)> = commands.iter().map(|name| (name.as_str(), "")).collect();
     mentions("", &commands);
@@ -139,6 +139,10 @@ fn help_mentions_every_flag_and_default() {
         ],
     );
     mentions("report", &[("<RUN>", "")]);
+    mentions("compare", &[("<RUN>", "two to seven"), ("--out <DIR>", "[default: compare]")]);
+    for command in ["sample", "evaluate", "inspect", "export"] {
+        mentions(command, &[("--best", "least Fréchet distance")]);
+    }
     mentions("live", &[("<RUN>", ""), ("--port <PORT>", "[default: any that is free]")]);
     mentions("devices", &[("--json", "")]);
     mentions("resume", &[("--device <DEVICE>", "[default: where the run was trained last]")]);

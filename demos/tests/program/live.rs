@@ -112,3 +112,27 @@ fn a_port_that_is_taken_is_an_error_before_anything_is_made() {
     let refused = gan(dir.path(), "train --live sngan");
     assert!(refused.code == Some(2) && refused.stderr.contains("--live"), "{}", refused.stderr);
 }
+
+/// One damaged file of a run is told on its page, which shows the rest.
+#[test]
+fn a_damaged_file_is_told_on_the_page() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--steps 2 --out run"));
+    std::fs::write(dir.path().join("run/losses.csv"), "nothing").unwrap();
+    let (mut child, port) = start(dir.path(), "live run");
+    let mut events = BufReader::new(ask(port, "GET /events HTTP/1.1\nHost: 127.0.0.1:PORT\n\n")).lines();
+    let data = events.find_map(|line| line.unwrap().strip_prefix("data: ").map(String::from)).unwrap();
+    let data: serde_json::Value = serde_json::from_str(&data).unwrap();
+    assert!(data["note"].as_str().unwrap().contains("run/losses.csv, line 1: found \"nothing\""), "{data}");
+    assert_eq!(data["samples"].as_array().unwrap().len(), 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn what_a_page_plays_needs_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = gan(dir.path(), "toy ring --play 3 --steps 2");
+    assert!(refused.code == Some(2) && refused.stderr.contains("--live"), "{}", refused.stderr);
+    assert!(tree(dir.path()).is_empty());
+}

@@ -12,7 +12,6 @@ use crate::train::{Batch, augment};
 pub(in crate::commands) struct Batches {
     loader: Loader,
     image: ImageShape,
-    batch: usize,
     config: Config,
 }
 
@@ -22,7 +21,7 @@ impl Batches {
         let part = Part::Training.of(data.clone());
         let (image, order) = (data.shape(), Order::new(0..part.len(), config.seed));
         let loader = Loader::new(Arc::new(part), order, config.batch, first);
-        Batches { loader, image, batch: config.batch, config: config.clone() }
+        Batches { loader, image, config: config.clone() }
     }
 
     /// Batch `n` since the start of training: images (N, C, H, W), in memory channels-last, and their classes if the
@@ -34,9 +33,8 @@ impl Batches {
         let batch = self.loader.next_batch();
         assert_eq!(batch.number, n, "Batches: the number of the next batch");
         let ImageShape { channels, height, width } = self.image;
-        let mut images = batch.images.clone();
-        augment(&mut images, self.image, &self.config, n);
-        let images = Tensor::from_vec([self.batch, height, width, channels], images);
+        augment(&mut batch.images, self.image, &self.config, n);
+        let images = Tensor::from_slice([self.config.batch, height, width, channels], &batch.images);
         Batch {
             values: images.permute([0, 3, 1, 2]),
             labels: self.config.conditional.then(|| batch.labels.iter().map(|&label| label.into()).collect()),

@@ -1,5 +1,5 @@
-// Winograd's convolution on a device: the transforms around the products of matrices, see `winograd.rs`. POINTS is N, TAPS
-// is R; the host prints INPUT, WEIGHT, OUTPUT and their transposes as macros of what they write and read, as in
+// Winograd's convolution on a device: the transforms around the products of matrices, see `winograd.rs`. POINTS is N,
+// TAPS is R; the host prints INPUT, WEIGHT, OUTPUT and their transposes as macros of what they write and read, as in
 // `#define INPUT(Y, X) Y(0) = …X(0)…;`.
 //
 // A tile has 4×4 pixels of the result. Maps are seen in phases along both axes: pixel i of a phase of the map is pixel
