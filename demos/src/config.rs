@@ -82,6 +82,19 @@ pub enum Norm {
     Weight,
 }
 
+/// What holds the discriminator's slope beside what constrains its layers ([`Norm`]): one thing, by the method.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Hold {
+    /// Nothing else
+    Layers,
+    /// WGAN: every parameter is held to ±c after each update
+    Clip(f64),
+    /// WGAN-GP: λ·mean (‖∇f‖ − 1)² is added to the loss
+    GradientPenalty(f64),
+    /// Spectral norm regularisation: λ/2 Σ σ(Wˡ)² is added to the loss
+    SigmaPenalty(f64),
+}
+
 /// How weights begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -309,6 +322,13 @@ impl Config {
         let n_dis = self.n_dis as u64;
         let long = steps.min(25) + steps.saturating_sub(1) / 500;
         n_dis * steps + if self.warm_up { long * 100u64.saturating_sub(n_dis) } else { 0 }
+    }
+
+    /// What holds the discriminator. [`check`](Config::check) refuses a configuration that names two.
+    pub fn hold(&self) -> Hold {
+        let clip = self.clip.map(Hold::Clip);
+        let penalty = self.gp_lambda.map(Hold::GradientPenalty);
+        clip.or(penalty).or(self.sn_lambda.map(Hold::SigmaPenalty)).unwrap_or(Hold::Layers)
     }
 
     /// What the learning rates are multiplied with in step t, the first being 0.

@@ -12,6 +12,7 @@ use wengert::{Element, Rng, Tape, Tensor, Var};
 
 use crate::linalg::singular_values;
 use crate::models::{LinearMap, MapKind, Network};
+use crate::pictures::Spectrum;
 
 /// Images that [`slopes`] takes at once, so that memory does not grow with their number.
 pub const PART: usize = 64;
@@ -81,6 +82,17 @@ pub struct NetFigures {
     pub layers: Vec<LayerFigures>,
     /// Over all layers, where it means something.
     pub product: Option<Product>,
+}
+
+impl NetFigures {
+    /// What a picture shows of each layer.
+    pub fn spectra(&self) -> Vec<Spectrum<'_>> {
+        let spectrum = |layer| {
+            let LayerFigures { name, singular_values, .. } = layer;
+            Spectrum { name, singular_values }
+        };
+        self.layers.iter().map(spectrum).collect()
+    }
 }
 
 /// The products over the layers of a net.

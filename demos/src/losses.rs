@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::columns::Columns;
-use crate::config::{Config, Loss};
+use crate::config::{Config, Hold, Loss};
 use crate::files::shown;
 use crate::pictures::{Curves, Series, median_filtered, write_curves};
 use crate::usage::count;
@@ -143,9 +143,9 @@ pub fn draw(path: &Path, losses: &[Losses], config: &Config, title: &str) -> Res
         let raw = series(&|l| l.estimate.unwrap_or(f64::NAN));
         let window = median_window(losses.len());
         let median = median_filtered(&raw, window);
-        let label = match config.gp_lambda {
-            Some(_) => "critic's estimate of W = its negated loss, without the penalty",
-            None => "critic's estimate of K·W, K unknown = its negated loss",
+        let label = match config.hold() {
+            Hold::GradientPenalty(_) => "critic's estimate of W = its negated loss, without the penalty",
+            _ => "critic's estimate of K·W, K unknown = its negated loss",
         };
         (raw, median, ["estimate".to_string(), format!("median of {}", count(window as u64, "step", "steps"))], label)
     } else {

@@ -61,7 +61,10 @@ pub fn write(dir: &RunDir) -> Result<()> {
     let config = configuration(dir)?;
     let losses = LastLosses::of(&Columns::read(&dir.losses()[0])?.unwrap_or_default());
     let known = serde_json::from_value::<Config>(Value::Object(config.clone()));
-    let title = known.map_or("a run".into(), |known| format!("{} on {}", known.method.flag(), known.data_title()));
+    let title = known.map_or("a run".into(), |known| {
+        let recipe = if known.is_paper() { " by the paper's recipe" } else { "" };
+        format!("{} on {}{recipe}", known.method.flag(), known.data_title())
+    });
     let wanted = config.get("steps").and_then(Value::as_u64).unwrap_or(0);
     let time = dir.read_time().unwrap_or_default();
     let body = [
@@ -175,10 +178,15 @@ fn evaluation(dir: &Path) -> Result<String> {
     ))
 }
 
-fn inspection(dir: &Path) -> Result<String> {
+/// What `gan inspect` has found, if it has been asked.
+fn read_inspection(dir: &Path) -> Result<Option<Inspection>> {
     let path = dir.join("inspect/inspect.json");
-    let Some(bytes) = read(&path)? else { return Ok(String::new()) };
-    let found: Inspection = serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", path.display()))?;
+    let Some(bytes) = read(&path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", path.display()))
+}
+
+fn inspection(dir: &Path) -> Result<String> {
+    let Some(found) = read_inspection(dir)? else { return Ok(String::new()) };
     let mut content = plot(dir, "inspect/singular-values.png", "The squared singular values of every layer");
     content += &format!(
         "<p class=\"note\">Squared singular values of every layer, the largest scaled to 1, after {}. σ is the \

@@ -22,7 +22,7 @@ pub use batch::{Batch, augment};
 pub use checkpoint::Loaded;
 pub use memory::{Need, check_memory};
 
-use crate::config::{Config, Loss, Norm, OptimizerName};
+use crate::config::{Config, Hold, Loss, Norm, OptimizerName};
 use crate::data::ImageShape;
 use crate::gammas::gains;
 use crate::losses::{Losses, Outputs};
@@ -139,7 +139,8 @@ impl<T: Element> Trainer<T> {
         let (mut g, mut d) = (Params::new(), Params::new());
         let generator = Network::new(models::generator(config, image, classes), &mut g, &mut rng);
         let discriminator = Network::new(models::discriminator(config, image, classes), &mut d, &mut rng);
-        let sigma = config.sn_lambda.map(|_| SigmaPenalty::new(&mut d, &mut rng));
+        let regularised = matches!(config.hold(), Hold::SigmaPenalty(_));
+        let sigma = regularised.then(|| SigmaPenalty::new(&mut d, &mut rng));
         Trainer {
             config: config.clone(),
             image,
@@ -278,7 +279,7 @@ impl<T: Element> Trainer<T> {
         let (loss, gradients) = self.discriminator_loss(real, z);
         self.discriminator_optimizer.step(&mut self.discriminator_params, &gradients);
         self.look_at_weights("the discriminator's update");
-        if let Some(clip) = self.config.clip {
+        if let Hold::Clip(clip) = self.config.hold() {
             clip_weights(&mut self.discriminator_params, clip);
         }
         self.updates += 1;
@@ -297,7 +298,7 @@ impl<T: Element> Trainer<T> {
 
     fn discriminator_loss(&self, real: &Batch<T>, z: &Batch<T>) -> (DiscriminatorLoss<T>, ParamGrads<T>) {
         let (real, z) = (&real.on(&self.device), &mut z.on(&self.device));
-        if self.config.gp_lambda.is_some() {
+        if let Hold::GradientPenalty(_) = self.config.hold() {
             // A point between two images is of one class if both are of it.
             z.labels.clone_from(&real.labels);
         }
@@ -307,14 +308,15 @@ impl<T: Element> Trainer<T> {
         let (on_real, on_fake) = self.values_of(&pass, real, &fake);
         let mut loss = self.config.loss.of_discriminator(&on_real, &on_fake);
         let critic = (self.config.loss == Loss::Wasserstein).then(|| loss.value().clone());
-        if let Some(lambda) = self.config.gp_lambda {
-            let epsilon = self.stream(Stream::Mixing(self.updates)).uniform([real.len(), 1, 1, 1], 0.0, 1.0);
-            let between = tape.var(penalty::mixed(&real.values, &fake.values, &epsilon));
-            let critic = |x: &Var<T>| self.discriminator.forward(&pass, x, real.labels());
-            loss += lambda * penalty::gradient_penalty(critic, &between);
-        }
-        if let (Some(lambda), Some(sigma)) = (self.config.sn_lambda, &self.sigma) {
-            loss += lambda * sigma.forward(&pass);
+        match (self.config.hold(), &self.sigma) {
+            (Hold::GradientPenalty(lambda), _) => {
+                let epsilon = self.stream(Stream::Mixing(self.updates)).uniform([real.len(), 1, 1, 1], 0.0, 1.0);
+                let between = tape.var(penalty::mixed(&real.values, &fake.values, &epsilon));
+                let critic = |x: &Var<T>| self.discriminator.forward(&pass, x, real.labels());
+                loss += lambda * penalty::gradient_penalty(critic, &between);
+            }
+            (Hold::SigmaPenalty(lambda), Some(sigma)) => loss += lambda * sigma.forward(&pass),
+            _ => {}
         }
         let gradients = pass.gradients(&loss.backward());
         self.look_at_tape();

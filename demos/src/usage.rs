@@ -82,12 +82,24 @@ pub fn count(n: u64, one: &str, more: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { more })
 }
 
-/// A number of seconds for people: "45 s", "3 min 20 s", "2 h 5 min".
+/// A number of seconds for people: "45 s", "3 min 20 s", "2 h 5 min", "99 days".
 pub fn human_seconds(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0..60 => format!("{whole} s"),
         60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+        3600..172_800 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+        _ => format!("{:.0} days", seconds / 86_400.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_in_the_units_that_people_use() {
+        let times = [44.6, 60.0, 200.0, 7500.0, 172_799.0, 172_800.0, 8.624e6].map(human_seconds);
+        assert_eq!(times, ["45 s", "1 min 0 s", "3 min 20 s", "2 h 5 min", "47 h 59 min", "2 days", "100 days"]);
     }
 }

@@ -18,7 +18,7 @@ use crate::gammas::gammas;
 use crate::inspect::{Inspection, LayerFigures, NetFigures, PART, Product, Steepest, slopes};
 use crate::linalg::largest;
 use crate::models::{Architecture, LinearMap, Network};
-use crate::pictures::{Panel, Spectrum, write_attention_of, write_spectra};
+use crate::pictures::{Panel, write_attention_of, write_spectra};
 use crate::report;
 use crate::run_dir::RunDir;
 use crate::train::Trainer;
@@ -141,11 +141,7 @@ fn steepest(trainer: &Trainer<f32>, parts: impl Iterator<Item = Part>) -> f64 {
 /// The spectra of both nets, side by side.
 fn draw(path: &Path, found: &Inspection) -> Result<()> {
     let nets = [("discriminator", &found.discriminator), ("generator", &found.generator)];
-    let nets = nets.map(|(name, net)| {
-        let layers = net.layers.iter();
-        let spectra = layers.map(|layer| Spectrum { name: &layer.name, singular_values: &layer.singular_values });
-        (format!("{name}, step {}", found.step), spectra.collect::<Vec<_>>())
-    });
+    let nets = nets.map(|(name, net)| (format!("{name}, step {}", found.step), net.spectra()));
     let panels = nets.each_ref().map(|(title, spectra)| Panel { title, spectra });
     write_spectra(path, &panels)
 }

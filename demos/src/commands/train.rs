@@ -32,7 +32,8 @@ use run::{Run, evaluator};
 
 /// How to train.
 #[derive(Debug, Args)]
-#[command(allow_negative_numbers = true, after_help = recipes())] // negative: so that `--lr -1` is told what it should be
+// Negative numbers: so that `--lr -1` is told what it should be.
+#[command(allow_negative_numbers = true, after_help = recipes())]
 pub struct Train {
     #[command(flatten)]
     settings: Settings,
@@ -356,12 +357,13 @@ fn print_estimate(run: &Run, data: &Arc<dyn Dataset>, need: &Need) -> Result<()>
         Some(_) => String::new(),
     };
     say(format_args!(
-        "{} on {}: width {}, batch {}, {}\n\
+        "{} on {}{}: width {}, batch {}, {}\n\
          {}\n\
          {} of about {:.0} ms: {}{memory}\n\
          writing to {}",
         config.method.flag(),
         data.name(),
+        if config.is_paper() { " by the paper's recipe" } else { "" },
         config.width,
         config.batch,
         describe(device),

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Config, DataName, Loss, Method, Net, Norm, OptimizerName, word};
+use super::{Config, DataName, Hold, Loss, Method, Net, Norm, OptimizerName, word};
 
 /// The most updates of a run: the noise of each has a stream of its own, and their numbers must not run out.
 const MOST_STEPS: u64 = 1_000_000_000;
@@ -148,7 +148,7 @@ impl Config {
     /// Why this is known not to work, if it is.
     fn known_not_to_work(&self) -> Option<String> {
         let method = self.method.flag();
-        if self.gp_lambda.is_some() && self.norm == Norm::Batch {
+        if matches!(self.hold(), Hold::GradientPenalty(_)) && self.norm == Norm::Batch {
             return Some(format!(
                 "{method} with --norm batch is known not to work: the penalty asks for a slope of 1 at each image by \
                  itself, but with batch norm the critic's value of an image depends on the whole batch (Gulrajani et \
@@ -165,7 +165,7 @@ impl Config {
                  to nothing; expected --loss hinge or standard."
             ));
         }
-        if self.clip.is_none() && self.gp_lambda.is_none() {
+        if matches!(self.hold(), Hold::Layers | Hold::SigmaPenalty(_)) {
             return Some(format!(
                 "{method} with the Wasserstein loss is known not to work: it is linear in the critic, which nothing \
                  keeps from growing without bound; expected the method wgan or wgan-gp, or --loss hinge, standard or \

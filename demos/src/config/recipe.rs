@@ -130,6 +130,11 @@ impl Config {
         }
     }
 
+    /// Whether this trains by the recipe of the paper, whatever was said to get there.
+    pub fn is_paper(&self) -> bool {
+        self.words() == Config::paper(self.method, Some(self.net)).words()
+    }
+
     /// The flags that say how this trains.
     fn words(&self) -> Vec<String> {
         let mut words = vec![
@@ -201,6 +206,8 @@ mod tests {
                 let text = toml::to_string_pretty(&config).unwrap();
                 assert_eq!(toml::from_str::<Config>(&text).unwrap(), config, "{text}");
                 assert_eq!((config.width, config.init), (1.0, InitialWeights::Paper));
+                assert!(Config { seed: 3, data: DataName::Shapes, ..config.clone() }.is_paper());
+                assert!(!Config { batch: 65, ..config }.is_paper() && !Config::recipe(method).is_paper());
             }
         }
         let of = |method: Method, net: Option<Net>| {

@@ -2,7 +2,7 @@
 //! convolutions with stride 2 between 4×4 maps and the image, for any side that 8 divides.
 //!
 //! | generator, M = 32, width 1 | out | discriminator | out |
-//! |---------------------------------------|---------------|---------------------------------------------|--------------|
+//! |---|---|---|---|
 //! | z ~ N(0, I), dense, BN, ReLU | 256 × 4 × 4 | 4×4 conv, stride 2, leaky ReLU 0.2 | 64 × 16 × 16 |
 //! | 4×4 deconv, stride 2, BN, ReLU | 128 × 8 × 8 | 4×4 conv, stride 2, BN, leaky ReLU | 128 × 8 × 8 |
 //! | 4×4 deconv, stride 2, BN, ReLU | 64 × 16 × 16 | 4×4 conv, stride 2, BN, leaky ReLU | 256 × 4 × 4 |

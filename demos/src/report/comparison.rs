@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
 use super::html::{self, escape, figure, number, section};
-use super::{LastLosses, configuration, in_words, page, plot};
+use super::{LastLosses, configuration, in_words, page, plot, read_inspection};
 use crate::columns::Columns;
 use crate::files::write_whole_by;
+use crate::inspect::Inspection;
 use crate::metrics::History;
-use crate::pictures::{Chart, Curves, Line, Series, write_charts, write_curves};
+use crate::pictures::{Chart, Curves, Line, Panel, Series, write_charts, write_curves, write_spectra};
 use crate::run_dir::RunDir;
 use crate::usage::{count, human_seconds};
 
@@ -23,6 +24,7 @@ struct Compared {
     config: Map<String, Value>,
     losses: Columns,
     evaluations: Option<History>,
+    inspection: Option<Inspection>,
 }
 
 impl Compared {
@@ -30,7 +32,8 @@ impl Compared {
         let (dir, _) = RunDir::open(path)?;
         let name = path.display().to_string();
         let losses = Columns::read(&dir.losses()[0])?.unwrap_or_default();
-        Ok(Compared { name, config: configuration(&dir)?, losses, evaluations: History::read(path)?, dir })
+        let (evaluations, inspection) = (History::read(path)?, read_inspection(path)?);
+        Ok(Compared { name, config: configuration(&dir)?, losses, evaluations, inspection, dir })
     }
 
     /// A column of the losses over the updates.
@@ -52,6 +55,7 @@ pub fn compare(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
         section("Figures", &(figures(&runs) + &comparability(&runs))),
         section("Fréchet distance", &distances(&runs, out)?),
         section("Curves", &losses(&runs, out)?),
+        section("Spectra", &spectra(&runs, out)?),
         section("Settings that differ", &settings(&runs)),
     ];
     let path = out.join("compare.html");
@@ -164,6 +168,28 @@ fn losses(runs: &[Compared], out: &Path) -> Result<String> {
     }
     let note = "<p class=\"note\">Bold lines are means over neighbouring steps, faint ones the steps themselves.</p>";
     Ok(if plots.is_empty() { plots } else { plots + note })
+}
+
+/// The spectra of the discriminators, as Fig. 3 of the SNGAN paper has them beside each other, of the runs that
+/// `gan inspect` has looked into.
+fn spectra(runs: &[Compared], out: &Path) -> Result<String> {
+    let mut pictures = String::new();
+    for (i, run) in runs.iter().enumerate() {
+        let Some(Inspection { discriminator, step, .. }) = &run.inspection else { continue };
+        let (file, title) = (format!("spectra-{}.png", i + 1), format!("{}, step {step}", run.name));
+        write_spectra(&out.join(&file), &[Panel { title: &title, spectra: &discriminator.spectra() }])?;
+        let product = discriminator.product.map(|product| format!("; their product {}", number(product.sigma)));
+        let sigmas = discriminator.layers.iter().map(|layer| number(layer.sigma)).collect::<Vec<_>>().join(", ");
+        pictures +=
+            &figure(&file, "plot", &format!("{title}: σ of the layers {sigmas}{}", product.unwrap_or_default()));
+    }
+    if pictures.is_empty() {
+        return Ok(pictures);
+    }
+    let note = "<p class=\"note\">Squared singular values of each layer of the discriminator, the largest scaled to 1, \
+                of W/σ where the layer uses that. Where a line falls at once, the layer looks in few directions \
+                only.</p>";
+    Ok(format!("<div class=\"pair\">{pictures}</div>{note}"))
 }
 
 /// The settings in which the runs are not all alike.

@@ -119,7 +119,8 @@ mod tests {
             format!("{}<p>{}</p>{}", image("a.png", "plot", "A"), escape("\u{1}b.png\u{1}"), image("b.png", "p", ""));
         let mut written = Vec::new();
         write(&page, dir.path(), &mut written).unwrap();
-        let expected = "<img class=\"plot\" alt=\"A\" src=\"data:image/png;base64,dHdvIHdvcmRz\"><p>\u{fffd}b.png\u{fffd}</p>\
+        let expected = "<img class=\"plot\" alt=\"A\" src=\"data:image/png;base64,dHdvIHdvcmRz\">\
+                        <p>\u{fffd}b.png\u{fffd}</p>\
                         <img class=\"p\" alt=\"\" src=\"data:image/png;base64,\">";
         assert_eq!(String::from_utf8(written).unwrap(), expected);
     }

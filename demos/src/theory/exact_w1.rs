@@ -48,11 +48,12 @@ pub fn exact_w1(seed: u64) -> Finding {
     };
     let header = ["samples", "W₁", "GP", "GP/W₁", "c=0.01", "K", "c=0.05", "K", "c=0.2", "K"];
     let text = format!(
-        "{}\nThe penalised critic (GP, λ = 10) says W₁, or W₁(1 + W₁/2λ) where all mass moves the same way: it pays to be\n\
-         steeper than 1. Where the samples overlap (the first row) the penalty wants a slope of 1 everywhere all the same,\n\
-         and can hold the critic in a bad place.\n\
-         Clipping to ±c: the estimate over W₁, and K, the steepest slope found at the points. K depends on c as its fourth\n\
-         power (four layers), and not on c alone: from pair to pair the ratio differs, so distances cannot be compared.\n",
+        "{}\nThe penalised critic (GP, λ = 10) says W₁, or W₁(1 + W₁/2λ) where all mass moves the same way: it pays\n\
+         to be steeper than 1. Where the samples overlap (the first row) the penalty wants a slope of 1 everywhere\n\
+         all the same, and can hold the critic in a bad place.\n\
+         Clipping to ±c: the estimate over W₁, and K, the steepest slope found at the points. K depends on c as its\n\
+         fourth power (four layers), and not on c alone: from pair to pair the ratio differs, so distances cannot be\n\
+         compared.\n",
         table(&header, &rows.iter().map(cells).collect::<Vec<_>>())
     );
     Finding { text, charts: charts(&rows) }

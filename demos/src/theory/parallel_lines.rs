@@ -51,8 +51,8 @@ pub fn parallel_lines(seed: u64) -> Finding {
     };
     let header = ["θ", "W", "GP", "dGP/dθ", "clip", "dclip/dθ", "JS", "D", "dD/dθ"];
     let text = table(&header, &rows.iter().map(cells).collect::<Vec<_>>())
-        + "\nW = |θ|: the penalised critic (GP) finds it, and a slope of ±1 that leads to θ = 0 (λ = 10: both too large by\n\
-           |θ|/2λ, at most 5 %; see exact-w1).\n\
+        + "\nW = |θ|: the penalised critic (GP) finds it, and a slope of ±1 that leads to θ = 0 (λ = 10: both too\n\
+           large by |θ|/2λ, at most 5 %; see exact-w1).\n\
            The clipped critic (c = 0.1) finds K·|θ| for a K that nobody chose.\n\
            JS = ln 2 = 0.693 off θ = 0: the discriminator (D) finds that, and no slope.\n";
     Finding { text, charts: charts(&rows) }

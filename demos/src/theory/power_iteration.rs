@@ -40,8 +40,8 @@ pub fn power_iteration(seed: u64) -> Finding {
     let expected = (m + n).sqrt() / (m.sqrt() + n.sqrt());
     let text = format!(
         "uᵀWv/σ of a weight of {m}×{n} that drifts, one round of power iteration an update\n{}\n\
-         From the initial u each time: {:.2} for ever (the law of large matrices says {expected:.2}), so the norm of W/σ \
-         is {:.2},\nand that of eight such layers up to {:.0}. From the u of the last round: {:.4}.\n",
+         From the initial u each time: {:.2} for ever (the law of large matrices says {expected:.2}), so the norm of\n\
+         W/σ is {:.2}, and that of eight such layers up to {:.0}. From the u of the last round: {:.4}.\n",
         table(&["update", "initial u", "recycled u"], &rows),
         last.restarted,
         1.0 / last.restarted,

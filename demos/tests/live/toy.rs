@@ -50,9 +50,16 @@ fn a_toy() {
     // Slow motion has a caption to each stage, and is one step.
     browser.press("slow");
     browser.wait_for("document.getElementById('caption').textContent.startsWith('D 3/9')");
+    browser.press("slow-on");
+    browser.press("slow-back");
+    browser.wait_for("document.getElementById('caption').textContent.startsWith('D 3/9')");
     look(&mut browser, "toy-slow");
     browser.set_width(1280);
-    browser.wait_for("document.getElementById('caption').hidden");
+    // Held since it was turned by hand.
+    assert!(browser.text("caption").starts_with("D 3/9"), "{}", browser.text("caption"));
+    assert_eq!(browser.text("slow-hold"), "Run");
+    browser.press("slow-hold");
+    browser.wait_for("document.getElementById('slow-box').hidden");
     assert_eq!(browser.number("step"), step + 2.0);
 
     // An earlier state is looked at, and gone on from.

@@ -133,6 +133,7 @@ fn runs_are_compared_on_one_page() {
     let dir = tempfile::tempdir().unwrap();
     succeed(dir.path(), &tiny("--steps 2 --out one"));
     succeed(dir.path(), "train wgan --warm-up false --width 0.02 --batch 2 --steps 3 --out two<");
+    succeed(dir.path(), "inspect one --n 4");
     let said = succeed(dir.path(), "compare one two< --out both");
     assert_eq!(said, "both/compare.html\n");
     let page = std::fs::read_to_string(dir.path().join("both/compare.html")).unwrap();
@@ -141,14 +142,17 @@ fn runs_are_compared_on_one_page() {
         "<th scope=\"row\">clip</th><td class=\"number\">–</td><td class=\"number\">0.01</td>",
         ">two&lt;</th>",
         "two&lt;, 3 steps",
+        "one, step 2: σ of the layers ",
     ] {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("<th scope=\"row\">seed</th>") && !page.contains("two<,"));
     let files: Vec<_> = tree(&dir.path().join("both")).into_keys().collect();
-    let names =
-        ["compare.html", "discriminator.png", "estimate.png", "generator.png", "samples-1.png", "samples-2.png"];
-    assert!(names.iter().all(|name| files.iter().any(|file| file == Path::new(name))), "{files:?}");
+    let names = "compare.html discriminator.png estimate.png generator.png samples-1.png samples-2.png spectra-1.png"
+        .split(' ');
+    assert!(names.into_iter().all(|name| files.iter().any(|file| file == Path::new(name))), "{files:?}");
+    // The other was not inspected.
+    assert!(!files.iter().any(|file| file == Path::new("spectra-2.png")), "{files:?}");
     refuses(dir.path(), "compare one two< --out both", &["--out both: this exists already"]);
     refuses(dir.path(), "compare one three", &["three: no such directory"]);
     assert!(!dir.path().join("compare").exists());

@@ -80,8 +80,8 @@ impl Places<'_> {
         let _ = match (split, rank) {
             (true, _) => writeln!(
                 source,
-                "    int inner = get_global_id(0), rest = get_global_id(1);\n    if (inner >= dims.at[{last}]) return;\n    \
-                 int i = rest * dims.at[{last}] + inner;"
+                "    int inner = get_global_id(0), rest = get_global_id(1);\n    \
+                 if (inner >= dims.at[{last}]) return;\n    int i = rest * dims.at[{last}] + inner;"
             ),
             (false, 1) => writeln!(source, "    int i = get_global_id(0), inner = i;\n    if (i >= size) return;"),
             (false, _) => writeln!(

@@ -8,7 +8,7 @@ use super::batches::Batches;
 use super::run::Run;
 use crate::commands::progress::counting;
 use crate::commands::warn;
-use crate::config::{Config, Norm};
+use crate::config::{Config, Hold, Norm};
 use crate::data::Dataset;
 use crate::interrupt;
 use crate::losses::Losses;
@@ -88,16 +88,14 @@ fn advice(config: &Config) -> Vec<String> {
     if let Some(lr) = config.lr_d {
         advice.push(format!("a smaller --lr-d than {lr:e}"));
     }
-    if let Some(clip) = config.clip {
-        advice.push(format!("a smaller --clip than {clip}"));
+    let hold = config.hold();
+    match hold {
+        Hold::Layers => {}
+        Hold::Clip(c) => advice.push(format!("a smaller --clip than {c}")),
+        Hold::GradientPenalty(lambda) => advice.push(format!("another --gp-lambda than {lambda}")),
+        Hold::SigmaPenalty(lambda) => advice.push(format!("another --sn-lambda than {lambda}")),
     }
-    if let Some(lambda) = config.gp_lambda {
-        advice.push(format!("another --gp-lambda than {lambda}"));
-    }
-    if let Some(lambda) = config.sn_lambda {
-        advice.push(format!("another --sn-lambda than {lambda}"));
-    }
-    if config.norm == Norm::None && config.clip.is_none() && config.gp_lambda.is_none() {
+    if config.norm == Norm::None && matches!(hold, Hold::Layers | Hold::SigmaPenalty(_)) {
         advice.push("--norm batch, or the method sngan, which hold the discriminator".into());
     }
     advice

@@ -232,8 +232,8 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), start in 0..4) {
         // Half of the cases begin as a good file does, to come further.
-        let magic: &[u8] = [&[][..], &[0x1f, 0x8b, 8], &[0, 0, 8, 3], &[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2]][start as usize];
-        let file = [magic, &bytes].concat();
+        let magics: [&[u8]; 4] = [&[], &[0x1f, 0x8b, 8], &[0, 0, 8, 3], &[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2]];
+        let file = [magics[start as usize], &bytes].concat();
         let _ = read_stream::<3>(&file[..], 64, IMAGES_MAGIC);
         let _ = read_stream::<3>(&gzip(&file)[..], 64, IMAGES_MAGIC);
         let _ = read_stream::<1>(&file[..], 64, LABELS_MAGIC);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::data::Dataset;
 use flate2::{Compression, write::ZlibEncoder};
+use proptest::collection::vec;
 use proptest::prelude::*;
 use std::io::Write;
 
@@ -193,7 +194,7 @@ fn claims_and_bombs_cost_nothing() {
 
 proptest! {
     #[test]
-    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0..200usize, packed: bool) {
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..200), cut in 0..200usize, packed: bool) {
         // A good beginning, to come further.
         let start = &images(1)[..cut.min(72)];
         let variable = [start, &bytes].concat();

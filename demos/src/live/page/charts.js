@@ -21,7 +21,8 @@ function human(seconds) {
   if (!Number.isFinite(seconds)) return "–";
   if (seconds < 100) return `${Math.round(seconds)} s`;
   if (seconds < 6000) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 172800) return `${(seconds / 3600).toFixed(1)} h`;
+  return `${Math.round(seconds / 86400)} days`;
 }
 
 // Round numbers from low to high, some `n` of them.
@@ -49,7 +50,7 @@ class Chart {
   // canvas; keys: the element of the legend; x, y: what the axes say; log: whether y is logarithmic;
   // range: y's range, if it is not to follow the numbers.
   constructor(canvas, keys, { x, y, log = false, range = null, xRange = null }) {
-    Object.assign(this, { canvas, keys, x, y, log, range, xRange, series: [], at: null });
+    Object.assign(this, { canvas, keys, x, y, log, range, xRange, series: [], at: null, mark: null });
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${y} over ${x}`);
     const point = (event) => {
@@ -66,9 +67,10 @@ class Chart {
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
-  // series: [{ name, colour, dashed, xs, ys }], numbers in the order of x; null is a gap.
-  set(series) {
-    this.series = series;
+  // series: [{ name, colour, dashed, xs, ys }], numbers in the order of x; null is a gap. mark: the place in x that is
+  // looked back at, if one is.
+  set(series, mark = null) {
+    Object.assign(this, { series, mark });
     this.draw();
   }
 
@@ -175,8 +177,21 @@ class Chart {
     g.rect(left, top - 2, right - left, bottom - top + 4);
     g.clip();
     full.forEach((s, i) => this.curve(g, s, reduced[i], X, Y));
+    if (this.mark !== null) this.upright(g, X(this.mark), top, bottom, [2, 3]);
     this.pointer(g, full, { left, right, top, bottom, x0, x1 }, X);
     g.restore();
+  }
+
+  // A line from top to bottom.
+  upright(g, x, top, bottom, dashes = []) {
+    g.strokeStyle = colour("--soft");
+    g.lineWidth = 1.6;
+    g.setLineDash(dashes);
+    g.beginPath();
+    g.moveTo(x, top);
+    g.lineTo(x, bottom);
+    g.stroke();
+    g.setLineDash([]);
   }
 
   extent(reduced) {
@@ -223,16 +238,13 @@ class Chart {
   pointer(g, full, { left, right, top, bottom, x0, x1 }, X) {
     if (this.at === null || this.at < left || this.at > right) return;
     const x = x0 + ((this.at - left) / (right - left)) * (x1 - x0);
-    g.strokeStyle = colour("--soft");
-    g.beginPath();
-    g.moveTo(X(x), top);
-    g.lineTo(X(x), bottom);
-    g.stroke();
+    this.upright(g, X(x), top, bottom);
     this.legend(x);
   }
 
-  // The legend, with the numbers at x, or the last ones.
+  // The legend, with the numbers at x, or those at the mark, or the last ones.
   legend(x) {
+    x ??= this.mark;
     const nearest = (xs) => {
       let [low, high] = [0, xs.length - 1];
       while (high - low > 1) {

@@ -79,6 +79,12 @@ function begin(about) {
   charts.losses.y = !critic ? "loss" : about.penalty ? "estimate of W" : "estimate of K·W, K unknown";
 }
 
+// The step of the picture that is shown, where it is not the last.
+function lookedBackAt() {
+  const i = Number($("time").value);
+  return i < run.samples.length - 1 ? run.samples[i] : null;
+}
+
 const words = {
   running: "running",
   paused: "paused",
@@ -90,7 +96,8 @@ const words = {
 
 function show(status, reason) {
   run.status = status;
-  $("status").textContent = words[status];
+  const last = run.losses[run.losses.length - 1];
+  $("status").textContent = status === "watching" && last && last[0] >= run.about.steps ? "finished" : words[status];
   $("status").dataset.status = status;
   $("reason").textContent = status === "over" || status === "lost" ? reason : "";
   $("pause").disabled = status !== "running";
@@ -171,7 +178,8 @@ function draw() {
   showSample();
   if (document.hidden) return;
   const xs = run.losses.map((row) => row[0]),
-    ys = (i) => run.losses.map((row) => row[i]);
+    ys = (i) => run.losses.map((row) => row[i]),
+    back = lookedBackAt();
   charts.losses.set(
     about.wasserstein
       ? [{ name: "estimate", colour: "--c1", xs, ys: ys(3) }]
@@ -179,11 +187,15 @@ function draw() {
           { name: "discriminator", colour: "--c1", xs, ys: ys(1) },
           { name: "generator", colour: "--c2", xs, ys: ys(2) },
         ],
+    back,
   );
-  charts.outputs.set([
-    { name: about.wasserstein ? "f(x)" : "D(x)", colour: "--c1", xs, ys: ys(4) },
-    { name: about.wasserstein ? "f(G(z))" : "D(G(z))", colour: "--c2", xs, ys: ys(5) },
-  ]);
+  charts.outputs.set(
+    [
+      { name: about.wasserstein ? "f(x)" : "D(x)", colour: "--c1", xs, ys: ys(4) },
+      { name: about.wasserstein ? "f(G(z))" : "D(G(z))", colour: "--c2", xs, ys: ys(5) },
+    ],
+    back,
+  );
   // Drawing costs training its time: what is as it was, is left.
   const known = `${run.evaluations.length} ${run.looks.length} ${$("time").value} ${isDark()}`;
   if (known === run.drawn) return;
@@ -204,10 +216,13 @@ function drawDistances() {
   }
   const comparable = all.filter((e) => e.n === last.n).sort((a, b) => a.step - b.step),
     xs = comparable.map((e) => e.step);
-  charts.distances.set([
-    { name: "generated", colour: "--c1", xs, ys: comparable.map((e) => e.frechet) },
-    { name: "real against real", colour: "--c3", dashed: true, xs, ys: comparable.map((e) => e.real.frechet) },
-  ]);
+  charts.distances.set(
+    [
+      { name: "generated", colour: "--c1", xs, ys: comparable.map((e) => e.frechet) },
+      { name: "real against real", colour: "--c3", dashed: true, xs, ys: comparable.map((e) => e.real.frechet) },
+    ],
+    lookedBackAt(),
+  );
   $("frechet").textContent = short(last.frechet);
   $("figures").textContent =
     `Step ${last.step}, ${last.n} images: kernel distance × 1000 ${short(1e3 * last.kernel)} ` +
@@ -227,6 +242,7 @@ function drawLayers() {
       xs: run.looks.map((look) => look.step),
       ys: run.looks.map((look) => look.layers[i].sigma),
     })),
+    lookedBackAt(),
   );
   const before = run.looks.filter((look) => step === undefined || look.step <= step);
   const look = before[before.length - 1] || run.looks[0];
@@ -254,10 +270,7 @@ for (const id of ["pause", "go-on", "stop"]) {
     }),
   );
 }
-$("time").addEventListener("input", () => {
-  showSample();
-  drawLayers();
-});
+$("time").addEventListener("input", draw);
 $("net").addEventListener("change", drawLayers);
 let playing = null;
 $("play").addEventListener("click", () => {
@@ -272,8 +285,7 @@ $("play").addEventListener("click", () => {
   playing = setInterval(() => {
     if (Number($("time").value) >= run.samples.length - 1) return stop();
     $("time").value = Number($("time").value) + 1;
-    showSample();
-    drawLayers();
+    draw();
   }, 150);
 });
 document.addEventListener("visibilitychange", draw);

@@ -165,19 +165,26 @@ function drawCurves() {
   const xs = lab.curves.map((c) => c.at),
     ys = (pick) => lab.curves.map(pick),
     gan = lab.about.model === "gan";
+  const back = lab.looksBack && lab.frame ? updates(lab.frame.script) : null;
   const line = (name, key, pick, dashed = false) => ({ name, colour: key, dashed, xs, ys: ys(pick) });
-  charts.distance.set([
-    line("exact W₁", "--c6", (c) => c.w1),
-    line("of two samples of the data", "--c3", () => lab.about.level, true),
-    gan ? line("bound on JS (nats)", "--c1", (c) => c.estimate) : line("critic’s estimate ÷ slope", "--c1", (c) => c.bound),
-  ]);
+  charts.distance.set(
+    [
+      line("exact W₁", "--c6", (c) => c.w1),
+      line("of two samples of the data", "--c3", () => lab.about.level, true),
+      gan
+        ? line("bound on JS (nats)", "--c1", (c) => c.estimate)
+        : line("critic’s estimate ÷ slope", "--c1", (c) => c.bound),
+    ],
+    back,
+  );
   const k = lab.about.k;
   charts.slope.set(
     [line("steepest", "--c1", (c) => c.steepest), line("mean", "--c2", (c) => c.slope)].concat(
       k === null ? [] : [line(lab.about.model === "sngan" ? "K" : "aim", "--c3", () => k, true)],
     ),
+    back,
   );
-  charts.losses.set([line("critic", "--c1", (c) => c.losses[0]), line("generator", "--c2", (c) => c.losses[1])]);
+  charts.losses.set([line("critic", "--c1", (c) => c.losses[0]), line("generator", "--c2", (c) => c.losses[1])], back);
 }
 
 // Earlier states.
@@ -186,9 +193,11 @@ $("time").addEventListener("input", async () => {
     [number] = lab.kept[i];
   lab.looksBack = i < lab.kept.length - 1;
   $("go-back").disabled = !lab.looksBack;
-  if (!lab.looksBack) return show(lab.last);
-  const answer = await fetch(`frame/${number}`);
-  if (answer.ok && Number($("time").value) === i) show(await answer.json());
+  if (lab.looksBack) {
+    const answer = await fetch(`frame/${number}`);
+    if (answer.ok && Number($("time").value) === i) show(await answer.json());
+  } else show(lab.last);
+  drawCurves();
 });
 $("go-back").addEventListener("click", async () => {
   const { script } = lab.frame;
@@ -255,19 +264,43 @@ $("slow").addEventListener("click", async () => {
   lab.slow = { before };
   const told = await order("slow");
   if (!told || !lab.slow) return endSlow();
-  Object.assign(lab.slow, told, { stage: -1 });
-  nextStage();
-  lab.slow.timer = setInterval(nextStage, STAGE_MS);
+  Object.assign(lab.slow, told, { stage: 0 });
+  $("slow-box").hidden = false;
+  showStage();
+  run();
 });
 
-function nextStage() {
+// Stages follow each other, until somebody holds them or turns them over by hand.
+function run() {
+  hold();
+  lab.slow.timer = setInterval(() => turn(1), STAGE_MS);
+  $("slow-hold").textContent = "Hold";
+}
+function hold() {
+  clearInterval(lab.slow.timer);
+  lab.slow.timer = null;
+  $("slow-hold").textContent = "Run";
+}
+function turn(by) {
+  lab.slow.stage = Math.max(lab.slow.stage + by, 0);
+  if (lab.slow.stage < lab.slow.stages.length) showStage();
+  else endSlow();
+}
+$("slow-hold").addEventListener("click", () => (lab.slow.timer === null ? run() : hold()));
+for (const [id, by] of [
+  ["slow-back", -1],
+  ["slow-on", 1],
+])
+  $(id).addEventListener("click", () => {
+    hold();
+    turn(by);
+  });
+
+function showStage() {
   const { slow } = lab,
     { before } = slow,
     after = lab.last;
-  slow.stage++;
-  if (slow.stage >= slow.stages.length) return endSlow();
   const { net, show: what, caption } = slow.stages[slow.stage];
-  $("caption").hidden = false;
   $("caption").textContent = `${net === "critic" ? "D" : "G"} ${slow.stage + 1}/${slow.stages.length}: ${caption}`;
   const overlays = {
     real: { real: slow.real, generated: [], arrows: null },
@@ -290,7 +323,7 @@ function endSlow() {
   clearInterval(lab.slow.timer);
   lab.slow = null;
   plane.overlay = null;
-  $("caption").hidden = true;
+  $("slow-box").hidden = true;
   if (lab.last) {
     show(lab.last);
     drawCurves();
