@@ -87,11 +87,10 @@ pub struct NetFigures {
 impl NetFigures {
     /// What a picture shows of each layer.
     pub fn spectra(&self) -> Vec<Spectrum<'_>> {
-        let spectrum = |layer| {
-            let LayerFigures { name, singular_values, .. } = layer;
-            Spectrum { name, singular_values }
-        };
-        self.layers.iter().map(spectrum).collect()
+        self.layers
+            .iter()
+            .map(|LayerFigures { name, singular_values, .. }| Spectrum { name, singular_values })
+            .collect()
     }
 }
 
