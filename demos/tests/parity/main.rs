@@ -1,10 +1,10 @@
 //! Ten SNGAN steps against PyTorch's: the program's own training step with Adam, and its nets with Adam and RMSProp;
-//! two steps of residual nets; and ten steps of other methods ([`methods`]).
+//! two steps of residual nets for images of each size; and ten steps of other methods ([`methods`]).
 //!
-//! `tests/fixtures/README.md` says what is in sngan.safetensors and resnet.safetensors. All runs start from the same
-//! weights, images and noise, and every number that PyTorch wrote is compared: losses, logits, σ of every layer, the
-//! gradients of the first step, and what parameters, u, v and running statistics are after the last. `-- --nocapture`
-//! prints the largest differences.
+//! `tests/fixtures/README.md` says what is in sngan.safetensors and the files of residual nets. All runs start from the
+//! same weights, images and noise, and every number that PyTorch wrote is compared: losses, logits, σ of every layer,
+//! the gradients of the first step, and what parameters, u, v and running statistics are after the last.
+//! `-- --nocapture` prints the largest differences.
 
 #[path = "../../../tests/pytorch/fixture.rs"]
 mod fixture;
@@ -19,8 +19,6 @@ use wengert_demos::config::{Config, Loss, Net};
 use wengert_demos::data::ImageShape;
 use wengert_demos::models::{self, Network};
 use wengert_demos::train::Trainer;
-
-const IMAGE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
 /// What is allowed, relative to max(1, the largest value). In f32, rounding is 1e-6 of what it meets; a loss adds up
 /// what happened to all weights, while a single weight moves by lr = 2e-4 a step, and a running variance of 0.1 by
@@ -85,11 +83,11 @@ struct ByHand<T: Element> {
 }
 
 impl<T: Element> ByHand<T> {
-    fn new(config: &Config, optimiser: impl Fn() -> Box<dyn Optimizer<T>>) -> ByHand<T> {
+    fn new(config: &Config, image: ImageShape, optimiser: impl Fn() -> Box<dyn Optimizer<T>>) -> ByHand<T> {
         let mut stores = [Params::new(), Params::new()];
         let rng = &mut Rng::seed(1);
-        let generator = Network::new(models::generator(config, IMAGE, 0), &mut stores[0], rng);
-        let discriminator = Network::new(models::discriminator(config, IMAGE, 0), &mut stores[1], rng);
+        let generator = Network::new(models::generator(config, image, 0), &mut stores[0], rng);
+        let discriminator = Network::new(models::discriminator(config, image, 0), &mut stores[1], rng);
         ByHand { generator, discriminator, stores, optimisers: [optimiser(), optimiser()], loss: config.loss }
     }
 }
@@ -152,15 +150,26 @@ fn steps(fixture: &Fixture) -> usize {
     fixture.options("net")["steps"].as_u64().expect("a count") as usize
 }
 
+/// The size of the file's images.
+fn image(fixture: &Fixture) -> ImageShape {
+    match **fixture.part::<f64>("real", 0).shape() {
+        [_, channels, height, width] => ImageShape { channels, height, width },
+        ref other => panic!("a step's images have the shape {other:?}"),
+    }
+}
+
 /// The configuration of a run, from the file.
 fn config(fixture: &Fixture, run: &str) -> Config {
     let (net, options) = (fixture.options("net"), fixture.options(run));
     let count = |name: &str| net[name].as_u64().expect("a count") as usize;
     let number = |value: &serde_json::Value| value.as_f64().expect("a number");
     // The channels of the generator's first maps at the paper's width.
-    let (kind, channels) = match net["net"].as_str() {
-        Some("resnet") => (Net::Resnet, 256.0),
-        _ => (Net::Standard, 512.0),
+    let (kind, channels) = match (net["net"].as_str(), image(fixture).height) {
+        (Some("resnet"), 32) => (Net::Resnet, 256.0),
+        (Some("resnet"), 48) => (Net::Resnet, 512.0),
+        (Some("resnet"), 64) => (Net::Resnet, 1024.0),
+        (None, _) => (Net::Standard, 512.0),
+        other => panic!("the test does not know the nets {other:?}"),
     };
     assert!(kind == Net::Resnet || number(&net["slope"]) == 0.1);
     let betas = &options["betas"];
@@ -264,7 +273,7 @@ fn replay<T: Element>(fixture: &Fixture, run: &str, nets: &mut impl Nets<T>) -> 
 fn by_trainer<T: Element>(file: &str, run: &str) {
     let fixture = open(file);
     let config = config(&fixture, run);
-    let worst = replay(&fixture, run, &mut Trainer::<T>::new(&config, IMAGE));
+    let worst = replay(&fixture, run, &mut Trainer::<T>::new(&config, image(&fixture)));
     worst.report(&format!("{file}, {run}, Trainer"));
 }
 
@@ -281,7 +290,7 @@ fn by_hand<T: Element>(file: &str, run: &str) {
             other => panic!("{run}: the test does not know the optimiser {other:?}"),
         }
     };
-    let worst = replay(&fixture, run, &mut ByHand::new(&config, optimiser));
+    let worst = replay(&fixture, run, &mut ByHand::new(&config, image(&fixture), optimiser));
     let noise = |name: &str| name.strip_prefix("final/").is_some_and(is_noise::<T>);
     let own = |name: &&str| name.strip_prefix(run).is_some_and(|rest| !noise(&rest[1..]));
     let unread: Vec<&str> = fixture.unread().into_iter().filter(own).collect();
@@ -320,9 +329,21 @@ fn the_nets_with_rmsprop_in_f32() {
 }
 
 #[test]
-fn the_residual_nets_in_f64() {
+fn the_residual_nets_for_32_pixels_in_f64() {
     by_trainer::<f64>("resnet", "adam_f64");
     by_hand::<f64>("resnet", "adam_f64");
+}
+
+#[test]
+fn the_residual_nets_for_48_pixels_in_f64() {
+    by_trainer::<f64>("resnet_48", "adam_f64");
+    by_hand::<f64>("resnet_48", "adam_f64");
+}
+
+#[test]
+fn the_residual_nets_for_64_pixels_in_f64() {
+    by_trainer::<f64>("resnet_64", "adam_f64");
+    by_hand::<f64>("resnet_64", "adam_f64");
 }
 
 /// The witness bites: PyTorch's run is not that of another optimiser.
@@ -331,5 +352,6 @@ fn the_residual_nets_in_f64() {
 fn another_optimiser_is_seen() {
     let fixture = open("sngan");
     let config = config(&fixture, "adam_f64");
-    replay(&fixture, "adam_f64", &mut ByHand::<f64>::new(&config, || Box::new(RmsProp::new(config.lr))));
+    let optimiser = || -> Box<dyn Optimizer<f64>> { Box::new(RmsProp::new(config.lr)) };
+    replay(&fixture, "adam_f64", &mut ByHand::new(&config, image(&fixture), optimiser));
 }

@@ -3,10 +3,11 @@
 
 use wengert::{Tensor, Var};
 use wengert_demos::config::{Config, Method};
+use wengert_demos::data::ImageShape;
 use wengert_demos::train::{Batch, Trainer};
 
 use super::fixture::{Fixture, Worst};
-use super::{IMAGE, open, tolerance};
+use super::{image, open, tolerance};
 
 const CLASSES: usize = 10;
 
@@ -27,8 +28,8 @@ fn config(fixture: &Fixture, run: &str) -> Config {
 }
 
 /// A trainer at the start of the run: the file has every number of both nets, and no other.
-fn start(fixture: &Fixture, run: &str, config: &Config) -> Trainer<f64> {
-    let mut trainer = Trainer::<f64>::with_classes(config, IMAGE, CLASSES);
+fn start(fixture: &Fixture, run: &str, config: &Config, image: ImageShape) -> Trainer<f64> {
+    let mut trainer = Trainer::<f64>::with_classes(config, image, CLASSES);
     for (net, params) in [("g", &mut trainer.generator_params), ("d", &mut trainer.discriminator_params)] {
         let prefix = format!("{run}/init/{net}/");
         let mut own: Vec<String> = params.names().map(String::from).collect();
@@ -48,7 +49,7 @@ fn start(fixture: &Fixture, run: &str, config: &Config) -> Trainer<f64> {
 fn replay(run: &str, change: impl FnOnce(Config) -> Config) {
     let (fixture, shared) = (open("methods"), open("sngan"));
     let config = change(config(&fixture, run));
-    let mut trainer = start(&fixture, run, &config);
+    let mut trainer = start(&fixture, run, &config, image(&shared));
     let mut worst = Worst::default();
     let labels = |kind: &str, step: usize| -> Option<Vec<usize>> {
         let (shape, all) = fixture.indices(&format!("labels_{kind}"));
