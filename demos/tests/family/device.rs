@@ -20,13 +20,9 @@ const STEPS: usize = 20;
 /// The same net with the same weights on the processor and on the device.
 fn two<T: Element>(config: &Config, device: &Device) -> [Trainer<T>; 2] {
     config.check().unwrap();
-    let mut trainers = [0; 2].map(|_| Trainer::with_classes(config, IMAGE, CLASSES));
+    let mut trainers = [0; 2].map(|_| Trainer::with_classes(config, image(config), CLASSES));
     trainers[1].to(device).unwrap();
     trainers
-}
-
-fn batch<T: Element>(n: u64) -> Batch<T> {
-    real(n).cast()
 }
 
 /// Whether this is the bias of a layer with batch norm behind it, which takes it away: its gradient is 0 but for
@@ -65,6 +61,7 @@ fn twenty_steps_in_double_precision_end_in_the_same_nets() {
         device.check::<f64>().unwrap_or_else(|error| panic!("this test needs double precision: {error}"));
         for (name, config) in all() {
             let [mut host, mut there] = two::<f64>(&config, device);
+            let batch = |n| images(image(&config), n).cast::<f64>();
             for _ in 0..STEPS {
                 host.train_step(batch);
                 there.train_step(batch);
@@ -84,9 +81,10 @@ fn twenty_steps_in_single_precision_have_the_same_losses() {
     with_device(|device| {
         for (name, config) in all() {
             let [mut host, mut there] = two::<f32>(&config, device);
+            let batch = |n| images(image(&config), n);
             let mut worst = 0.0_f64;
             for _ in 0..STEPS {
-                let (one, other) = (host.train_step(real), there.train_step(real));
+                let (one, other) = (host.train_step(batch), there.train_step(batch));
                 let pairs = [
                     (one.discriminator, other.discriminator),
                     (one.generator, other.generator),
@@ -113,8 +111,8 @@ fn a_trainer_moves_between_devices() {
             steps(&mut there, 2);
             there.to(&Device::host()).unwrap();
             let before = device.counts();
-            host.train_step(real);
-            there.train_step(real);
+            steps(&mut host, 1);
+            steps(&mut there, 1);
             assert_eq!(device.counts(), before, "{name}: moved to the processor, something stays on the device");
             there.to(device).unwrap();
             steps(&mut host, 1);
@@ -143,7 +141,7 @@ fn the_host_waits_once_in_a_step_and_computes_nothing_itself() {
             println!("{name}: {counts:?}");
             assert_eq!((counts.fallbacks, counts.waits), (0, 1), "{name}: {counts:?}");
             let (updates, noise) = (config.n_dis as u64, 4 * 6 * 4);
-            let needed = updates * (4 * IMAGE.numel() as u64 * 4 + noise) + noise;
+            let needed = updates * (4 * image(&config).numel() as u64 * 4 + noise) + noise;
             assert!(counts.up >= needed && counts.up <= needed + 1024 * (updates + 1), "{name}: {counts:?}, {needed}");
             assert!(counts.down <= 4 * (4 * updates + 3), "{name}: {counts:?}");
         }
