@@ -10,7 +10,6 @@
 
 mod classifier;
 mod distances;
-mod eigen;
 mod evaluation;
 mod frechet;
 mod history;
@@ -24,7 +23,6 @@ mod stacked;
 mod witness;
 
 pub use classifier::{Classifier, Outputs, Settings};
-pub use eigen::{SymmetricEigen, symmetric_eigen};
 pub use evaluation::{Evaluation, Evaluator, Figures, sample_size};
 pub use frechet::{Gaussian, frechet_distance};
 pub use history::History;

@@ -11,8 +11,8 @@
 use anyhow::Result;
 use wengert::{Tensor, Var};
 
-use super::eigen::symmetric_eigen;
 use super::{check_features, extents, times_transposed};
+use crate::linalg::{symmetric_eigen, symmetric_eigenvalues};
 
 /// The mean and the covariance of a set of features.
 #[derive(Clone, Debug)]
@@ -63,13 +63,13 @@ pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> f64 {
 fn trace_of_root(d: usize, a: &Gaussian, b: &Gaussian) -> f64 {
     // Rounding may leave an eigenvalue of 0 a little below.
     let root = |value: &f64| value.clamp(0.0, f64::INFINITY).sqrt();
-    let mut first = symmetric_eigen(d, &a.covariance.to_vec());
+    let mut first = symmetric_eigen(d, a.covariance.to_vec());
     for (row, value) in first.vectors.chunks_exact_mut(d).zip(&first.values) {
         row.iter_mut().for_each(|x| *x *= root(value));
     }
     let half = Tensor::from_vec([d, d], first.vectors);
     let product = times_transposed(&times_transposed(&half, &b.covariance), &half);
-    symmetric_eigen(d, &product.to_vec()).values.iter().map(root).sum()
+    symmetric_eigenvalues(d, product.to_vec()).iter().map(root).sum()
 }
 
 #[cfg(test)]
