@@ -292,6 +292,12 @@ impl Lock {
     }
 }
 
+/// Whether a program holds the lock of this file.
+pub fn is_locked(path: &Path) -> bool {
+    // Shared, so that two that ask do not see each other.
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 fn open_lock(path: &Path) -> Result<File> {
     // To open a pipe could last for ever.
     let other = fs::metadata(path).is_ok_and(|found| !found.is_file());
@@ -427,7 +433,9 @@ mod tests {
         let path = dir.path().join(".lock");
         let lock = Lock::take(&path, "somebody has it").unwrap();
         assert_eq!(message(Lock::take(&path, "somebody has it")), "somebody has it");
+        assert!(is_locked(&path) && !is_locked(&dir.path().join("none")));
         drop(lock);
+        assert!(!is_locked(&path));
         Lock::take(&path, "").unwrap();
         Lock::wait(&path).unwrap();
     }

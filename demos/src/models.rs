@@ -62,15 +62,20 @@ fn style(config: &Config, norm: Norm, classes: usize) -> Style {
     let weights = match (config.net, config.init) {
         (Net::Standard | Net::Sagan, InitialWeights::Usual) => Init::PyTorch,
         (Net::Standard, InitialWeights::Paper) | (Net::Dcgan, _) => Init::normal(0.02),
-        (Net::Sagan, InitialWeights::Paper) | (Net::Resnet, _) => Init::GlorotUniform,
+        (Net::Sagan, InitialWeights::Paper) | (Net::Resnet, _) => Init::glorot(),
+    };
+    let authors = config.net == Net::Resnet && config.init == InitialWeights::Paper;
+    let blocks = match paper(config) {
+        resnet::Paper::Sngan if authors => Init::GlorotUniform { gain: std::f64::consts::SQRT_2 },
+        _ => weights,
     };
     let added = match (config.init, weights) {
         (InitialWeights::Usual, _) if norm == Norm::Spectral => Init::PyTorch,
         // PyTorch's N(0, 1) of an embedding would drown all else where σ does not divide it.
-        (_, Init::PyTorch) => Init::GlorotUniform,
+        (_, Init::PyTorch) => Init::glorot(),
         (_, weights) => weights,
     };
-    Style { weights, added, norm, classes: config.conditional.then_some(classes) }
+    Style { weights, blocks, added, norm, classes: config.conditional.then_some(classes) }
 }
 
 /// Refuses images of a size that the nets of this configuration are not for.

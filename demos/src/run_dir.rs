@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use wengert::{Archive, Device};
 
 use crate::config::Config;
-use crate::files::{Lock, keep_as, new_directory, read, read_text, sweep, write_whole};
+use crate::files::{Lock, is_locked, keep_as, new_directory, read, read_text, sweep, write_whole};
 
 /// A directory that belongs to one run.
 #[derive(Debug)]
@@ -101,6 +101,11 @@ impl RunDir {
         let text = text.with_context(|| format!("{}: cannot read; is this the directory of a run?", file.display()))?;
         let config = Config::from_text(&text).with_context(|| file.display().to_string())?;
         Ok((RunDir { path: path.to_path_buf(), lock: None }, config))
+    }
+
+    /// Whether a program trains this run now. Where files have no locks, nobody can tell: then none does.
+    pub fn is_held(&self) -> bool {
+        is_locked(&self.path.join(".lock"))
     }
 
     /// Takes the run for training: no other program may, as long as this one lives. What killed programs have left half
@@ -230,10 +235,12 @@ impl RunDir {
         serde_json::from_slice(&bytes).with_context(|| format!("{}: damaged", file.display()))
     }
 
-    /// Removes a directory that [`create`](RunDir::create) has just made, of a run that does not come about.
+    /// Removes a directory that [`create`](RunDir::create) has just made, of a run that does not come about, with its
+    /// first checkpoint.
     pub fn remove_unused(&self) {
         // What cannot be removed stays; the error that led here is the one to tell.
-        for file in ["config.toml", ".lock"] {
+        let files = ["config.toml", ".lock", "checkpoint.safetensors", "losses.csv", "gammas.csv", "time.json"];
+        for file in files {
             let _ = fs::remove_file(self.path.join(file));
         }
         let _ = fs::remove_dir(self.path.join("samples")).and_then(|()| fs::remove_dir(&self.path));

@@ -42,12 +42,12 @@ impl EventFile {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
+    pub fn scalars(&mut self, step: u64, values: &[(impl AsRef<str>, f64)]) -> Result<()> {
         self.write(event(step, |event| {
             event.message(5, |summary| {
                 for (tag, value) in values {
                     summary.message(1, |entry| {
-                        entry.bytes(1, tag.as_bytes());
+                        entry.bytes(1, tag.as_ref().as_bytes());
                         entry.float(2, *value as f32);
                     });
                 }

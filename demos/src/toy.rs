@@ -3,6 +3,7 @@
 mod critic;
 mod data;
 mod distance;
+mod experiment;
 mod frame;
 mod lab;
 mod mlp;
@@ -14,6 +15,7 @@ mod trainer;
 pub use critic::{Critic, Objective};
 pub use data::{Score, Toy, drawing};
 pub use distance::{cheapest_pairing, sample_distance, w1_in_the_plane, w1_on_a_line};
+pub use experiment::{EXPERIMENTS, Experiment};
 pub use frame::{ARROWS, frame, level, real_points};
 pub use lab::{Lab, every_second};
 pub use mlp::Mlp;

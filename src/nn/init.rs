@@ -22,8 +22,11 @@ pub enum Init {
         /// The standard deviation.
         std: f64,
     },
-    /// Uniform on ±√(6/(fan-in + fan-out)) (Glorot and Bengio 2010), biases 0.
-    GlorotUniform,
+    /// Uniform on ±gain·√(6/(fan-in + fan-out)) (Glorot and Bengio 2010, with a gain of 1), biases 0.
+    GlorotUniform {
+        /// By which the bound is multiplied.
+        gain: f64,
+    },
     /// The same value everywhere, biases 0.
     Constant(f64),
 }
@@ -42,6 +45,11 @@ impl Init {
         Init::Normal { mean: 0.0, std }
     }
 
+    /// Glorot and Bengio's uniform weights, biases 0.
+    pub fn glorot() -> Init {
+        Init::GlorotUniform { gain: 1.0 }
+    }
+
     pub(super) fn weight<T: Element>(self, role: Role, shape: Shape, rng: &mut Rng) -> Tensor<T> {
         let area: usize = shape.iter().skip(2).product();
         let fans = (shape.get(1).map_or(1, |n| n * area), shape[0] * area);
@@ -53,8 +61,8 @@ impl Init {
             (Init::PyTorch, Role::Embedding) => rng.normal(shape),
             (Init::PyTorch, Role::Gain) => Tensor::ones(shape),
             (Init::Normal { mean, std }, _) => by_element(Affine { scale: std, shift: mean }, [&rng.normal(shape)]),
-            (Init::GlorotUniform, _) => {
-                let bound = (6.0 / (fans.0 + fans.1).max(1) as f64).sqrt();
+            (Init::GlorotUniform { gain }, _) => {
+                let bound = gain * (6.0 / (fans.0 + fans.1).max(1) as f64).sqrt();
                 rng.uniform(shape, -bound, bound)
             }
             (Init::Constant(value), _) => Tensor::full(shape, value),

@@ -72,7 +72,7 @@ fn initialisations() {
         Conv2d::new(&mut params.scope(name), 16, 32, [3, 3], &o, init, &mut rng);
     };
     make("pytorch", Init::PyTorch);
-    make("glorot", Init::GlorotUniform);
+    make("glorot", Init::glorot());
     make("normal", Init::Normal { mean: 1.0, std: 0.02 });
     make("constant", Init::Constant(0.5));
     let moments = |name: &str| {

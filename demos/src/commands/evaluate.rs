@@ -16,6 +16,7 @@ use super::stacked::count_modes;
 use super::train::{check_data, open_parts};
 use crate::config::{Config, DataName};
 use crate::data::Dataset;
+use crate::files::write_whole;
 use crate::metrics::{Classifier, Evaluation, Evaluator, History, Settings, sample_size};
 use crate::run_dir::RunDir;
 use crate::train::Trainer;
@@ -57,7 +58,7 @@ pub struct Evaluate {
 
 impl Evaluate {
     /// Evaluates the last checkpoint, prints the figures, and adds them to `evaluation.json` in the run directory; of
-    /// stacked digits it counts the modes.
+    /// stacked digits it counts the modes. A checkpoint that is better than the best one takes its place.
     pub(super) fn run(self) -> Result<()> {
         let (dir, config) = RunDir::open(&self.run)?;
         let mut trainer = self.which.open(&dir, &config)?;
@@ -66,7 +67,7 @@ impl Evaluate {
             let noise = (self.n, self.seed);
             return count_modes((&trainer, &config), dir.path(), noise, &self.cache.dir, self.json);
         }
-        History::read(dir.path())?; // what cannot be added to, before there is something to add
+        let history = History::read(dir.path())?; // what cannot be added to, before there is something to add
         let set = open_set(&config)?;
         check_data(&trainer, &*set)?;
         let evaluator = open_evaluator(&*set, self.n, self.seed, &self.cache, !self.json)?;
@@ -74,6 +75,9 @@ impl Evaluate {
         let stage = Stage::begin("comparing them with the reference images", !self.json);
         let evaluation = evaluator.evaluate(trainer.step(), &images)?;
         drop(stage);
+        if dir.best().is_file() && history.is_some_and(|history| history.is_surpassed_by(&evaluation)) {
+            write_whole(&dir.best(), &trainer.archive()?.to_bytes())?;
+        }
         let recorded = History::record(dir.path(), evaluation.clone());
         // Figures that took minutes are told even if there is no place for them.
         let history = recorded.as_ref().map_or_else(|_| History::of(evaluation), History::clone);

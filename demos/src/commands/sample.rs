@@ -31,7 +31,7 @@ pub struct Sample {
     /// Determines the noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The class to draw, from 0; for conditional runs, which draw all of them in turn otherwise
+    /// The class to draw, from 0; for conditional runs, which draw all of them in turn otherwise, up to 16 in columns
     #[arg(long, value_name = "K")]
     class: Option<usize>,
     /// The file to write: a picture of all images, or for NumPy their bytes, (images, height, width, channels)
@@ -48,6 +48,9 @@ pub struct Sample {
 
 /// Images in a row of interpolations.
 const COLUMNS: usize = 10;
+
+/// The most classes that have a column each.
+const MOST_CLASSES: usize = 16;
 
 /// Where images go as they come.
 enum Target {
@@ -96,7 +99,7 @@ impl Sample {
         let class = |i| self.class.unwrap_or_else(|| trainer.class_in_turn(i));
         let (n, columns, what) = match self.interpolate {
             Some(rows) => (rows * COLUMNS, COLUMNS, count(rows as u64, "interpolation", "interpolations")),
-            None => (self.n, (self.n as f64).sqrt().ceil() as usize, count(self.n as u64, "image", "images")),
+            None => (self.n, self.columns(&trainer), count(self.n as u64, "image", "images")),
         };
         let shape = trainer.image_shape();
         let mut target = self.target(n, columns, shape)?;
@@ -126,6 +129,12 @@ impl Sample {
             }
         }
         bail!("--out is {}; expected the name of a file that ends in .png or .npy", self.out.display())
+    }
+
+    /// A column for each class, if all of up to 16 are drawn in turn; or as many as rows.
+    fn columns(&self, trainer: &Trainer<f32>) -> usize {
+        let all_drawn = |&classes: &usize| self.class.is_none() && classes <= MOST_CLASSES.min(self.n);
+        trainer.classes().filter(all_drawn).unwrap_or_else(|| (self.n as f64).sqrt().ceil() as usize)
     }
 
     fn check_class(&self, trainer: &Trainer<f32>) -> Result<()> {

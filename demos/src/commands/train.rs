@@ -130,13 +130,13 @@ impl Train {
             let damage = trainer.start_from(run).with_context(|| format!("--init-from {}", run.display()))?;
             damage.iter().for_each(warn);
         }
-        // Before the classifier is trained, if there is to be one: that takes minutes.
         let dir = RunDir::create(self.out.as_deref(), &config)?;
-        let evaluator = evaluator(&config, &data, &self.cache).inspect_err(|_| dir.remove_unused())?;
-        let events = self.tensorboard.then(|| EventFile::create(&dir.tensorboard(), 0)).transpose()?;
-        let run = Run::new(config, dir, trainer, events, evaluator, self.place.device.clone());
+        let mut run = Run::new(config, dir, trainer, self.place.device.clone());
+        // From here on `resume` works, if somebody stops the training of the classifier too, which takes minutes.
+        run.save()?;
+        run.evaluator = evaluator(&run.config, &data, &self.cache).inspect_err(|_| run.dir.remove_unused())?;
+        run.events = self.tensorboard.then(|| EventFile::create(&run.dir.tensorboard(), 0)).transpose()?;
         run.with_names(&*data).shown_on(listener)?.work(|run| {
-            run.save()?; // From here on, `resume` works.
             run.trainer.to(&self.place.device)?;
             run.draw()?;
             print_estimate(run, &data, &need)?;
@@ -184,7 +184,8 @@ impl Resume {
         let logs = dir.tensorboard();
         let logs_on = self.tensorboard || logs.is_dir();
         let events = logs_on.then(|| EventFile::create(&logs, step)).transpose()?;
-        let run = Run::new(config, dir, trainer, events, evaluator, device.clone());
+        let mut run = Run::new(config, dir, trainer, device.clone());
+        (run.events, run.evaluator) = (events, evaluator);
         run.with_names(&*data).after(losses, gammas, seconds).shown_on(listener)?.work(|run| {
             run.trainer.to(&device)?;
             run.catch_up()?;

@@ -132,7 +132,9 @@ impl Config {
 
     /// Whether this trains by the recipe of the paper, whatever was said to get there.
     pub fn is_paper(&self) -> bool {
-        self.words() == Config::paper(self.method, Some(self.net)).words()
+        let paper = Config::paper(self.method, Some(self.net));
+        let besides = |config: &Config| (config.ema, config.dequantise, config.flip, config.init_from.clone());
+        self.words() == paper.words() && besides(self) == besides(&paper)
     }
 
     /// The flags that say how this trains.
@@ -207,6 +209,8 @@ mod tests {
                 assert_eq!(toml::from_str::<Config>(&text).unwrap(), config, "{text}");
                 assert_eq!((config.width, config.init), (1.0, InitialWeights::Paper));
                 assert!(Config { seed: 3, data: DataName::Shapes, ..config.clone() }.is_paper());
+                assert!(!Config { flip: true, ..config.clone() }.is_paper());
+                assert!(!Config { ema: Some(0.999), ..config.clone() }.is_paper());
                 assert!(!Config { batch: 65, ..config }.is_paper() && !Config::recipe(method).is_paper());
             }
         }

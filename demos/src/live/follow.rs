@@ -7,10 +7,12 @@ use anyhow::Result;
 
 use super::{Hub, Looks};
 use crate::config::Config;
+use crate::files::quoted;
 use crate::losses;
 use crate::metrics::History;
-use crate::run_dir::RunDir;
+use crate::run_dir::{RunDir, TrainingTime};
 use crate::train::{Loaded, Trainer};
+use crate::usage::count;
 
 /// What a hub has been told of the files of a run.
 pub struct Follower {
@@ -55,12 +57,34 @@ impl Follower {
         for (i, time) in now.into_iter().enumerate().filter(|(i, _)| *i != 2 || looked) {
             self.files[i].1 = time;
         }
-        let (last, steps) = (hub.last_step(), self.config.steps);
-        hub.set_note(if last >= steps {
-            "The run is over: it has made all its steps.".into()
-        } else {
-            format!("This is what the run has written up to step {last}: losses come with its checkpoints.")
-        });
+        if changed[2]
+            && let Ok(time) = self.dir.read_time()
+        {
+            hub.set_pace(self.pace(&time));
+        }
+        hub.set_note(self.note(hub.last_step()));
         Ok(())
+    }
+
+    /// Images per second in all the time of training, and the seconds that are left at that pace.
+    fn pace(&self, time: &TrainingTime) -> [f64; 2] {
+        let Config { steps, batch, .. } = self.config;
+        let done = self.config.discriminator_updates(time.step) as f64;
+        let left = self.config.discriminator_updates(steps) as f64 - done;
+        [done * batch as f64 / time.seconds, time.seconds / done * left]
+    }
+
+    /// What goes on in the directory.
+    fn note(&self, last: u64) -> String {
+        let Config { steps, checkpoint_every, .. } = self.config;
+        if last >= steps {
+            "The run is over: it has made all its steps.".into()
+        } else if self.dir.is_held() {
+            let every = count(checkpoint_every, "step", "steps");
+            format!("Another program trains this run. Losses come with its checkpoints, after every {every}.")
+        } else {
+            let run = quoted(self.dir.path());
+            format!("No program trains this run, which has made {last} of {steps} steps. To go on: gan resume {run}")
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Training holds the lock for as long as it takes to push a number. What a page gets is made on the server's thread,
 //! and is what is new since the page was last told.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,12 @@ use super::{Layer, Look};
 use crate::interrupt;
 use crate::losses::Losses;
 use crate::metrics::Evaluation;
+use crate::toy::every_second;
 
 /// How often a page is told what is new.
 const REFRESH: Duration = Duration::from_secs(2);
+/// The most pictures of attention that are kept: some MB.
+const MOST_ATTENTIONS: usize = 64;
 /// How often a paused run looks whether a signal has come.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -63,7 +67,8 @@ struct State {
     samples: Vec<u64>,
     evaluations: Vec<Evaluation>,
     looks: Vec<(u64, Vec<Layer>)>,
-    attention: Option<(u64, Vec<u8>)>,
+    /// Where attention looked, PNG files, by the steps.
+    attentions: BTreeMap<u64, Vec<u8>>,
     /// Images per second, and seconds left.
     pace: Option<[f64; 2]>,
     /// What a page is to know besides.
@@ -92,7 +97,7 @@ impl Default for Hub {
             samples: Vec::new(),
             evaluations: Vec::new(),
             looks: Vec::new(),
-            attention: None,
+            attentions: BTreeMap::new(),
             pace: None,
             note: String::new(),
         };
@@ -158,7 +163,11 @@ impl Hub {
     pub fn look(&self, look: Look) {
         let mut state = self.state();
         state.looks.push((look.step, look.layers));
-        state.attention = look.attention.map(|png| (look.step, png)).or(state.attention.take());
+        state.attentions.extend(look.attention.map(|png| (look.step, png)));
+        if state.attentions.len() > MOST_ATTENTIONS {
+            let mut keeps = every_second(state.attentions.len());
+            state.attentions.retain(|step, _| keeps(step));
+        }
     }
 
     /// What a page is to know besides, in words.
@@ -166,9 +175,14 @@ impl Hub {
         self.state().note = note.into();
     }
 
-    /// The last picture of attention, a PNG file.
-    pub fn attention(&self) -> Option<Vec<u8>> {
-        self.state().attention.as_ref().map(|(_, png)| png.clone())
+    /// The picture of attention at a step, a PNG file, if it is kept.
+    pub fn attention(&self, step: u64) -> Option<Vec<u8>> {
+        self.state().attentions.get(&step).cloned()
+    }
+
+    /// Images per second, and the seconds that are left, of a run that is followed.
+    pub fn set_pace(&self, pace: [f64; 2]) {
+        self.state().pace = Some(pace);
     }
 
     /// Whether the run goes on.
@@ -268,7 +282,7 @@ impl State {
             samples: self.samples.len(),
             evaluations: self.evaluations.len(),
             looks: self.looks.len(),
-            attention: self.attention.as_ref().map(|(step, _)| *step),
+            attention: self.attentions.keys().next_back().copied(),
             status: Some(self.status.clone()),
             note: self.note.clone(),
         }
@@ -300,7 +314,7 @@ impl State {
             "samples": self.samples[told.samples..],
             "evaluations": self.evaluations[told.evaluations..].iter().map(evaluation).collect::<Vec<_>>(),
             "looks": self.looks[told.looks..].iter().map(look).collect::<Vec<_>>(),
-            "attention": self.attention.as_ref().map(|(step, _)| step),
+            "attentions": self.attentions.keys().collect::<Vec<_>>(),
         })
     }
 }
@@ -339,6 +353,20 @@ mod tests {
         let last = next(&mut events);
         assert_eq!((&last["status"], &last["reason"], &last["losses"]), (&json!("over"), &json!("done"), &json!([])));
         assert!(events.next().is_none());
+    }
+
+    /// Pictures of attention are kept by their steps, every second one goes when there are many, and never the last.
+    #[test]
+    fn attention_has_a_past() {
+        let hub = Arc::new(Hub::default());
+        let look = |step: u64| hub.look(Look { step, layers: Vec::new(), attention: Some(vec![step as u8]) });
+        (1..=3).for_each(look);
+        let mut events = hub.events(json!(1));
+        assert_eq!(next(&mut events)["attentions"], json!([1, 2, 3]));
+        assert_eq!((hub.attention(2), hub.attention(9)), (Some(vec![2]), None));
+        (4..=65).for_each(look);
+        let kept = next(&mut events)["attentions"].clone();
+        assert_eq!((kept.as_array().unwrap().len(), &kept[0], &kept[32]), (33, &json!(1), &json!(65)));
     }
 
     /// A run that was killed and goes on has lost steps: pages begin anew.

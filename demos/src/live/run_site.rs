@@ -32,6 +32,7 @@ impl RunSite {
             "dir": dir.path().display().to_string(),
             "steps": config.steps,
             "wasserstein": config.loss == Loss::Wasserstein,
+            "logits": matches!(config.loss, Loss::Standard | Loss::Saturating),
             "penalty": config.gp_lambda.is_some(),
             "settings": settings,
             "only_looks": only_looks,
@@ -45,12 +46,15 @@ impl Site for RunSite {
         super::page(include_str!("page/run.html")).replace("/*RUN*/", include_str!("page/run.js"))
     }
 
-    /// `/samples/STEP.png` and `/attention/STEP.png`, the latter always the last.
+    /// `/samples/STEP.png` and `/attention/STEP.png`.
     fn get(&self, path: &str) -> Option<Answer> {
-        if path.starts_with("/attention/") {
-            return self.hub.attention().map(Answer::png);
+        let (what, step) = path.strip_prefix('/')?.strip_suffix(".png")?.split_once('/')?;
+        let step: u64 = step.parse().ok()?;
+        if what == "attention" {
+            return self.hub.attention(step).map(Answer::png);
+        } else if what != "samples" {
+            return None;
         }
-        let step: u64 = path.strip_prefix("/samples/")?.strip_suffix(".png")?.parse().ok()?;
         let file = self.samples.join(format!("step-{step:06}.png"));
         files::read(&file, MOST_BYTES).ok().flatten().map(Answer::png)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wengert::Tape;
@@ -12,8 +12,8 @@ use wengert::Tape;
 use super::toy_site::{Asked, Shown, ToySite};
 use crate::interrupt;
 use crate::toy::{
-    ARROWS, Lab, Model, Move, Objective, Recipe, Script, command_line, drawing, every_second, frame, level, log,
-    points, real_points,
+    ARROWS, EXPERIMENTS, Experiment, Lab, Model, Move, Objective, Recipe, Script, command_line, drawing, every_second,
+    frame, level, log, points, real_points,
 };
 
 /// Frames that are kept, to go back to; of more, every second goes.
@@ -24,6 +24,9 @@ const EVERY: Duration = Duration::from_millis(120);
 const TICK: Duration = Duration::from_millis(100);
 /// The most steps between two frames.
 const MOST_STEPS: u64 = 1000;
+
+/// The moves between two frames of an experiment.
+const BETWEEN_FRAMES: usize = 10;
 
 /// What a page may ask for.
 #[derive(Debug, Deserialize)]
@@ -47,6 +50,8 @@ enum Order {
     Set { lr: Option<f64>, lr_d: Option<f64>, n_dis: Option<usize> },
     /// Begin anew with other data, another method, or another seed.
     Start { toy: String, points: Option<String>, model: String, seed: u64 },
+    /// Begin anew with an experiment, by its number, and make it.
+    Try { experiment: usize },
     /// Go to the state after a script.
     GoTo { script: String },
     /// Whether the optimal discriminator is computed.
@@ -130,6 +135,10 @@ impl Worker {
             Order::Start { toy, points, model, seed } => {
                 return self.start(&toy, points.as_deref(), &model, seed).map(|()| json!({}));
             }
+            Order::Try { experiment } => {
+                let experiment = EXPERIMENTS.get(experiment).context("there is no such experiment")?;
+                return self.try_out(experiment).map(|()| json!({}));
+            }
             Order::GoTo { script } => {
                 let script: Script = script.parse().map_err(anyhow::Error::msg)?;
                 let done = self.lab.go_to(&script);
@@ -163,6 +172,23 @@ impl Worker {
         Ok(())
     }
 
+    /// Makes an experiment from its beginning on, before the eyes of whoever watches.
+    fn try_out(&mut self, experiment: &Experiment) -> Result<()> {
+        self.lab = Lab::new(experiment.recipe())?;
+        self.begin();
+        let few = |next: Move| match next {
+            Move::Steps(n) => vec![Move::Steps(1); n as usize],
+            other => vec![other],
+        };
+        let moves: Vec<Move> = experiment.moves().into_iter().flat_map(few).collect();
+        for moves in moves.chunks(BETWEEN_FRAMES) {
+            interrupt::check()?;
+            self.make(moves)?;
+            self.show("");
+        }
+        Ok(())
+    }
+
     /// Shows a new lab.
     fn begin(&self) {
         let start = self.lab.start();
@@ -179,6 +205,7 @@ impl Worker {
             "real": real_points(&start.toy),
             "level": level(&start.toy),
             "command": command_line(start),
+            "experiments": &EXPERIMENTS,
         });
         self.show_after("", |shown| {
             shown.edition += 1;

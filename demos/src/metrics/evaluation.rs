@@ -43,6 +43,23 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// Each figure by a tag of its own, for curves of all of them.
+    pub fn tagged(&self) -> Vec<(String, f64)> {
+        let Prdc { precision, recall, density, coverage } = self.prdc;
+        let mut rows = vec![
+            ("frechet".into(), self.frechet),
+            ("kernel".into(), self.kernel.mean),
+            ("classifier_score".into(), self.classifier_score),
+            ("precision".into(), precision),
+            ("recall".into(), recall),
+            ("density".into(), density),
+            ("coverage".into(), coverage),
+        ];
+        let levels = self.sliced_wasserstein.iter();
+        rows.extend(levels.map(|level| (format!("sliced_wasserstein_{}", level.side), level.distance)));
+        rows
+    }
+
     /// Each figure's name and value, for people.
     pub fn named(&self) -> Vec<(String, String)> {
         let Prdc { precision, recall, density, coverage } = self.prdc;

@@ -50,6 +50,11 @@ impl History {
             .all(|other| other.generated.frechet > evaluation.generated.frechet)
     }
 
+    /// Whether there are evaluations that may be compared with this one, and none of them is better.
+    pub fn is_surpassed_by(&self, evaluation: &Evaluation) -> bool {
+        self.evaluations.iter().any(|other| other.is_comparable(evaluation)) && self.would_be_best(evaluation)
+    }
+
     /// Adds an evaluation to those in the directory of a run, and writes the file whole. It replaces an earlier one of
     /// the same step that it may be compared with. From the second that may be compared on, draws `distances.png` too:
     /// the Fréchet distance over the generator's updates.

@@ -14,13 +14,13 @@
 //! channels change, else x itself. The authors' shortcuts do the 1×1 convolution on the larger maps; it commutes with
 //! upsampling and with means, so here it is done on the smaller ones: the same numbers for a quarter of the work.
 //!
-//! Weights begin as Glorot and Bengio have it. (The authors' bounds are √2 times that for the 3×3 convolutions of
-//! blocks, and their net for 32×32 has no bias in its last layer.)
+//! Weights begin as Glorot and Bengio have it; with `--init paper` or `--paper` those of the blocks' 3×3 convolutions
+//! within √2 times their bounds, as in the authors' code. (Their net for 32×32 has no bias in its last layer.)
 //!
 //! SAGAN's nets (Zhang et al. 2019, arXiv:1805.08318) are these with spectral norm in both, and attention, here at half
 //! the images' side.
 
-use wengert::nn::{Init, WeightOptions};
+use wengert::nn::Init;
 
 use super::architecture::{
     Architecture, Layer, attention, average_pool, batch_norm, conv, dense, global_sum, narrowed, relu, reshape, sum,
@@ -93,7 +93,8 @@ pub fn discriminator(image: ImageShape, width: f64, style: Style, paper: Paper) 
     let mut inputs = image.channels;
     let blocks = channels.into_iter().enumerate().map(|(i, (channels, side))| {
         let (name, outputs) = (format!("block.{i}"), narrowed(channels, width));
-        let block = if i == 0 { first_block(&name, outputs, w) } else { block(&name, inputs, outputs, side, w) };
+        let block =
+            if i == 0 { first_block(&name, outputs, style) } else { block(&name, inputs, outputs, side, style) };
         inputs = outputs;
         block
     });
@@ -116,31 +117,33 @@ enum Side {
 
 /// A block of the generator, which doubles the side.
 fn block_up(name: &str, outputs: usize, style: Style) -> Layer {
-    let w = style.weight();
     let part = |part: &str| format!("{name}.{part}");
+    let conv = |name: &str, kernel: usize| block_conv(part(name), outputs, kernel, style);
     let norm = |name: &str| style.batch_norm(part(name), Init::PyTorch);
     sum([
-        vec![conv(part("s"), outputs, 1, 1, w), upsample(2)],
-        [
-            vec![norm("b.0"), relu(), upsample(2), conv(part("c.0"), outputs, 3, 1, w)],
-            vec![norm("b.1"), relu(), conv(part("c.1"), outputs, 3, 1, w)],
-        ]
-        .concat(),
+        vec![conv("s", 1), upsample(2)],
+        [vec![norm("b.0"), relu(), upsample(2), conv("c.0", 3)], vec![norm("b.1"), relu(), conv("c.1", 3)]].concat(),
     ])
 }
 
 /// The discriminator's first block, which has no ReLU in front: that would cut off the dark half of the images.
-fn first_block(name: &str, outputs: usize, w: WeightOptions) -> Layer {
-    let conv = |part: &str, kernel: usize| conv(format!("{name}.{part}"), outputs, kernel, 1, w);
+fn first_block(name: &str, outputs: usize, style: Style) -> Layer {
+    let conv = |part: &str, kernel: usize| block_conv(format!("{name}.{part}"), outputs, kernel, style);
     sum([vec![average_pool(2), conv("s", 1)], vec![conv("c.0", 3), relu(), conv("c.1", 3), average_pool(2)]])
 }
 
 /// Another block of the discriminator.
-fn block(name: &str, inputs: usize, outputs: usize, side: Side, w: WeightOptions) -> Layer {
-    let conv = |part: &str, outputs: usize, kernel: usize| conv(format!("{name}.{part}"), outputs, kernel, 1, w);
+fn block(name: &str, inputs: usize, outputs: usize, side: Side, style: Style) -> Layer {
+    let conv = |part: &str, outputs: usize, kernel: usize| block_conv(format!("{name}.{part}"), outputs, kernel, style);
     let halve = if side == Side::Halved { vec![average_pool(2)] } else { vec![] };
     let changes = side == Side::Halved || inputs != outputs;
     let shortcut = if changes { [halve.clone(), vec![conv("s", outputs, 1)]].concat() } else { vec![] };
     let residual = vec![relu(), conv("c.0", inputs, 3), relu(), conv("c.1", outputs, 3)];
     sum([shortcut, [residual, halve].concat()])
+}
+
+/// A convolution within a block: 3×3, or 1×1 in a shortcut.
+fn block_conv(name: String, outputs: usize, kernel: usize, style: Style) -> Layer {
+    let w = if kernel == 3 { style.block_weight() } else { style.weight() };
+    conv(name, outputs, kernel, 1, w)
 }

@@ -14,6 +14,8 @@ use crate::config::Norm;
 pub struct Style {
     /// How weights begin.
     pub weights: Init,
+    /// How the 3×3 convolutions of residual blocks begin.
+    pub blocks: Init,
     /// How the weights of attention and the vectors of classes begin.
     pub added: Init,
     /// What holds the layers; a generator has its batch norm whatever this is.
@@ -26,6 +28,11 @@ impl Style {
     /// A weight with a bias, divided by its spectral norm if that is what holds it.
     pub fn weight(&self) -> WeightOptions {
         self.held(self.weights)
+    }
+
+    /// The same for the 3×3 convolutions of residual blocks.
+    pub fn block_weight(&self) -> WeightOptions {
+        self.held(self.blocks)
     }
 
     fn held(&self, init: Init) -> WeightOptions {

@@ -263,6 +263,19 @@ fn weights_begin_as_init_says() {
         let (bound, [_, std, most]) = ((6.0 / fans).sqrt(), spread(&d, &original(name)));
         assert!(most <= bound && most > 0.95 * bound && (std / bound - 3f64.powf(-0.5)).abs() < 0.05, "{name}: {most}");
     }
+    // The residual nets of SNGAN's authors: √2 times the bounds in the blocks' 3×3, and not in their shortcuts.
+    for (init, gain) in [(InitialWeights::Paper, 2f64.sqrt()), (InitialWeights::Usual, 1.0)] {
+        let config = Config { init, width: 0.5, net: Net::Resnet, ..Config::recipe(Method::Sngan) };
+        let [g, d] = nets(&config, image(32)).map(|(_, params)| params);
+        let names = |part: &str| [format!("block.1.{part}.weight"), original(&format!("block.1.{part}"))];
+        for (params, i, channels) in [(&g, 0, 256.0), (&d, 1, 128.0)] {
+            for (part, area, gain) in [("c.1", 9.0, gain), ("s", 1.0, 1.0)] {
+                let [_, _, most] = spread(params, &names(part)[i]);
+                let bound = gain * (6.0f64 / (channels * area)).sqrt();
+                assert!(most <= bound && most > 0.95 * bound, "{part} {i}: {most}, {bound}");
+            }
+        }
+    }
     let [_, d] = of(Method::Sagan, InitialWeights::Usual, true);
     assert!((spread(&d, &original("y"))[1] - 1.0).abs() < 0.1);
     // Where σ divides nothing, N(0, 1) would drown all else.

@@ -180,8 +180,8 @@ fn spectra(runs: &[Compared], out: &Path) -> Result<String> {
         write_spectra(&out.join(&file), &[Panel { title: &title, spectra: &discriminator.spectra() }])?;
         let product = discriminator.product.map(|product| format!("; their product {}", number(product.sigma)));
         let sigmas = discriminator.layers.iter().map(|layer| number(layer.sigma)).collect::<Vec<_>>().join(", ");
-        pictures +=
-            &figure(&file, "plot", &format!("{title}: σ of the layers {sigmas}{}", product.unwrap_or_default()));
+        let said = format!("{title}: σ of the layers {sigmas}{}", product.unwrap_or_default());
+        pictures += &format!("<div class=\"scroll\">{}</div>", figure(&file, "plot", &said));
     }
     if pictures.is_empty() {
         return Ok(pictures);
@@ -189,7 +189,7 @@ fn spectra(runs: &[Compared], out: &Path) -> Result<String> {
     let note = "<p class=\"note\">Squared singular values of each layer of the discriminator, the largest scaled to 1, \
                 of W/σ where the layer uses that. Where a line falls at once, the layer looks in few directions \
                 only.</p>";
-    Ok(format!("<div class=\"pair\">{pictures}</div>{note}"))
+    Ok(format!("<div class=\"plots\">{pictures}</div>{note}"))
 }
 
 /// The settings in which the runs are not all alike.

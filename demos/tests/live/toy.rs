@@ -92,6 +92,15 @@ fn a_toy() {
     browser.value("document.getElementById('layer-optimum').click()");
     browser.wait_for("lab.frame.optimum !== undefined");
     look(&mut browser, "toy-optimum");
+    browser.value("document.getElementById('layer-optimum').click()");
+
+    // An experiment is made once somebody has said what will come of it.
+    assert!(browser.text("question").contains("300 updates") && browser.text("verdict").is_empty());
+    browser.value("document.querySelector('#choices button').click()");
+    browser.wait_for("document.getElementById('verdict').textContent.startsWith('No, the answer is “W₁ stays')");
+    browser.wait_for("lab.about.toy === 'ring' && lab.frame.script.length === 2 * 300 - 1");
+    assert!(browser.number("bound") > 0.8 * browser.number("w1"), "{}", browser.text("bound"));
+    look(&mut browser, "toy-experiment");
     drop(browser);
 
     // The command leads to the same state.

@@ -96,8 +96,14 @@ fn a_run_is_evaluated_as_it_goes() {
     assert!(said.contains(&format!("step {best}")), "{said}");
     let events = dir.path().join("going/tensorboard").read_dir().unwrap().next().unwrap().unwrap().path();
     let bytes = std::fs::read(events).unwrap();
-    let tag = b"evaluation/frechet";
-    assert_eq!(bytes.windows(tag.len()).filter(|part| part == tag).count(), 3);
+    // Every figure, of generated and of real images, once an evaluation.
+    let figures = ["frechet", "kernel", "classifier_score", "precision", "recall", "density", "coverage"];
+    for tag in figures.iter().copied().chain(["sliced_wasserstein_8"]) {
+        for tag in [format!("evaluation/{tag}"), format!("evaluation of real images/{tag}")] {
+            let found = bytes.windows(tag.len()).filter(|part| *part == tag.as_bytes()).count();
+            assert_eq!(found, 3, "{tag}");
+        }
+    }
     // The same figures as `gan evaluate` finds of the checkpoint at that step; evaluating leaves training alone.
     succeed(dir.path(), &tiny("--data mnist --data-dir set --steps 4 --out short"));
     let said = json(&succeed(dir.path(), "evaluate short --json"));

@@ -69,6 +69,26 @@ fn ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on() {
     goes_on_to_the_same_bits(dir.path(), last + 3);
 }
 
+/// The classifier of the evaluations is trained before the first step, for a minute or more.
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_stopped_before_its_first_step_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    super::evaluation::prepare(dir.path());
+    let train = tiny("--data mnist --data-dir set --steps 1 --evaluate-every 1 --cache none --out stopped");
+    let child = command(dir.path(), &train.split(' ').collect::<Vec<_>>()).spawn().unwrap();
+    let start = Instant::now();
+    while !dir.path().join("stopped/time.json").exists() {
+        assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint after two minutes");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    send("-INT", &child);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    assert!(!dir.path().join("stopped/samples/step-000000.png").exists(), "the classifier was trained at once");
+    assert!(succeed(dir.path(), "resume stopped --cache cache").contains("going on after step 0 of 1"));
+    assert!(dir.path().join("stopped/evaluation.json").exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_killed_run_goes_on_from_its_last_checkpoint() {

@@ -36,6 +36,11 @@ fn every_method_goes_on_to_the_same_bits_at_any_number_of_threads() {
         }
         assert!(succeed(dir.path(), "sample whole --n 4").contains("step 6"));
         assert_eq!(png_size(&dir.path().join("samples.png")), (131, 131));
+        // A column for each class, where there are any.
+        succeed(dir.path(), "sample whole --n 20");
+        let columns = if method.contains("--conditional") { 10 } else { 5 };
+        let size = (columns * 65 + 1, 20u32.div_ceil(columns) * 65 + 1);
+        assert_eq!(png_size(&dir.path().join("samples.png")), size, "{method}");
     }
 }
 

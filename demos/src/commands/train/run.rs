@@ -19,7 +19,7 @@ use crate::interrupt::{self, Deferral, Interrupted};
 use crate::live::Status;
 use crate::live::server::Listener;
 use crate::losses::{self, Losses};
-use crate::metrics::{Evaluator, History};
+use crate::metrics::{Evaluation, Evaluator, History};
 use crate::pictures::{Grid, write_grid};
 use crate::report;
 use crate::run_dir::{RunDir, TrainingTime};
@@ -40,9 +40,10 @@ pub(super) struct Run {
     started: Instant,
     /// How long it had taken before it went on.
     seconds_before: f64,
-    events: Option<EventFile>,
+    /// With --tensorboard.
+    pub(super) events: Option<EventFile>,
     /// With --evaluate-every.
-    evaluator: Option<Evaluator>,
+    pub(super) evaluator: Option<Evaluator>,
     /// Where it trains.
     device: Device,
     /// The names of the classes, if each has a column in the pictures.
@@ -77,14 +78,7 @@ fn picture(classes: Option<usize>) -> (usize, usize) {
 
 impl Run {
     /// A run in this directory that has not been trained in this process.
-    pub(super) fn new(
-        config: Config,
-        dir: RunDir,
-        trainer: Trainer<f32>,
-        events: Option<EventFile>,
-        evaluator: Option<Evaluator>,
-        device: Device,
-    ) -> Run {
+    pub(super) fn new(config: Config, dir: RunDir, trainer: Trainer<f32>, device: Device) -> Run {
         Run {
             config,
             dir,
@@ -94,8 +88,8 @@ impl Run {
             gammas: GammaHistory::default(),
             started: Instant::now(),
             seconds_before: 0.0,
-            events,
-            evaluator,
+            events: None,
+            evaluator: None,
             device,
             class_names: Vec::new(),
             page: None,
@@ -319,7 +313,7 @@ impl Run {
         self.gammas.write(&self.dir.gammas()[0])
     }
 
-    /// What the nets are worth now: the figures go into evaluation.json, and the distance into the event file.
+    /// What the nets are worth now: the figures go into evaluation.json, and into the event file.
     ///
     /// # Errors
     /// [`Interrupted`], if a signal asks for an end; `resume` catches up.
@@ -331,7 +325,11 @@ impl Run {
             images.extend(part);
         }
         let evaluation = evaluator.evaluate(step, &images)?;
-        let frechet = evaluation.generated.frechet;
+        let Evaluation { generated, real, .. } = &evaluation;
+        let tagged = [("evaluation", generated), ("evaluation of real images", real)].map(|(group, figures)| {
+            figures.tagged().into_iter().map(move |(tag, value)| (format!("{group}/{tag}"), value))
+        });
+        let figures: Vec<(String, f64)> = tagged.into_iter().flatten().collect();
         if let Some(page) = &self.page {
             page.evaluated(evaluation.clone());
         }
@@ -341,7 +339,7 @@ impl Run {
         }
         History::record(self.dir.path(), evaluation)?;
         if let Some(events) = &mut self.events {
-            events.scalars(step, &[("evaluation/frechet", frechet)])?;
+            events.scalars(step, &figures)?;
         }
         Ok(())
     }

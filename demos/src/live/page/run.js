@@ -3,7 +3,16 @@
 // The most bytes of pictures that are kept, so that they can be seen once the program has ended.
 const MOST_KEPT = 64e6;
 
-const run = { about: {}, losses: [], samples: [], evaluations: [], looks: [], pictures: new Map(), status: "" };
+const run = {
+  about: {},
+  losses: [],
+  samples: [],
+  evaluations: [],
+  looks: [],
+  pictures: new Map(), // of samples
+  maps: new Map(), // pictures of attention
+  status: "",
+};
 const charts = {
   losses: new Chart($("losses"), $("losses-keys"), { x: "step", y: "loss" }),
   outputs: new Chart($("outputs"), $("outputs-keys"), { x: "step", y: "mean output" }),
@@ -34,8 +43,7 @@ async function take(news) {
   show(news.status, news.reason);
   $("note").textContent = news.note;
   draw();
-  const attention = news.attention !== null && news.attention !== run.attention ? fetchAttention(news.attention) : null;
-  await Promise.all([keepPictures(), attention]);
+  await Promise.all([keepPictures(), keepAttention(news.attentions)]);
   // Only now does the program end that waits for us.
   if (news.status === "over") source.close();
 }
@@ -47,13 +55,14 @@ function begin(about) {
     samples: [],
     evaluations: [],
     looks: [],
-    attention: null,
     drawn: null,
     speed: NaN,
     left: NaN,
   });
   for (const { url } of run.pictures.values()) URL.revokeObjectURL(url);
   run.pictures.clear();
+  for (const url of run.maps.values()) URL.revokeObjectURL(url);
+  run.maps.clear();
   $("title").textContent = about.title;
   document.title = `gan: ${about.title}`;
   $("dir").textContent = about.dir;
@@ -68,13 +77,17 @@ function begin(about) {
       return row;
     }),
   );
-  const critic = about.wasserstein;
-  $("outputs-title").textContent = critic ? "f(x) and f(G(z))" : "D(x) and D(G(z))";
-  $("d-real-name").textContent = critic ? "f(x)" : "D(x)";
-  $("d-fake-name").textContent = critic ? "f(G(z))" : "D(G(z))";
+  const critic = about.wasserstein,
+    of = about.logits ? "logit of " : "",
+    names = critic ? ["f(x)", "f(G(z))"] : ["D(x)", "D(G(z))"];
+  run.outputs = names.map((name) => of + name);
+  $("outputs-title").textContent = `${about.logits ? "Logits of " : ""}${names.join(" and ")}`;
+  [$("d-real-name").textContent, $("d-fake-name").textContent] = run.outputs;
   $("outputs-note").textContent = critic
     ? "Means of the critic’s values over the last batch of each step; their difference is its estimate of W."
-    : "Means of the discriminator’s outputs over the last batch of each step, positive for “real”.";
+    : about.logits
+      ? "Means over the last batch of each step: D is the sigmoid of its logit, ½ at 0, more for “real”."
+      : "Means of the discriminator’s outputs over the last batch of each step, positive for “real”.";
   $("losses-title").textContent = critic ? "Critic’s estimate" : "Losses";
   charts.losses.y = !critic ? "loss" : about.penalty ? "estimate of W" : "estimate of K·W, K unknown";
 }
@@ -139,11 +152,22 @@ async function picture(step) {
   return url;
 }
 
-async function fetchAttention(step) {
-  run.attention = step;
-  const answer = await fetch(`attention/${step}.png`).catch(() => null);
-  if (!answer || !answer.ok) return;
-  $("attention").src = URL.createObjectURL(await answer.blob());
+// Pictures of attention that are there and not here yet; those that the program no longer keeps stay here.
+async function keepAttention(steps) {
+  for (const step of steps.filter((step) => !run.maps.has(step))) {
+    const answer = await fetch(`attention/${step}.png`).catch(() => null);
+    if (answer && answer.ok) run.maps.set(step, URL.createObjectURL(await answer.blob()));
+  }
+  showAttention();
+}
+
+// The last picture of attention up to the step that is shown, or the first one.
+function showAttention() {
+  const shown = lookedBackAt() ?? Infinity,
+    steps = [...run.maps.keys()].sort((a, b) => a - b);
+  if (!steps.length) return;
+  const step = steps.filter((step) => step <= shown).pop() ?? steps[0];
+  if ($("attention").src !== run.maps.get(step)) $("attention").src = run.maps.get(step);
   $("attention-step").textContent = `step ${step}`;
   $("attention-card").hidden = false;
 }
@@ -176,6 +200,7 @@ function draw() {
       $(id).textContent = short(last[4 + i]);
     });
   showSample();
+  showAttention();
   if (document.hidden) return;
   const xs = run.losses.map((row) => row[0]),
     ys = (i) => run.losses.map((row) => row[i]),
@@ -191,8 +216,8 @@ function draw() {
   );
   charts.outputs.set(
     [
-      { name: about.wasserstein ? "f(x)" : "D(x)", colour: "--c1", xs, ys: ys(4) },
-      { name: about.wasserstein ? "f(G(z))" : "D(G(z))", colour: "--c2", xs, ys: ys(5) },
+      { name: run.outputs[0], colour: "--c1", xs, ys: ys(4) },
+      { name: run.outputs[1], colour: "--c2", xs, ys: ys(5) },
     ],
     back,
   );
@@ -235,12 +260,14 @@ function drawLayers() {
   if (!run.looks.length) return;
   const layers = run.looks[0].layers.map((layer, i) => [layer, i]).filter(([layer]) => layer.net === net);
   const tone = (k) => `hsl(${Math.round(210 + (300 * k) / layers.length)} 65% ${isDark() ? 68 : 45}%)`;
+  const divided = layers.some(([layer]) => layer.used !== null);
+  charts.sigmas.y = divided ? "σ of the weight used" : "σ(W)";
   charts.sigmas.set(
     layers.map(([layer, i], k) => ({
       name: layer.name,
       colour: tone(k),
       xs: run.looks.map((look) => look.step),
-      ys: run.looks.map((look) => look.layers[i].sigma),
+      ys: run.looks.map((look) => look.layers[i].used ?? look.layers[i].sigma),
     })),
     lookedBackAt(),
   );
@@ -255,11 +282,12 @@ function drawLayers() {
     })),
   );
   $("spectra-step").textContent = `${net}, step ${look.step}`;
-  const used = layers.map(([, i]) => look.layers[i].used).filter((value) => value !== null);
+  const raw = layers.map(([, i]) => look.layers[i].sigma);
   $("sigmas-note").textContent =
-    "The largest singular value of each weight W as a matrix." +
-    (used.length
-      ? ` The layers use W/σ with an estimate of σ: its true norm is ${short(Math.min(...used))} to ${short(Math.max(...used))}.`
+    "The largest singular value of each layer’s weight as a matrix; layers by their names in gan info." +
+    (divided
+      ? " The layers use W/σ̂, with σ̂ by power iteration: 1 where that is exact. " +
+        `Of W itself σ is ${short(Math.min(...raw))} to ${short(Math.max(...raw))} at step ${look.step}.`
       : "");
 }
 

@@ -98,6 +98,7 @@ function begin(about, past) {
   endSlow();
   $("tape-box").hidden = true;
   $("tape-note").textContent = TAPE_NOTE;
+  offerExperiments();
   $("title").textContent = `gan toy: ${about.model} on ${about.toy === "drawn" ? "a drawing" : about.toy}`;
   $("steps").textContent = `of ${about.steps}`;
   $("toy").value = about.toy;

@@ -1,0 +1,46 @@
+// Experiments: one says what will happen, then sees it.
+"use strict";
+
+function showExperiment() {
+  const experiment = lab.about.experiments[Number($("experiment").value)];
+  $("question").textContent = experiment.question;
+  $("verdict").textContent = "";
+  $("choices").replaceChildren(
+    ...experiment.choices.map((choice, i) => {
+      const button = document.createElement("button");
+      button.textContent = choice;
+      button.addEventListener("click", () => tryOut(experiment, i));
+      return button;
+    }),
+  );
+}
+
+// Only once somebody has said what will happen, it happens.
+async function tryOut(experiment, said) {
+  follow();
+  const buttons = [...$("choices").children];
+  for (const button of buttons) button.disabled = true;
+  buttons[said].setAttribute("aria-pressed", "true");
+  $("verdict").textContent = "…";
+  const done = await order("try", { experiment: lab.about.experiments.indexOf(experiment) });
+  if (!buttons[0].isConnected) return; // Another one has been chosen.
+  if (!done) return showExperiment();
+  const right = experiment.choices[experiment.answer];
+  const judgement = said === experiment.answer ? "So it is." : `No, the answer is “${right}”.`;
+  $("verdict").textContent = `${judgement} ${experiment.why}`;
+}
+
+// With the first news.
+function offerExperiments() {
+  if ($("experiment").children.length) return;
+  $("experiment").replaceChildren(
+    ...lab.about.experiments.map(({ title }, i) => {
+      const option = document.createElement("option");
+      option.value = i;
+      option.textContent = title;
+      return option;
+    }),
+  );
+  showExperiment();
+}
+$("experiment").addEventListener("change", showExperiment);
