@@ -92,6 +92,12 @@ fn needs_of_every_method_net_and_size_are_known() {
             }
         }
     }
+    for method in ["sngan", "sagan"] {
+        for size in [32, 48, 64] {
+            let flags = format!("--data shapes --size {size} --net resnet --width 0.1 --batch 16");
+            runs.push((method, flags));
+        }
+    }
     let runs: Vec<(&str, &str)> = runs.iter().map(|(method, flags)| (*method, flags.as_str())).collect();
     needs_are_known_before(&runs);
 }

@@ -1,7 +1,7 @@
 """Reads the event files of a run with the real TensorBoard, and compares them with the other files of the run.
 
     python3 -m venv tb && tb/bin/pip install tensorboard
-    gan train sngan --steps 200 --tensorboard --out run
+    gan train sngan --steps 200 --evaluate-every 100 --tensorboard --out run
     tb/bin/python demos/tests/tensorboard_check.py run
 
 Both ways in are taken: TensorBoard's reader of event files, and its server, asked over HTTP on loopback as a browser
@@ -27,13 +27,28 @@ def png_size(data: bytes) -> tuple[int, int]:
     return struct.unpack(">II", data[16:24])
 
 
+def as_f32(number: str | float) -> float:
+    return struct.unpack("f", struct.pack("f", float(number)))[0]
+
+
+def figures(found: dict) -> dict[str, float]:
+    levels = {f"sliced_wasserstein_{level['side']}": level["distance"] for level in found["sliced_wasserstein"]}
+    named = {"frechet": found["frechet"], "kernel": found["kernel"]["mean"], "classifier_score": found["classifier_score"]}
+    return named | found["prdc"] | levels
+
+
 def expected_scalars(run: pathlib.Path) -> dict[str, dict[int, float]]:
     with open(run / "losses.csv") as file:
         rows = list(csv.DictReader(file))
-    as_f32 = lambda text: struct.unpack("f", struct.pack("f", float(text)))[0]
     columns = [name for name in rows[0] if name != "step"]
     tag = lambda name: name.replace("_", "/") if name.startswith("output_") else f"loss/{name}"
-    return {tag(name): {int(row["step"]): as_f32(row[name]) for row in rows} for name in columns}
+    scalars = {tag(name): {int(row["step"]): as_f32(row[name]) for row in rows} for name in columns}
+    evaluations = run / "evaluation.json"
+    for evaluation in json.loads(evaluations.read_text())["evaluations"] if evaluations.exists() else []:
+        for group, of in [("evaluation", "generated"), ("evaluation of real images", "real")]:
+            for name, value in figures(evaluation[of]).items():
+                scalars.setdefault(f"{group}/{name}", {})[evaluation["step"]] = as_f32(value)
+    return scalars
 
 
 def check_reader(run: pathlib.Path, scalars: dict, samples: dict) -> None:
@@ -44,8 +59,8 @@ def check_reader(run: pathlib.Path, scalars: dict, samples: dict) -> None:
     for tag, values in scalars.items():
         found = {event.step: event.value for event in reader.Scalars(tag)}
         assert len(reader.Scalars(tag)) == len(found), f"{tag}: a step comes twice"
-        assert found == values, f"{tag}: differs from losses.csv"
-        print(f"reader  {tag}: {len(found)} steps, as in losses.csv")
+        assert found == values, f"{tag}: differs from the run's own files"
+        print(f"reader  {tag}: {len(found)} steps, as in the run's own files")
     found = {event.step: event for event in reader.Images("samples")}
     assert sorted(found) == sorted(samples), sorted(found)
     for step, event in found.items():
@@ -83,7 +98,7 @@ def check_server(run: pathlib.Path, scalars: dict, samples: dict) -> None:
                 points = entries("scalars/scalars", tag, len(values))
                 found = {int(step): value for _, step, value in points}
                 assert found == values and len(points) == len(found), f"{tag}: {len(points)} points differ"
-                print(f"server  {tag}: {len(points)} points, as in losses.csv")
+                print(f"server  {tag}: {len(points)} points, as in the run's own files")
             listed = entries("images/images", "samples", len(samples))
             assert sorted(entry["step"] for entry in listed) == sorted(samples), listed
             for entry in listed:
