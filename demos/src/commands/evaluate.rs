@@ -1,34 +1,23 @@
 //! `gan evaluate`: how good the images of a run are, in figures.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use wengert::Device;
 
 use super::checkpoint::Which;
-use super::progress::counting;
+use super::evaluator::{Cache, open_evaluator};
+use super::progress::{Stage, counting};
 use super::say;
+use super::sets::{check_data, open_set};
 use super::stacked::count_modes;
-use super::train::{check_data, open_parts};
-use crate::config::{Config, DataName};
-use crate::data::Dataset;
+use crate::config::DataName;
 use crate::files::write_whole;
-use crate::metrics::{Classifier, Evaluation, Evaluator, History, Settings, sample_size};
+use crate::metrics::{Evaluation, Evaluator, History};
 use crate::run_dir::RunDir;
 use crate::train::Trainer;
-use crate::usage::human_seconds;
-
-/// The option `--cache`.
-#[derive(Debug, Args)]
-pub(super) struct Cache {
-    /// The directory of the classifiers of evaluations, which are trained once for each set
-    #[arg(long = "cache", default_value = "runs/classifiers", value_name = "DIR")]
-    pub(super) dir: PathBuf,
-}
 
 /// What to evaluate.
 #[derive(Debug, Args)]
@@ -90,27 +79,6 @@ impl Evaluate {
     }
 }
 
-/// The set that runs of this configuration are evaluated with. The drawn sets have a seed: whatever that of a run is,
-/// the classifier and the reference images are the same.
-pub(super) fn open_set(config: &Config) -> Result<Box<dyn Dataset>> {
-    open_parts(&Config { seed: 0, ..config.clone() }, true)
-}
-
-/// What evaluates generators against this set, with `n` images and noise of this seed. The classifier comes from the
-/// cache or is trained now, with a bar in a terminal, or else some lines if there is `talk`.
-pub(super) fn open_evaluator(
-    set: &dyn Dataset,
-    n: Option<usize>,
-    seed: u64,
-    cache: &Cache,
-    talk: bool,
-) -> Result<Evaluator> {
-    let n = sample_size(set, n)?;
-    let classifier = open_classifier(set, &cache.dir, talk)?;
-    let _stage = Stage::begin(&format!("comparing {n} real images with {n} reference images"), talk);
-    Evaluator::new(set, classifier, n, seed)
-}
-
 /// The images to evaluate.
 fn generate(trainer: &Trainer<f32>, evaluator: &Evaluator, talk: bool) -> Vec<f32> {
     let (n, numel) = (evaluator.n(), trainer.image_shape().numel());
@@ -122,51 +90,6 @@ fn generate(trainer: &Trainer<f32>, evaluator: &Evaluator, talk: bool) -> Vec<f3
     let images = trainer.samples_as_in_the_set(n, evaluator.seed()).inspect(count).flatten().collect();
     bar.finish_and_clear();
     images
-}
-
-/// The classifier of a set, from the cache or trained now, with a bar or lines if there is `talk`.
-pub(super) fn open_classifier(set: &dyn Dataset, cache: &Path, talk: bool) -> Result<Classifier> {
-    let style = ProgressStyle::with_template("{bar:10} {wide_msg}").expect("a template without mistakes");
-    let mut training: Option<(ProgressBar, Instant)> = None;
-    let mut progress = |done: u64, steps: u64| {
-        let (bar, started) =
-            training.get_or_insert_with(|| (ProgressBar::new(steps).with_style(style.clone()), Instant::now()));
-        // The clock starts with the first step done, so that step counts for nothing.
-        let seconds = started.elapsed().as_secs_f64() / (done - 1).max(1) as f64 * (steps - done) as f64;
-        let text = format!("classifier of {}: step {done} of {steps}  {} left", set.name(), human_seconds(seconds));
-        if talk && bar.is_hidden() && done > 1 && done.is_multiple_of(steps.div_ceil(5)) {
-            say(&text);
-        }
-        bar.set_position(done);
-        bar.set_message(text);
-    };
-    let classifier = Classifier::open(set, cache, &Settings::default(), &mut progress);
-    if let Some((bar, _)) = training {
-        bar.finish_and_clear();
-    }
-    classifier
-}
-
-/// A stage of an evaluation that takes some seconds: shown with the time since it began, or, without a terminal, as a
-/// line if there is `talk`.
-struct Stage(ProgressBar);
-
-impl Stage {
-    fn begin(what: &str, talk: bool) -> Stage {
-        let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}").expect("a template without mistakes");
-        let bar = ProgressBar::new_spinner().with_style(style).with_message(what.to_string());
-        bar.enable_steady_tick(Duration::from_millis(500));
-        if talk && bar.is_hidden() {
-            say(what);
-        }
-        Stage(bar)
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
 }
 
 /// The last evaluation of a run as a table, and which was the best.

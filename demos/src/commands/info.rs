@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::checkpoint::Which;
 use super::say;
-use super::train::open_new_data;
+use super::sets::open_new_data;
 use crate::config::{DataName, Method, Net, Norm, Settings};
 use crate::models::{self, Architecture};
 use crate::run_dir::RunDir;

@@ -10,7 +10,7 @@ use wengert::{Device, Tensor};
 
 use super::checkpoint::Which;
 use super::progress::counting;
-use super::train::{check_data, open_data, other_images};
+use super::sets::{check_data, open_data, other_images};
 use super::{say, warn};
 use crate::data::{Dataset, ImageShape};
 use crate::files::{to_json, write_whole};

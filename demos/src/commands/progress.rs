@@ -104,6 +104,29 @@ pub(in crate::commands) fn counting(what: &str, length: u64) -> ProgressBar {
     bar
 }
 
+/// A stage of some work that takes seconds: shown with the time since it began, or, without a terminal, as a
+/// line if there is `talk`.
+pub(super) struct Stage(ProgressBar);
+
+impl Stage {
+    /// Shows `what` from now on, until it is dropped.
+    pub(super) fn begin(what: &str, talk: bool) -> Stage {
+        let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}").expect("a template without mistakes");
+        let bar = ProgressBar::new_spinner().with_style(style).with_message(what.to_string());
+        bar.enable_steady_tick(Duration::from_millis(500));
+        if talk && bar.is_hidden() {
+            say(what);
+        }
+        Stage(bar)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 fn short(loss: f64) -> String {
     if loss.abs() < 1e4 { format!("{loss:.3}") } else { format!("{loss:.0e}") }
 }

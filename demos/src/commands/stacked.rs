@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::open_classifier;
+use super::evaluator::open_classifier;
 use super::progress::counting;
 use super::say;
 use crate::config::{Config, DataName};

@@ -16,7 +16,7 @@ use wengert::{Device, Level};
 
 use crate::commands::progress::counting;
 use crate::commands::say;
-use crate::commands::train::open_data;
+use crate::commands::sets::open_data;
 use crate::config::{Config, DataName, Method, Net};
 use crate::data::Dataset;
 use crate::theory::table;

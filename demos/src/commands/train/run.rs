@@ -8,8 +8,10 @@ use wengert::{Device, DeviceError};
 
 use super::batches::Batches;
 use super::page::Page;
-use crate::commands::evaluate::{self, Cache, open_evaluator, open_set};
+use crate::commands::evaluate;
+use crate::commands::evaluator::{Cache, open_evaluator};
 use crate::commands::progress::Progress;
+use crate::commands::sets::open_set;
 use crate::commands::{say, warn};
 use crate::config::Config;
 use crate::data::Dataset;
