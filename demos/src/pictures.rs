@@ -3,6 +3,7 @@
 
 mod animation;
 mod attention;
+mod canvas;
 mod chart;
 mod curves;
 mod grid;
@@ -14,10 +15,11 @@ mod spectra;
 pub use animation::write_animation;
 pub use attention::{AttentionMap, attention_png, write_attention, write_attention_of};
 pub use chart::{Chart, Line, Mark, write_charts};
-pub use curves::{Curves, Series, write_curves};
+pub use curves::{Curves, write_curves};
 pub use grid::{Grid, Sheet, to_byte, write_grid};
 pub use median::median_filtered;
 pub use plane::{Plane, draw_plane, write_plane};
+pub use reduce::Series;
 pub use spectra::{Panel, Spectrum, write_spectra};
 
 use crate::files::{open, write_whole};

@@ -1,6 +1,6 @@
 //! Charts of computed and measured values: every value is drawn where it is, nothing is smoothed.
 
-use super::curves::{Area, FAINT_INK, INK, plot, px, text};
+use super::canvas::{Area, FAINT_INK, INK, plot, px, text};
 use super::write_png;
 use crate::usage::count;
 use anyhow::{Context, Result, ensure};

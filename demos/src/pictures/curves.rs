@@ -1,25 +1,13 @@
 //! Loss curves: for every series a smoothed line over the faint raw values.
 
-use super::reduce::{Reduced, step_range, value_range};
+use super::canvas::{Area, FAINT_INK, INK, OVERSAMPLING, plot, px, text};
+use super::reduce::{Reduced, Series, step_range, value_range};
 use super::{Raster, write_png};
-use anyhow::{Context, Result, anyhow};
-use plotters::coord::Shift;
+use anyhow::{Context, Result};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
-use plotters::style::register_font;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Once;
-
-/// One line of the picture.
-#[derive(Clone, Copy, Debug)]
-pub struct Series<'a> {
-    /// What the legend calls it.
-    pub name: &'a str,
-    /// (step, value), in any order of steps. What is not finite, or beyond ±10¹⁰⁰, is left out, counted in the legend,
-    /// and interrupts the line.
-    pub points: &'a [(f64, f64)],
-}
 
 /// A picture of several series over the same steps.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +25,6 @@ pub struct Curves<'a> {
 /// Size of the finished picture in pixels.
 const WIDTH: usize = 1080;
 const HEIGHT: usize = 640;
-/// The picture is drawn this many times larger and then averaged down, because the lines of the plotting crate have
-/// jagged edges.
-pub(super) const OVERSAMPLING: usize = 3;
-/// Name under which the plotting crate knows the font.
-const FONT: &str = "dejavu";
 
 /// Colours that the colour-blind can tell apart too (after Okabe and Ito).
 const COLOURS: [RGBColor; 7] = [
@@ -53,9 +36,7 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(70, 70, 70),
 ];
-pub(super) const INK: RGBColor = RGBColor(50, 50, 50);
 const ZERO_INK: RGBColor = RGBColor(160, 160, 160);
-pub(super) const FAINT_INK: RGBColor = RGBColor(228, 228, 228);
 
 /// Draws the curves into the PNG file `path`, 1080×640 pixels.
 ///
@@ -69,26 +50,10 @@ pub fn write_curves(path: &Path, curves: &Curves) -> Result<()> {
     write_png(path, &picture, &[("Title", curves.title)])
 }
 
-pub(super) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 fn draw(curves: &Curves) -> Result<Raster> {
     plot([WIDTH, HEIGHT], |area| draw_all(area, curves))
-}
-
-/// A picture of this width and height, on white, with smooth edges.
-pub(super) fn plot(
-    [width, height]: [usize; 2],
-    draw: impl FnOnce(&Area) -> Result<(), Box<dyn std::error::Error>>,
-) -> Result<Raster> {
-    let (width, height) = (width * OVERSAMPLING, height * OVERSAMPLING);
-    let mut pixels = vec![255; width * height * 3];
-    let area = BitMapBackend::with_buffer(&mut pixels, (width as u32, height as u32)).into_drawing_area();
-    // The errors of the plotting crate carry the backend's type and its lifetime: they become plain text here.
-    draw(&area).map_err(|error| anyhow!("{error}"))?;
-    area.present().map_err(|error| anyhow!("{error}"))?;
-    drop(area);
-    Ok(averaged_down(&pixels, width))
 }
 
 fn draw_all(area: &Area, curves: &Curves) -> Result<(), Box<dyn std::error::Error>> {
@@ -107,20 +72,6 @@ fn draw_all(area: &Area, curves: &Curves) -> Result<(), Box<dyn std::error::Erro
         draw_smoothed(&mut chart, series, colour)?;
     }
     Ok(())
-}
-
-/// A length of the finished picture as one of the enlarged picture.
-pub(super) fn px(length: f64) -> u32 {
-    (length * OVERSAMPLING as f64).round() as u32
-}
-
-pub(super) fn text(size: f64) -> TextStyle<'static> {
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
-        // The font comes with the program: a machine without fonts draws the same picture.
-        assert!(register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok(), "the built-in font is sound");
-    });
-    (FONT, px(size)).into_font().color(&INK)
 }
 
 fn lightened(colour: &RGBColor) -> RGBColor {
@@ -253,21 +204,6 @@ impl NumberFormat {
             Self::Scientific { .. } => format!("{number:.1e}"),
         }
     }
-}
-
-/// The mean of every square of `OVERSAMPLING`² pixels, three channels; `width` is that of the enlarged picture.
-fn averaged_down(pixels: &[u8], width: usize) -> Raster {
-    const N: usize = OVERSAMPLING;
-    let mut small = Vec::with_capacity(pixels.len() / (N * N));
-    for rows in pixels.chunks_exact(N * width * 3) {
-        for x in 0..width / N {
-            for channel in 0..3 {
-                let at = |k: usize| u32::from(rows[(k / N * width + x * N + k % N) * 3 + channel]);
-                small.push(((0..N * N).map(at).sum::<u32>() / (N * N) as u32) as u8);
-            }
-        }
-    }
-    Raster { width: width / N, height: pixels.len() / (N * width * 3), channels: 3, pixels: small }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A grid of images, as GAN papers show their samples.
 
-use super::curves::{plot, px, text};
+use super::canvas::{plot, px, text};
 use super::{Raster, write_png};
 use crate::data::ImageShape;
 use crate::usage::{available_memory, human_bytes};

@@ -1,7 +1,7 @@
 //! A GAN in the plane, all of it: what the critic says everywhere, where the generator takes its noise, and where the
 //! gradient pushes the samples.
 
-use super::curves::{Area, FAINT_INK, INK, plot, px, text};
+use super::canvas::{Area, FAINT_INK, INK, plot, px, text};
 use super::{Raster, write_png};
 use anyhow::{Context, Result};
 use plotters::coord::types::RangedCoordf64;

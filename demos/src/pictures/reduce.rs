@@ -2,13 +2,22 @@
 //!
 //! The raw values of a column become the range from the least to the greatest, so a spike of one step stays visible.
 
-use super::curves::Series;
 use std::ops::Range;
 
 /// The most columns to which a series is reduced.
 const COLUMNS: usize = 900;
 /// Values beyond this count as not finite: sums and differences of smaller ones cannot overflow.
 const LARGEST: f64 = 1e100;
+
+/// One line of a picture.
+#[derive(Clone, Copy, Debug)]
+pub struct Series<'a> {
+    /// What the legend calls it.
+    pub name: &'a str,
+    /// (step, value), in any order of steps. What is not finite, or beyond ±10¹⁰⁰, is left out, counted in the legend,
+    /// and interrupts the line.
+    pub points: &'a [(f64, f64)],
+}
 
 /// All values of a series that fall into one column of the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! Spectra of weights, as Figure 3 of the SNGAN paper shows them (Miyato et al. 2018, arXiv:1802.05957): the squared
 //! singular values of every layer, from the largest on, scaled so that the largest is 1.
 
-use super::curves::{Area, FAINT_INK, INK, OVERSAMPLING, plot, px, text};
+use super::canvas::{Area, FAINT_INK, INK, OVERSAMPLING, plot, px, text};
 use super::write_png;
 use anyhow::{Context, Result, ensure};
 use plotters::prelude::*;
