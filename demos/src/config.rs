@@ -18,7 +18,9 @@ use wengert::optim::Schedule;
 pub use recipe::{Setting, recipes};
 pub use settings::Settings;
 
+use crate::data::DataName;
 use crate::files::from_toml;
+use crate::usage::word;
 
 /// The method by which a generator and a discriminator are trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -121,38 +123,6 @@ pub enum OptimizerName {
     Adam,
     /// RMSProp without momentum, α = 0.99
     Rmsprop,
-}
-
-/// Which images are learnt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum DataName {
-    /// Handwritten-looking digits, drawn as training goes: needs no files
-    Digits,
-    /// Fashion-MNIST: clothes, 60,000 images, from idx files
-    FashionMnist,
-    /// MNIST: digits, 60,000 images, from idx files
-    Mnist,
-    /// Simple shapes in colour, drawn as training goes: needs no files
-    Shapes,
-    /// Three drawn digits in red, green and blue, as training goes: a thousand modes, which `gan evaluate` counts
-    StackedDigits,
-    /// CIFAR-10: things and animals in colour, 50,000 images, from its binary files
-    #[serde(rename = "cifar-10")]
-    #[value(name = "cifar-10")]
-    Cifar10,
-    /// SVHN: house numbers in colour, 73,257 cropped digits, from its .mat files
-    Svhn,
-    /// STL-10: things and animals in colour, 5,000 labelled images, from its binary files
-    #[serde(rename = "stl-10")]
-    #[value(name = "stl-10")]
-    Stl10,
-    /// STL-10's 100,000 images without labels, from its binary files
-    #[serde(rename = "stl-10-unlabelled")]
-    #[value(name = "stl-10-unlabelled")]
-    Stl10Unlabelled,
-    /// Any folder of PNG and JPEG files, --data-dir; sub-folders are classes; see --flatten
-    Folder,
 }
 
 /// The format of configurations that this program writes. It grows where an older program would take a file for another
@@ -374,48 +344,9 @@ impl Config {
     }
 }
 
-/// The word that names a value on the command line.
-fn word(value: impl ValueEnum) -> String {
-    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
-}
-
 impl Method {
     /// The word that names it on the command line.
     pub fn flag(self) -> String {
         word(self)
-    }
-}
-
-impl DataName {
-    /// The value of `--data` that names it.
-    pub fn flag(self) -> String {
-        word(self)
-    }
-
-    /// Whether it is read from files, as opposed to drawn.
-    pub fn needs_files(self) -> bool {
-        !matches!(self, DataName::Digits | DataName::Shapes | DataName::StackedDigits)
-    }
-
-    /// Whether it has a test half of its own.
-    pub fn has_test_half(self) -> bool {
-        use DataName::{Cifar10, FashionMnist, Mnist, Stl10, Svhn};
-        matches!(self, Mnist | FashionMnist | Cifar10 | Svhn | Stl10)
-    }
-
-    /// Whether its images show digits, which are others, or none, in a mirror.
-    pub fn shows_digits(self) -> bool {
-        matches!(self, DataName::Digits | DataName::StackedDigits | DataName::Mnist | DataName::Svhn)
-    }
-
-    /// Where its files are if nothing else is said: where `gan data fetch` puts them; `None` for a set that cannot be
-    /// fetched. Both parts of STL-10 come in one archive.
-    pub fn default_dir(self) -> Option<PathBuf> {
-        let name = match self {
-            DataName::Digits | DataName::Shapes | DataName::StackedDigits | DataName::Folder => return None,
-            DataName::Stl10Unlabelled => DataName::Stl10.flag(),
-            set => set.flag(),
-        };
-        Some(Path::new("data").join(name))
     }
 }

@@ -1,4 +1,5 @@
 //! What the system says of this process and machine: page faults, memory, processor time. Linux only; 0 elsewhere.
+//! And numbers and names in the words that people read.
 
 use std::fs::read_to_string;
 
@@ -91,6 +92,11 @@ pub fn human_seconds(seconds: f64) -> String {
         3600..172_800 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
         _ => format!("{:.0} days", seconds / 86_400.0),
     }
+}
+
+/// The word that names a value on the command line.
+pub fn word(value: impl clap::ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::say;
-use crate::config::DataName;
 use crate::data::fetch::{Fetched, fetch, source};
-use crate::data::{Dataset, FolderOptions, Opened, Order, Split, open};
+use crate::data::{DataName, Dataset, FolderOptions, Opened, Order, Split, open};
 use crate::files::quoted;
 use crate::pictures::{Grid, Sheet};
 use crate::usage::count;

@@ -13,7 +13,7 @@ use super::progress::{Stage, counting};
 use super::say;
 use super::sets::{check_data, open_set};
 use super::stacked::count_modes;
-use crate::config::DataName;
+use crate::data::DataName;
 use crate::files::write_whole;
 use crate::metrics::{Evaluation, Evaluator, History};
 use crate::run_dir::RunDir;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 
 use super::warn;
-use crate::config::{Config, DataName};
-use crate::data::{Dataset, FolderOptions, Halves, Opened, Split, open};
+use crate::config::Config;
+use crate::data::{DataName, Dataset, FolderOptions, Halves, Opened, Split, open};
 use crate::models;
 use crate::train::Trainer;
 use crate::usage::count;

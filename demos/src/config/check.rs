@@ -2,7 +2,9 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Config, DataName, Hold, Loss, Method, Net, Norm, OptimizerName, word};
+use super::{Config, Hold, Loss, Method, Net, Norm, OptimizerName};
+use crate::data::DataName;
+use crate::usage::word;
 
 /// The most updates of a run: the noise of each has a stream of its own, and their numbers must not run out.
 const MOST_STEPS: u64 = 1_000_000_000;

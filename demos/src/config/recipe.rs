@@ -3,7 +3,9 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, DataName, FORMAT, InitialWeights, Loss, Method, Net, Norm, OptimizerName, word};
+use super::{Config, FORMAT, InitialWeights, Loss, Method, Net, Norm, OptimizerName};
+use crate::data::DataName;
+use crate::usage::word;
 
 /// The settings of Adam that SNGAN's authors compare methods with (Miyato et al. 2018, Table 1 of their section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

@@ -7,7 +7,8 @@ use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use super::{Config, DataName, InitialWeights, Loss, Method, Net, Norm, OptimizerName, Setting, check_format};
+use super::{Config, InitialWeights, Loss, Method, Net, Norm, OptimizerName, Setting, check_format};
+use crate::data::DataName;
 use crate::files::{from_toml, read_text};
 
 /// The most bytes of a file of settings.

@@ -13,6 +13,7 @@ use crate::usage::count;
 use anyhow::{Result, anyhow, ensure};
 use budget::Budget;
 use decode::{MAX_PIXELS, Picture, decode};
+pub use listing::FolderOptions;
 use listing::{EXPECTED, Labelled, Listing, list};
 use mend::Faults;
 use rayon::prelude::*;
@@ -21,15 +22,6 @@ use std::path::Path;
 
 /// The longest file that is read, and the most bytes of files that are in memory at a time: 256 MiB.
 const MAX_FILE: u64 = 256 << 20;
-
-/// What to make of a folder that is not as it should be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FolderOptions {
-    /// Leave corrupt files out, and go on where a class has no image.
-    pub skip_corrupt: bool,
-    /// Take the images of sub-folders at any depth.
-    pub flatten: bool,
-}
 
 /// Reads every PNG and JPEG file of the directory `dir`, and gives lines for people about files that were left out, or
 /// have small faults.

@@ -1,8 +1,7 @@
 //! From the name of a set to its images.
 
-use super::{Dataset, Digits, FolderOptions, ImageShape, Shapes, Split, StackedDigits, StlPart};
+use super::{DataName, Dataset, Digits, FolderOptions, ImageShape, Shapes, Split, StackedDigits, StlPart};
 use super::{centre_square, read_cifar, read_folder, read_idx, read_stl, read_svhn, resize};
-use crate::config::DataName;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 

@@ -3,7 +3,7 @@
 //! "Confirmed" means: compared with files at hand when this was written. All other checksums and sizes are quoted from
 //! the place that is named, and a download that they do not fit is refused.
 
-use crate::config::DataName;
+use crate::data::DataName;
 
 /// A file to download.
 #[derive(Clone, Copy, Debug)]

@@ -388,7 +388,7 @@ fn a_file_in_the_way_is_not_overwritten() {
 
 #[test]
 fn sources_are_well_formed() {
-    use crate::config::DataName;
+    use crate::data::DataName;
     use clap::ValueEnum;
     for name in DataName::value_variants() {
         let drawn_or_own = !name.needs_files() || *name == DataName::Folder;
@@ -411,7 +411,7 @@ fn sources_are_well_formed() {
 #[ignore = "needs the files of Fashion-MNIST, in the directory that WENGERT_FASHION_MNIST names"]
 fn the_labels_of_fashion_mnist_have_the_published_checksums() {
     let dir = std::env::var_os("WENGERT_FASHION_MNIST").expect("WENGERT_FASHION_MNIST names no directory");
-    let files = source(crate::config::DataName::FashionMnist).unwrap().files;
+    let files = source(crate::data::DataName::FashionMnist).unwrap().files;
     for file in files.iter().filter(|file| file.name.contains("labels")) {
         assert!(!download::download(&|| unreachable!(), "", file, Path::new(&dir)).unwrap());
     }

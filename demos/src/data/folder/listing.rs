@@ -1,6 +1,5 @@
 //! Which files of a folder are images, and of which class.
 
-use super::FolderOptions;
 use crate::data::files::{directory_name, inventory};
 use crate::files::escaped;
 use crate::usage::count;
@@ -31,6 +30,15 @@ const LEFTOVERS: [&str; 12] = [
     "@recycle",
     "__pycache__",
 ];
+
+/// What to make of a folder that is not as it should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FolderOptions {
+    /// Leave corrupt files out, and go on where a class has no image.
+    pub skip_corrupt: bool,
+    /// Take the images of sub-folders at any depth.
+    pub flatten: bool,
+}
 
 /// An image file and its class.
 pub(super) struct Labelled {
