@@ -192,6 +192,14 @@ impl Kept {
     }
 }
 
+/// The weight that a layer of a net computes with: W, g·V/‖V‖, or W/σ.
+///
+/// # Errors
+/// The net has no such weight.
+pub fn used_weight<T: Element>(params: &Params<T>, map: &LinearMap) -> Result<Tensor<f64>> {
+    Ok(Kept::of(params, map)?.used())
+}
+
 /// The singular values of the weight W of a layer as a matrix (d_out, rest), from the largest on, before any spectral
 /// norm; and, where the layer divides by it, uᵀWv, the estimate of the first that training keeps.
 ///
@@ -243,14 +251,15 @@ fn describe(kind: &MapKind, weight: &[usize]) -> String {
 /// ‖A‖₂ of the linear map A that a convolution is, without its bias; `None` for a dense layer, where it is σ.
 fn map_norm(kind: &MapKind, weight: &Tensor<f64>) -> Option<f64> {
     let (shape, w) = (*weight.shape(), Var::from(weight.clone()));
+    let start = |shape: [usize; 4]| Rng::seed(0).normal(shape);
     match *kind {
         MapKind::Dense => None,
         MapKind::Conv2d { options, input: [height, width] } => {
             let channels = shape[1] * options.groups;
-            Some(operator_norm(|x| x.conv2d(&w, None, &options), &[1, channels, height, width]))
+            Some(operator_norm(|x| x.conv2d(&w, None, &options), start([1, channels, height, width])))
         }
         MapKind::ConvTranspose2d { options, input: [height, width] } => {
-            Some(operator_norm(|x| x.conv_transpose2d(&w, None, &options, [0, 0]), &[1, shape[0], height, width]))
+            Some(operator_norm(|x| x.conv_transpose2d(&w, None, &options, [0, 0]), start([1, shape[0], height, width])))
         }
     }
 }
@@ -258,11 +267,12 @@ fn map_norm(kind: &MapKind, weight: &Tensor<f64>) -> Option<f64> {
 /// The most rounds of a power iteration.
 const MOST_ROUNDS: usize = 500;
 
-/// The norm of a linear map from tensors of this shape, by power iteration on AᵀA, which is the gradient of ½‖Ax‖²; it
-/// comes from below. Ends when a round adds less than a millionth.
-fn operator_norm(map: impl Fn(&Var<f64>) -> Var<f64>, shape: &[usize]) -> f64 {
+/// The norm ‖A‖₂ of a linear map, by power iteration from the tensor `start` on: x ← AᵀAx normalised, which is the
+/// gradient of ½‖Ax‖². It comes from below, and ends when a round adds less than a millionth. A `start` of independent
+/// normal numbers has a part in every direction.
+pub fn operator_norm(map: impl Fn(&Var<f64>) -> Var<f64>, start: Tensor<f64>) -> f64 {
     let norm = |x: &Tensor<f64>| Var::from(x.clone()).powi(2).sum().item().sqrt();
-    let mut x = Rng::seed(0).normal::<f64>(shape);
+    let mut x = start;
     let mut found = 0.0;
     for _ in 0..MOST_ROUNDS {
         let length = norm(&x);
@@ -365,7 +375,7 @@ mod tests {
         let found = map_norm(&kind, &weight).unwrap();
         assert!((1.99..2.0).contains(&found), "{found}");
         assert_eq!(overlap(&kind, weight.shape()), 4.0);
-        assert_eq!(operator_norm(|x| x * 0.0, &[2, 3]), 0.0);
+        assert_eq!(operator_norm(|x| x * 0.0, Tensor::ones([2, 3])), 0.0);
     }
 
     fn trained() -> Trainer<f64> {

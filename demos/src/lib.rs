@@ -19,6 +19,7 @@ pub mod pictures;
 pub mod report;
 pub mod run_dir;
 pub mod sealed;
+pub mod table;
 pub mod tensorboard;
 pub mod theory;
 pub mod toy;

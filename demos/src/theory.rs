@@ -24,21 +24,6 @@ pub struct Finding {
     pub charts: Vec<Chart>,
 }
 
-/// A table: columns padded to the widest cell, numbers to the right, two blanks between.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].as_str()).chain([header[column]]);
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
-        format!("{}\n", padded.join("  "))
-    };
-    let head = line(&mut header.iter().copied());
-    head + &rows.iter().map(|row| line(&mut row.iter().map(String::as_str))).collect::<String>()
-}
-
 /// ‖∇f‖ of each row of a gradient (N, d).
 fn norms(slopes: &Tensor) -> Vec<f64> {
     let d = slopes.shape()[1];
@@ -51,19 +36,26 @@ fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     sum / f64::from(n)
 }
 
+/// A number for a table: with three digits after the point, or, where these would say little or be many, as a power of
+/// ten with this many `digits` after its point.
+fn short(x: f64, digits: usize) -> String {
+    if (1e-3..1e5).contains(&x.abs()) { format!("{x:.3}") } else { format!("{x:.digits$e}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["1".into(), "−2.50".into()], vec!["10".into(), "3".into()]];
-        assert_eq!(table(&["θ", "W"], &rows), " θ      W\n 1  −2.50\n10      3\n");
-    }
-
-    #[test]
     fn norms_are_those_of_rows() {
         assert_eq!(norms(&Tensor::from_vec([2, 2], vec![3.0, 4.0, 0.0, -2.0])), [5.0, 2.0]);
         assert_eq!(mean([1.0, 2.0, 6.0]), 3.0);
+    }
+
+    #[test]
+    fn short_numbers() {
+        assert_eq!([2.0, -0.001, 99_999.0].map(|x| short(x, 1)), ["2.000", "-0.001", "99999.000"]);
+        assert_eq!([1e5, 9.6e-4, -2.34e-9, 0.0].map(|x| short(x, 1)), ["1.0e5", "9.6e-4", "-2.3e-9", "0.0e0"]);
+        assert_eq!([9.6e-4, 0.0, f64::NAN].map(|x| short(x, 0)), ["1e-3", "0e0", "NaN"]);
     }
 }

@@ -64,11 +64,11 @@ impl Progress {
         let [speed, left] = self.pace(step);
         let left = human_seconds(left);
         let d = match estimate {
-            Some(estimate) => format!("K·W {}", short(estimate)),
-            None => format!("D {}", short(discriminator)),
+            Some(estimate) => format!("K·W {}", brief(estimate)),
+            None => format!("D {}", brief(discriminator)),
         };
         // 79 characters with the bar, up to an hour and 9999 steps: a terminal has 80 columns.
-        format!("step {step} of {steps}  {d}  G {}  {speed:.0} images/s  {left} left", short(generator))
+        format!("step {step} of {steps}  {d}  G {}  {speed:.0} images/s  {left} left", brief(generator))
     }
 
     /// A handle for messages above the bar, on another thread.
@@ -127,6 +127,7 @@ impl Drop for Stage {
     }
 }
 
-fn short(loss: f64) -> String {
+/// A loss in few characters.
+fn brief(loss: f64) -> String {
     if loss.abs() < 1e4 { format!("{loss:.3}") } else { format!("{loss:.0e}") }
 }

@@ -15,7 +15,7 @@ use crate::files::{new_directory, write_whole};
 use crate::live::Worker;
 use crate::live::server::Listener;
 use crate::pictures::{Plane, draw_plane, write_animation, write_plane};
-use crate::theory::table;
+use crate::table::table;
 use crate::toy::{Lab, Model, Objective, Recipe, Script, Toy, Trainer, drawing, sample_distance, snapshot};
 use crate::usage::human_seconds;
 

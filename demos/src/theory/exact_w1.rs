@@ -10,9 +10,10 @@
 use rayon::prelude::*;
 use wengert::{Rng, Tensor, Var};
 
-use super::{Finding, norms, table};
+use super::{Finding, norms, short};
 use crate::linalg::largest;
 use crate::pictures::{Chart, Line};
+use crate::table::table;
 use crate::toy::{Critic, Objective, Toy, w1_in_the_plane, w1_on_a_line};
 
 /// Points in a sample, and in an update: every update sees all of both.
@@ -43,7 +44,7 @@ pub fn exact_w1(seed: u64) -> Finding {
     let cells = |r: &Row| {
         let mut cells = vec![r.name.into(), format!("{:.3}", r.exact), format!("{:.3}", r.penalised)];
         cells.push(format!("{:.3}", r.penalised / r.exact));
-        cells.extend(r.clipped.iter().flat_map(|[estimate, slope]| [short(estimate / r.exact), short(*slope)]));
+        cells.extend(r.clipped.iter().flat_map(|[estimate, slope]| [short(estimate / r.exact, 0), short(*slope, 0)]));
         cells
     };
     let header = ["samples", "W₁", "GP", "GP/W₁", "c=0.01", "K", "c=0.05", "K", "c=0.2", "K"];
@@ -112,10 +113,6 @@ fn says(objective: Objective, [x, y]: &[Tensor; 2], steps: usize, mut rng: Rng) 
     }
     let steepest = largest([x, y].iter().flat_map(|points| norms(&critic.slopes(points))));
     [critic.distance(x, y), steepest]
-}
-
-fn short(x: f64) -> String {
-    if x.abs() < 1e-3 { format!("{x:.0e}") } else { format!("{x:.3}") }
 }
 
 fn charts(rows: &[Row]) -> Vec<Chart> {

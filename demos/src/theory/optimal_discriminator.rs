@@ -12,8 +12,9 @@
 use rayon::prelude::*;
 use wengert::{Rng, Tensor};
 
-use super::{Finding, mean, norms, table};
+use super::{Finding, mean, norms, short};
 use crate::pictures::{Chart, Line};
+use crate::table::table;
 use crate::toy::{Critic, Objective};
 
 /// Points in an update.
@@ -64,8 +65,9 @@ pub fn optimal_discriminator(seed: u64) -> Finding {
     };
     let every_second: Vec<_> = points.iter().step_by(2).map(row).collect();
     let first = table(&["x", "D*", "D", "∇f*", "∇f"], &every_second);
-    let row =
-        |g: &Gap| vec![format!("{:.2}", g.std), number(g.exact()), number(g.slope), short(g.push), number(g.bounded)];
+    let row = |g: &Gap| {
+        vec![format!("{:.2}", g.std), number(g.exact()), number(g.slope), short(g.push, 0), number(g.bounded)]
+    };
     let second =
         table(&["s", "|∇f*|", "|∇f|", "sigmoid(f)·|∇f|", "|∇f|, SN"], &gaps.iter().map(row).collect::<Vec<_>>());
     let text = format!(
@@ -126,10 +128,6 @@ fn gaps(seed: u64, stds: &[f64], steps: usize) -> Vec<Gap> {
         Gap { std, slope: mean(slopes), push, bounded: mean(norms(&normalised.slopes(&generated))) }
     };
     stds.par_iter().enumerate().map(gap).collect()
-}
-
-fn short(x: f64) -> String {
-    if x < 1e-3 { format!("{x:.0e}") } else { format!("{x:.3}") }
 }
 
 fn charts(p: Normal, q: Normal, points: &[[f64; 3]], gaps: &[Gap]) -> Vec<Chart> {

@@ -9,8 +9,9 @@ use std::f64::consts::LN_2;
 use rayon::prelude::*;
 use wengert::{Rng, Tensor};
 
-use super::{Finding, mean, table};
+use super::{Finding, mean};
 use crate::pictures::{Chart, Line};
+use crate::table::table;
 use crate::toy::{Critic, Objective};
 
 /// Points in an update.

@@ -10,8 +10,9 @@
 use wengert::ops::power_iteration as rounds;
 use wengert::{Rng, Tensor, Var};
 
-use super::{Finding, table};
+use super::Finding;
 use crate::pictures::{Chart, Line};
+use crate::table::table;
 
 /// The shape of W.
 const SHAPE: [usize; 2] = [64, 192];

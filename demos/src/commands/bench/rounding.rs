@@ -19,7 +19,7 @@ use crate::commands::say;
 use crate::commands::sets::open_data;
 use crate::config::{Config, Method, Net};
 use crate::data::{DataName, Dataset};
-use crate::theory::table;
+use crate::table::table;
 use crate::train::check_memory;
 use crate::usage::count;
 use measure::Measurement;
@@ -222,10 +222,10 @@ impl Findings {
         let row = |(net, way): (usize, usize)| {
             let ([worst, worst_of_all], parameter) = self.worst(way, net);
             let mut row = vec![["discriminator", "generator"][net].to_string(), self.ways[1 + way].name.clone()];
-            row.extend(self.whole(way, net).into_iter().chain([worst, worst_of_all]).map(short));
+            row.extend(self.whole(way, net).into_iter().chain([worst, worst_of_all]).map(scientific));
             row.push(parameter.replace(".parametrizations.weight.original", ".weight"));
             // The signs are those of the discriminator's activations.
-            row.extend(self.signs(way).map(|x| if net == 0 { short(x) } else { String::new() }));
+            row.extend(self.signs(way).map(|x| if net == 0 { scientific(x) } else { String::new() }));
             row
         };
         let all = [0, 1].into_iter().flat_map(|net| (0..self.ways.len() - 1).map(move |way| (net, way)));
@@ -239,7 +239,7 @@ impl Findings {
         let header: Vec<&str> = ["between"].into_iter().chain(ends.iter().map(String::as_str)).collect();
         let row = |pair: [usize; 2]| {
             let [one, other] = pair.map(|way| &self.ways[way].name);
-            let cells = self.spreads(pair).into_iter().map(|of| of.map(short).join(" "));
+            let cells = self.spreads(pair).into_iter().map(|of| of.map(scientific).join(" "));
             [format!("{one}, {other}")].into_iter().chain(cells).collect()
         };
         let rows: Vec<Vec<String>> = self.pairs().into_iter().map(row).collect();
@@ -247,6 +247,7 @@ impl Findings {
     }
 }
 
-fn short(x: f64) -> String {
+/// A number to two digits; what is not known is a dash.
+fn scientific(x: f64) -> String {
     if x.is_nan() { "-".into() } else { format!("{x:.1e}") }
 }
