@@ -15,6 +15,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use wengert::optim::Schedule;
 
+pub use check::MOST_STEPS;
 pub use recipe::{Setting, recipes};
 pub use settings::Settings;
 
@@ -283,7 +284,7 @@ impl Config {
         folder.map_or_else(|| self.data.flag(), |name| name.to_string_lossy().into_owned())
     }
 
-    /// Updates of the discriminator in the first `steps` steps.
+    /// Updates of the discriminator in the first `steps` steps, at most [`MOST_STEPS`].
     ///
     /// Without the warm-up they are n_dis to each. The authors of WGAN train the critic 100 times before each of the
     /// generator's first 25 updates, and before every one whose number, from 0, 500 divides, so that the gradient which

@@ -7,7 +7,7 @@ use crate::data::DataName;
 use crate::usage::word;
 
 /// The most updates of a run: the noise of each has a stream of its own, and their numbers must not run out.
-const MOST_STEPS: u64 = 1_000_000_000;
+pub const MOST_STEPS: u64 = 1_000_000_000;
 
 impl Config {
     /// Checks every value by itself, then whether they go together.

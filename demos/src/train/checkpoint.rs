@@ -7,7 +7,7 @@ use wengert::optim::Ema;
 use wengert::{Archive, Device, Element};
 
 use super::Trainer;
-use crate::config::Config;
+use crate::config::{Config, MOST_STEPS};
 use crate::data::ImageShape;
 use crate::files::{from_toml, shown};
 use crate::models;
@@ -84,7 +84,7 @@ impl<T: Element> Trainer<T> {
     /// The trainer of this configuration with the nets and optimiser state of an [`archive`](Trainer::archive).
     ///
     /// # Errors
-    /// The archive holds other names, shapes or scalars.
+    /// The archive holds other names, shapes or scalars, or more steps than a run can have.
     pub fn restored(config: &Config, image: ImageShape, classes: usize, archive: &Archive) -> Result<Trainer<T>> {
         let mut trainer = Trainer::with_classes(config, image, classes);
         trainer.generator_params.restore(archive, "generator.")?;
@@ -98,7 +98,7 @@ impl<T: Element> Trainer<T> {
         if let Ok(text) = archive.text("class_counts") {
             trainer.follow_classes(Some(class_counts(text, classes)?));
         }
-        trainer.step = archive.count("step")?;
+        trainer.step = steps_made(archive)?;
         trainer.updates = config.discriminator_updates(trainer.step);
         Ok(trainer)
     }
@@ -159,6 +159,7 @@ fn check(archive: &mut Archive, config: &Config) -> Result<(ImageShape, usize)> 
     // Before nets of the wrong size take memory.
     let then: Config = from_toml(archive.text("config")?).context("found a damaged configuration")?;
     then.allows(config)?;
+    steps_made(archive)?;
     let image = image_shape(archive.text("image")?)?;
     let classes = archive.text("classes")?.parse().ok();
     let classes = classes.filter(|n| (usize::from(config.conditional)..=256).contains(n));
@@ -182,6 +183,13 @@ fn check_format(archive: &mut Archive) -> Result<()> {
     sealed::open(archive)
 }
 
+/// The steps of an archive, no more than a run can have: the numbers of their updates are sums that must not overflow.
+fn steps_made(archive: &Archive) -> Result<u64> {
+    let steps = archive.count("step")?;
+    ensure!(steps <= MOST_STEPS, "found {steps} steps, expected at most {MOST_STEPS}");
+    Ok(steps)
+}
+
 /// The images of each class from the text in a checkpoint, "count,count,…".
 fn class_counts(text: &str, classes: usize) -> Result<Vec<u64>> {
     let counts: Vec<u64> = text.split(',').map_while(|count| count.parse().ok()).collect();
@@ -203,4 +211,30 @@ fn image_shape(text: &str) -> Result<ImageShape> {
         shown(text)
     );
     Ok(ImageShape { channels, height, width })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Method;
+
+    #[test]
+    fn a_checkpoint_of_more_steps_than_a_run_can_have_is_refused() {
+        let image = ImageShape { channels: 1, height: 16, width: 16 };
+        let config = Config { width: 0.03, z_dim: 4, ..Config::recipe(Method::Wgan) };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let load = |steps: u64| {
+            let mut archive = Trainer::<f32>::new(&config, image).archive().unwrap();
+            archive.set_count("step", steps);
+            sealed::seal(&mut archive);
+            archive.save(file.path()).unwrap();
+            Trainer::<f32>::load(&config, file.path()).map(|trainer| trainer.step())
+        };
+        assert_eq!(load(MOST_STEPS).unwrap(), MOST_STEPS);
+        for steps in [MOST_STEPS + 1, 1 << 62, i64::MAX as u64] {
+            let message = format!("{:#}", load(steps).unwrap_err());
+            let expected = format!("{}: found {steps} steps, expected at most {MOST_STEPS}", file.path().display());
+            assert_eq!(message, expected);
+        }
+    }
 }
