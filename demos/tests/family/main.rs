@@ -138,24 +138,31 @@ fn interrupted_and_resumed_is_uninterrupted_to_the_bit_at_any_number_of_threads(
 
 /// Every parameter of both nets gets a gradient that is not zero: what a step leaves alone would not be trained. But
 /// f(x) − f(G(z)), which the hinge loss is too while no value is beyond ±1, does not depend on the last bias of the
-/// discriminator, nor on others where no unit changes sides between two images; and the slope of f does not either.
+/// discriminator, and the slope of f does not either.
+///
+/// Nor does it depend on the biases of the last convolution of the standard nets where nothing normalises: what comes
+/// in has become so small beside them that no unit changes sides between two images. With a projection on the class it
+/// does, since the classes differ.
 #[test]
 fn a_step_moves_every_parameter() {
     for (name, config) in all() {
         let mut trainer = trainer(&config);
+        let mut excused = Vec::new();
+        if [Loss::Wasserstein, Loss::Hinge].contains(&config.loss) {
+            excused.push("f.bias");
+            if config.net == Net::Standard && config.norm == Norm::None && !config.conditional {
+                excused.push("c.6.bias");
+            }
+        }
         // γ = 0 of the attention hides what is behind it in the first step.
         let before = [trainer.generator_params.clone(), trainer.discriminator_params.clone()];
         steps(&mut trainer, 8);
-        for (net, (old, new)) in
-            before.iter().zip([&trainer.generator_params, &trainer.discriminator_params]).enumerate()
-        {
+        let after = [&trainer.generator_params, &trainer.discriminator_params];
+        let excused = [vec![], excused];
+        for (net, (old, new)) in before.iter().zip(after).enumerate() {
             for (_, parameter, value) in old.parameters() {
-                let cancels =
-                    [Loss::Wasserstein, Loss::Hinge].contains(&config.loss) && parameter.ends_with("bias") && net == 1;
-                assert!(
-                    new.get(parameter).unwrap() != *value || cancels,
-                    "{name}: {parameter} of net {net} did not move"
-                );
+                let moved = new.get(parameter).unwrap() != *value;
+                assert!(moved || excused[net].contains(&parameter), "{name}: {parameter} of net {net} did not move");
             }
         }
     }
