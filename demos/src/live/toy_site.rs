@@ -94,6 +94,7 @@ impl Site for ToySite {
     fn page(&self) -> String {
         super::page(include_str!("page/toy.html"))
             .replace("/*PLANE*/", include_str!("page/plane.js"))
+            .replace("/*SLOW*/", include_str!("page/slow.js"))
             .replace("/*TOY*/", include_str!("page/toy.js"))
             .replace("/*EXPERIMENTS*/", include_str!("page/experiments.js"))
     }
