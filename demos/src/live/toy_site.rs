@@ -86,7 +86,7 @@ impl ToySite {
 
 /// The numbers of a frame that curves are drawn of.
 fn figures(frame: &Value) -> Value {
-    let names = ["script", "step", "losses", "w1", "estimate", "bound", "steepest", "slope", "score"];
+    let names = ["script", "step", "losses", "w1", "estimate", "bound", "steepest", "slope", "product", "score"];
     names.iter().map(|name| (name.to_string(), frame[*name].clone())).collect::<serde_json::Map<_, _>>().into()
 }
 

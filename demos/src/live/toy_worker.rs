@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wengert::Tape;
+use wengert::{Tape, Tensor};
 
 use super::toy_site::{Asked, Shown, ToySite};
 use crate::interrupt;
 use crate::toy::{
-    ARROWS, EXPERIMENTS, Experiment, Lab, Model, Move, Objective, Recipe, Script, command_line, drawing, every_second,
-    frame, level, log, points, real_points,
+    EXPERIMENTS, Experiment, Lab, Log, Model, Move, Recipe, Script, command_line, drawing, every_second, frame, level,
+    real_points, told,
 };
 
 /// Frames that are kept, to go back to; of more, every second goes.
@@ -248,79 +248,31 @@ impl Worker {
 
     /// A step, and its stages with what they saw.
     fn slow(&mut self) -> Result<Value> {
-        let before = self.lab.trainer().sample_now(ARROWS);
         let made = self.lab.step_shown();
         self.show("");
-        let Some((critic, generator)) = made? else { bail!("all steps are made") };
-        let trainer = self.lab.trainer();
-        let arrows = points(&trainer.push(&before));
-        let stages = stages(trainer.recipe(), critic.loss, generator.loss);
-        Ok(json!({
-            "stages": stages,
-            "real": points(&critic.real),
-            "generated": points(&critic.generated),
-            "arrows": arrows,
-        }))
+        let Some(step) = made? else { bail!("all steps are made") };
+        Ok(told(&self.lab, step))
     }
 
     fn tape(&self, critic: bool) -> Result<Value> {
         let mut copy = self.lab.copy()?;
         let tape = Tape::new();
-        let entries = log(&tape);
-        let loss = if critic { copy.critic_alone(&tape).loss } else { copy.generator_alone(&tape).loss };
-        let entries = entries.borrow();
-        Ok(json!({ "entries": *entries, "loss": loss, "names": if critic { "critic" } else { "generator" } }))
+        let log = Log::of(&tape);
+        let (entries, loss) = if critic {
+            let update = copy.critic_alone(&tape);
+            (log.named(&update.nodes, &[("x and G(z)".into(), update.inputs)]), update.loss)
+        } else {
+            let update = copy.generator_alone(&tape);
+            // The weights of the critic, which are constants now, as a dense layer multiplies by them.
+            let weights = copy.critic_net().used_weights().into_iter();
+            let turned = |(name, w): (String, Tensor)| {
+                if w.rank() == 2 { (format!("({name})ᵀ"), w.permute([1, 0])) } else { (name, w) }
+            };
+            let constants: Vec<_> = weights.map(turned).chain([("z".into(), update.noise)]).collect();
+            (log.named(&update.nodes, &constants), update.loss)
+        };
+        Ok(json!({ "entries": entries, "loss": loss, "names": if critic { "critic" } else { "generator" } }))
     }
-}
-
-/// What happens in a step, in words, with which net is at work and what the page shows.
-fn stages(recipe: &Recipe, critic: f64, generator: f64) -> Value {
-    let Recipe { batch, n_dis, objective, .. } = recipe;
-    let updates = if *n_dis == 1 { String::new() } else { format!(" (the last of {n_dis} updates)") };
-    let hold = match objective {
-        Objective::Standard => String::new(),
-        Objective::Clipped { c } => format!(" Every weight is clipped to ±{c}."),
-        Objective::Penalised { .. } => " The penalty has pulled the slopes between the pairs towards 1.".into(),
-        Objective::Spectral { k } => format!(" Every weight stays divided by its σ: no slope is above {k}."),
-    };
-    let stage = |net: &str, show: &str, caption: String| json!({ "net": net, "show": show, "caption": caption });
-    json!([
-        stage("critic", "real", format!("The critic learns{updates}: {batch} points of the data are drawn.")),
-        stage(
-            "critic",
-            "generated",
-            format!("The generator makes {batch} points of noise; its weights are fixed now.")
-        ),
-        stage(
-            "critic",
-            "values",
-            format!("Forward: the critic gives each point a value, the colour under it. The loss is {critic:.4}.")
-        ),
-        stage(
-            "critic",
-            "backward",
-            "Backward: each weight of the critic gets its gradient, node by node along the tape.".into()
-        ),
-        stage("critic", "critic-moved", format!("The optimiser steps, and the critic's map has changed.{hold}")),
-        stage(
-            "generator",
-            "noise",
-            "The generator learns: new noise becomes points, and the critic is fixed now.".into()
-        ),
-        stage(
-            "generator",
-            "arrows",
-            format!(
-                "The critic says for each point which way its value rises: the arrows. The loss is {generator:.4}."
-            )
-        ),
-        stage(
-            "generator",
-            "through",
-            "Backward: through the critic to the points, and on to each weight of the generator.".into()
-        ),
-        stage("generator", "moved", "The optimiser steps: the points have moved, and the mesh with them.".into()),
-    ])
 }
 
 #[cfg(test)]
@@ -394,10 +346,22 @@ mod tests {
     fn a_slow_step_and_a_tape_are_told() {
         let (site, order) = site();
         let told = order("slow", json!({})).unwrap();
-        assert_eq!((told["stages"].as_array().unwrap().len(), told["real"].as_array().unwrap().len()), (9, 8));
+        assert_eq!((told["stages"].as_array().unwrap().len(), told["real"].as_array().unwrap().len()), (10, 8));
         assert_eq!(last(&site)["frame"]["script"], "1");
+        let called = |tape: &Value| -> Vec<String> {
+            let entries = tape["entries"].as_array().unwrap().iter();
+            let words = |entry: &Value| [entry["inputs"].clone(), json!([entry["called"].clone()])];
+            let names = entries.flat_map(words).flat_map(|words| words.as_array().cloned().unwrap_or_default());
+            names.filter_map(|name| name.as_str().map(String::from)).collect()
+        };
+        let of_generator = called(&order("tape", json!({ "critic": false })).unwrap());
+        let expected = ["z", "G.0.weight", "G.3.bias", "(D.0.weight)ᵀ", "(D.3.weight)ᵀ", "D.3.bias"];
+        assert!(expected.iter().all(|name| of_generator.iter().any(|found| found == name)), "{of_generator:?}");
         let tape = order("tape", json!({ "critic": true })).unwrap();
         assert!(tape["entries"].as_array().unwrap().len() > 50);
+        let of_critic = called(&tape);
+        let expected = ["x and G(z)", "x̂", "D.0.weight", "D.3.bias"];
+        assert!(expected.iter().all(|name| of_critic.iter().any(|found| found == name)), "{of_critic:?}");
         assert_eq!(last(&site)["frame"]["script"], "1", "a tape is a trial");
         order("critic", json!({})).unwrap();
         assert_eq!(last(&site)["frame"]["losses"][0], tape["loss"], "of the update that comes next");

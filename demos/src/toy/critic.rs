@@ -7,6 +7,8 @@ use wengert::optim::{Adam, Optimizer, RmsProp, clip_weights};
 use wengert::{Archive, Rng, StateError, Tape, Tensor, Var};
 
 use super::Mlp;
+use super::tape_log::nodes_of;
+use crate::linalg::singular_values;
 
 /// What a critic is trained to do, and how it is kept from growing steep.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -31,6 +33,21 @@ pub enum Objective {
         /// The bound K.
         k: f64,
     },
+}
+
+/// What an update of a critic has computed on its way; points are as the critic sees them.
+#[derive(Clone, Debug)]
+pub struct Learnt {
+    /// The loss before the update.
+    pub loss: f64,
+    /// The real points and, after them, the generated ones (2N, d).
+    pub inputs: Tensor,
+    /// f at them before the update (2N, 1).
+    pub values: Tensor,
+    /// The points x̂ (N, d) at which the gradient is penalised, and ‖∇f(x̂)‖ (N).
+    pub penalised: Option<(Tensor, Tensor)>,
+    /// The numbers of the nodes that have a name on the tape.
+    pub nodes: Vec<(u32, String)>,
 }
 
 /// A critic f in training: points (N, d) to values (N, 1).
@@ -76,39 +93,93 @@ impl Critic {
     /// One update on as many real as generated points, (N, d) each; the loss before it. `rng` places the points of the
     /// penalty.
     pub fn update(&mut self, real: &Tensor, generated: &Tensor, rng: &mut Rng) -> f64 {
-        self.update_on(&Tape::new(), real, generated, rng)
+        self.update_on(&Tape::new(), real, generated, rng).loss
     }
 
     /// [`update`](Critic::update) on an empty tape that somebody may watch.
-    pub fn update_on(&mut self, tape: &Tape, real: &Tensor, generated: &Tensor, rng: &mut Rng) -> f64 {
+    pub fn update_on(&mut self, tape: &Tape, real: &Tensor, generated: &Tensor, rng: &mut Rng) -> Learnt {
         let n = real.shape()[0];
         let (real, generated): (Var, Var) = (real.into(), generated.into());
         let pass = Pass::new(&self.params, tape, Mode::Train);
-        let values = self.forward(&pass, &Var::concat(&[&real, &generated], 0));
+        let inputs = Var::concat(&[&real, &generated], 0);
+        let values = self.forward(&pass, &inputs);
         let (on_real, on_generated) = (values.slice(0, 0..n), values.slice(0, n..2 * n));
-        let loss = match self.objective {
-            Objective::Standard => loss::gan_discriminator(&on_real, &on_generated),
-            Objective::Spectral { .. } => loss::hinge_discriminator(&on_real, &on_generated),
-            Objective::Clipped { .. } => loss::wasserstein_critic(&on_real, &on_generated),
+        let mut nodes = nodes_of(&self.params, &pass, "D");
+        let (loss, penalised) = match self.objective {
             Objective::Penalised { lambda } => {
                 let share: Var = rng.uniform([n, 1], 0.0, 1.0).into();
                 let between = &generated + share * (&real - &generated);
-                let penalty = self.penalty(&pass, &tape.var(between.into_value()));
-                loss::wasserstein_critic(&on_real, &on_generated) + lambda * penalty
+                let between = tape.var(between.into_value());
+                nodes.extend(between.id().map(|id| (id, "x̂".into())));
+                let (penalty, norms) = self.penalty(&pass, &between);
+                let loss = self.loss(&on_real, &on_generated) + lambda * penalty;
+                (loss, Some((between.into_value(), norms.into_value())))
             }
+            _ => (self.loss(&on_real, &on_generated), None),
         };
         let gradients = pass.gradients(&loss.backward());
         self.optimizer.step(&mut self.params, &gradients);
         if let Objective::Clipped { c } = self.objective {
             clip_weights(&mut self.params, c);
         }
-        f64::from(loss.item())
+        let (inputs, values) = (inputs.into_value(), values.into_value());
+        Learnt { loss: f64::from(loss.item()), inputs, values, penalised, nodes }
     }
 
-    /// E(‖∇f(x̂)‖ − 1)², whose gradient is a second derivative. The bare norm has none where ∇f = 0.
-    fn penalty(&self, pass: &Pass, x: &Var) -> Var {
+    /// What the critic's values should be made small in, without the penalty.
+    fn loss(&self, on_real: &Var, on_generated: &Var) -> Var {
+        match self.objective {
+            Objective::Standard => loss::gan_discriminator(on_real, on_generated),
+            Objective::Spectral { .. } => loss::hinge_discriminator(on_real, on_generated),
+            Objective::Clipped { .. } | Objective::Penalised { .. } => loss::wasserstein_critic(on_real, on_generated),
+        }
+    }
+
+    /// E(‖∇f(x̂)‖ − 1)², whose gradient is a second derivative; and the norms. The bare norm has none where ∇f = 0.
+    fn penalty(&self, pass: &Pass, x: &Var) -> (Var, Var) {
         let slope = self.forward(pass, x).sum().grad(&[x]).remove(0);
-        ((slope.powi(2).sum_axes([1], false) + 1e-12).sqrt() - 1.0).powi(2).mean()
+        let norms = (slope.powi(2).sum_axes([1], false) + 1e-12).sqrt();
+        ((&norms - 1.0).powi(2).mean(), norms)
+    }
+
+    /// How an update pulls at the values (2N, 1) of N real and N generated points: −N·∂L/∂f of each, by the loss
+    /// without the penalty. Up is above 0; by the Wasserstein loss it is 1 at each real point and −1 at the others.
+    pub fn pulls(&self, values: &Tensor) -> Tensor {
+        let n = values.shape()[0] / 2;
+        let tape = Tape::new();
+        let values = tape.var(values.clone());
+        let loss = self.loss(&values.slice(0, 0..n), &values.slice(0, n..2 * n)) * -(n as f64);
+        loss.backward().wrt(&values)
+    }
+
+    /// Does what an update begins with, the power iteration of spectral norm: [`values`](Critic::values) are now those
+    /// that the update will compute. For a copy: the update itself would go one iteration further.
+    pub fn prepare(&mut self, x: &Tensor) {
+        self.forward(&Pass::frozen(&self.params, Mode::Train), &x.into());
+    }
+
+    /// The layers' weights and biases as the layers use them, W/σ where they are normalised, with names.
+    pub fn used_weights(&self) -> Vec<(String, Tensor)> {
+        let get = |name: String| self.params.get(&name);
+        let weight = |i: usize| match get(format!("{i}.weight")) {
+            Some(weight) => Some((format!("D.{i}.weight"), weight)),
+            None => {
+                let normed = |part: &str| get(format!("{i}.parametrizations.weight.{part}"));
+                let weight: Var = normed("original")?.into();
+                let used = weight.spectral_norm(&normed("0._u")?, &normed("0._v")?, 0);
+                Some((format!("D.{i}.weight/σ"), used.into_value()))
+            }
+        };
+        let layer = |i: usize| Some([weight(i)?, (format!("D.{i}.bias"), get(format!("{i}.bias"))?)]);
+        (0..).map_while(layer).flatten().collect()
+    }
+
+    /// ∏ σ(Wᵢ), times K where the values are K·f: no slope is above it, for that of ReLU is 1 at most.
+    pub fn slope_bound(&self) -> f64 {
+        let weights = self.used_weights().into_iter().map(|(_, w)| w).filter(|w| w.rank() == 2);
+        let exact = |w: Tensor| Tensor::from_vec(*w.shape(), w.to_vec().into_iter().map(f64::from).collect());
+        let product: f64 = weights.map(|w| singular_values(&exact(w))[0]).product();
+        if let Objective::Spectral { k } = self.objective { k * product } else { product }
     }
 
     /// Keeps parameters and optimiser in an archive.
@@ -205,6 +276,76 @@ mod tests {
                 assert!(slopes[2 * i] * critic.push(&x).to_vec()[2 * i] >= 0.0, "samples move uphill");
                 assert!((quotient - slopes[2 * i]).abs() < 2e-2, "{objective:?}: {quotient} {}", slopes[2 * i]);
             }
+        }
+    }
+
+    /// x̂ lies between its pair, the norms are those of differences of f before the update, and they make the penalty.
+    #[test]
+    fn the_penalty_tells_its_points_and_norms() {
+        let lambda = 10.0;
+        let critic = || Critic::new(Objective::Penalised { lambda }, 2, 16, 1e-2, (0.5, 0.9), &mut Rng::seed(4));
+        let (mut updated, before) = (critic(), critic());
+        let mut rng = Rng::seed(5);
+        let (real, generated): (Tensor, Tensor) = (rng.normal([6, 2]), rng.normal([6, 2]));
+        let learnt = updated.update_on(&Tape::new(), &real, &generated, &mut rng);
+        let (x, norms) = learnt.penalised.expect("a penalty");
+        let f = |x: [f32; 2]| before.values(&Tensor::from_vec([1, 2], x.to_vec()).into()).item();
+        let (x, real, generated, norms) = (x.to_vec(), real.to_vec(), generated.to_vec(), norms.to_vec());
+        for i in 0..6 {
+            let [p, from, to] = [&x, &generated, &real].map(|all| [all[2 * i], all[2 * i + 1]]);
+            let share = [0, 1].map(|axis| (p[axis] - from[axis]) / (to[axis] - from[axis]));
+            assert!((share[0] - share[1]).abs() < 1e-3 && (0.0..=1.0).contains(&share[0]), "{share:?}");
+            let h = 1e-2;
+            let slope = [f([p[0] + h, p[1]]) - f([p[0] - h, p[1]]), f([p[0], p[1] + h]) - f([p[0], p[1] - h])];
+            let expected = slope[0].hypot(slope[1]) / (2.0 * h);
+            assert!((norms[i] - expected).abs() < 2e-2, "{i}: {} {expected}", norms[i]);
+        }
+        let mean = |values: &[f32]| values.iter().map(|x| f64::from(*x)).sum::<f64>() / values.len() as f64;
+        let values = learnt.values.to_vec();
+        let penalty = norms.iter().map(|norm| (f64::from(*norm) - 1.0).powi(2)).sum::<f64>() / 6.0;
+        let loss = mean(&values[6..]) - mean(&values[..6]) + lambda * penalty;
+        assert!((loss - learnt.loss).abs() < 1e-4, "{loss} {}", learnt.loss);
+    }
+
+    /// By the derivatives of the losses as they are written in books.
+    #[test]
+    fn pulls_are_derivatives_of_the_loss() {
+        let values = Tensor::from_vec([4, 1], vec![2.0, -0.5, 0.3, -3.0]);
+        let pulls =
+            |objective| Critic::new(objective, 2, 4, 1e-3, (0.5, 0.9), &mut Rng::seed(0)).pulls(&values).to_vec();
+        let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+        let expected = [1.0 - sigmoid(2.0), 1.0 - sigmoid(-0.5), -sigmoid(0.3), -sigmoid(-3.0)];
+        let found = pulls(Objective::Standard);
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?} {expected:?}");
+        assert_eq!(pulls(Objective::Penalised { lambda: 1.0 }), [1.0, 1.0, -1.0, -1.0]);
+        assert_eq!(pulls(Objective::Spectral { k: 2.0 }), [0.0, 1.0, -1.0, 0.0], "beyond the margin nothing pulls");
+    }
+
+    /// ∏ σ against the power iteration, and slopes stay below it.
+    #[test]
+    fn the_bound_of_slopes_is_the_product_of_singular_values() {
+        let mut rng = Rng::seed(6);
+        let x: Tensor = rng.normal([200, 2]);
+        for objective in [Objective::Standard, Objective::Clipped { c: 0.1 }, Objective::Spectral { k: 3.0 }] {
+            let mut critic = Critic::new(objective, 2, 12, 1e-3, (0.5, 0.9), &mut rng);
+            let moved = (Var::from(&x) * 0.5 + 1.0).into_value();
+            (0..20).for_each(|_| _ = critic.update(&x, &moved, &mut rng));
+            let weights = critic.used_weights();
+            assert_eq!(weights.len(), 8);
+            let sigma = |w: &Var| {
+                let ones = Var::from(Tensor::full([w.shape()[1], 1], 1.0));
+                let next = |v: Var| {
+                    let v = w.t().matmul(&w.matmul(&v));
+                    &v / v.powi(2).sum().sqrt()
+                };
+                f64::from(w.matmul(&(0..500).fold(ones, |v, _| next(v))).powi(2).sum().sqrt().item())
+            };
+            let product: f64 = weights.iter().filter(|(_, w)| w.rank() == 2).map(|(_, w)| sigma(&w.into())).product();
+            let k = if let Objective::Spectral { k } = objective { k } else { 1.0 };
+            let bound = critic.slope_bound();
+            assert!((bound / (k * product) - 1.0).abs() < 1e-3, "{objective:?}: {bound} {}", k * product);
+            let steepest = critic.slopes(&x).to_vec().chunks(2).map(|s| s[0].hypot(s[1])).fold(0.0, f32::max);
+            assert!(f64::from(steepest) <= bound * 1.0001 && bound > 0.0, "{steepest} {bound}");
         }
     }
 

@@ -52,6 +52,40 @@ pub fn cheapest_pairing(x: &[[f64; 2]], y: &[[f64; 2]]) -> Option<(Vec<usize>, f
     Some((pairing, mean))
 }
 
+/// An optimal critic f of a cheapest pairing, of x with y as [`cheapest_pairing`] gives it: 1-Lipschitz, with
+/// Σ f(xᵢ) − Σ f(yⱼ) the cost of the pairing, which is the most that any such f reaches (WGAN, equation (2)).
+///
+/// Let y₍ᵢ₎ be the partner of xᵢ and dᵢⱼ = ‖xᵢ − yⱼ‖. Values f(y₍ᵢ₎) = φ₍ᵢ₎ and f(xᵢ) = φ₍ᵢ₎ + dᵢ₍ᵢ₎ reach the cost, and no
+/// slope between any two of the points is above 1 if φ₍ᵢ₎ ≤ φⱼ + dᵢⱼ − dᵢ₍ᵢ₎ for all i and j. Such φ are lengths of
+/// shortest ways in a graph, by the algorithm of Bellman and Ford; no way round it is shorter than 0, for another pairing
+/// would be cheaper. Elsewhere the greatest 1-Lipschitz f with these values is minⱼ φⱼ + ‖z − yⱼ‖, the least
+/// maxᵢ f(xᵢ) − ‖z − xᵢ‖: this is the mean of both.
+pub fn optimal_critic<'a>(
+    x: &'a [[f64; 2]],
+    y: &'a [[f64; 2]],
+    pairing: &'a [usize],
+) -> impl Fn([f64; 2]) -> f64 + use<'a> {
+    let apart = |a: &[f64; 2], b: &[f64; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
+    let mut phi = vec![0.0; y.len()];
+    for _ in 0..y.len() {
+        let before = phi.clone();
+        for (x, &partner) in x.iter().zip(pairing) {
+            let ways = y.iter().zip(&phi).map(|(y, phi)| phi + apart(x, y));
+            let shortest = ways.fold(f64::INFINITY, f64::min) - apart(x, &y[partner]);
+            phi[partner] = f64::min(phi[partner], shortest);
+        }
+        if phi == before {
+            break;
+        }
+    }
+    let on_x: Vec<f64> = x.iter().zip(pairing).map(|(x, &partner)| phi[partner] + apart(x, &y[partner])).collect();
+    move |z| {
+        let greatest = y.iter().zip(&phi).map(|(y, phi)| phi + apart(&z, y)).fold(f64::INFINITY, f64::min);
+        let least = x.iter().zip(&on_x).map(|(x, f)| f - apart(&z, x)).fold(f64::NEG_INFINITY, f64::max);
+        (greatest + least) / 2.0
+    }
+}
+
 /// Points of each sample in [`sample_distance`].
 const POINTS: usize = 512;
 
@@ -103,6 +137,23 @@ mod tests {
         let (a, b): (Vec<_>, Vec<_>) = (x.iter().map(line).collect(), y.iter().map(line).collect());
         let (sorted, assigned) = (w1_on_a_line(&x, &y), w1_in_the_plane(&a, &b).unwrap());
         assert!((sorted - assigned).abs() < 1e-7, "{sorted} {assigned}");
+    }
+
+    /// It reaches the cost of the pairing, and is 1-Lipschitz everywhere.
+    #[test]
+    fn the_optimal_critic_reaches_the_cost() {
+        let mut rng = Rng::seed(3);
+        for n in [1, 2, 40] {
+            let (x, y) = (points(n, &mut rng), points(n, &mut rng));
+            let (pairing, w1) = cheapest_pairing(&x, &y).unwrap();
+            let f = optimal_critic(&x, &y, &pairing);
+            let mean = |points: &[[f64; 2]]| points.iter().map(|z| f(*z)).sum::<f64>() / n as f64;
+            assert!((mean(&x) - mean(&y) - w1).abs() < 1e-7, "{n}: {} {w1}", mean(&x) - mean(&y));
+            for pair in points(100, &mut rng).windows(2) {
+                let apart = (pair[0][0] - pair[1][0]).hypot(pair[0][1] - pair[1][1]);
+                assert!((f(pair[0]) - f(pair[1])).abs() <= apart + 1e-12);
+            }
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wengert::{Rng, Tensor};
 
 use super::snapshot::points;
-use super::{Lab, Objective, Toy, Trainer, Z_DIM, cheapest_pairing, w1_in_the_plane};
+use super::{Lab, Objective, Toy, Trainer, Z_DIM, cheapest_pairing, optimal_critic, w1_in_the_plane};
 use crate::linalg::largest;
 
 /// Cells of the heat map along each side.
@@ -15,11 +15,13 @@ const REACH: f64 = 2.4;
 /// Samples shown, real and generated.
 const SAMPLES: usize = 400;
 /// Samples with an arrow.
-pub const ARROWS: usize = 80;
+const ARROWS: usize = 80;
 /// Points of each sample that are paired.
 const PAIRED: usize = 128;
 /// Points of each sample that the critic's estimate is a mean of.
 const ESTIMATED: usize = 1024;
+/// The widest layers of which singular values are computed: it takes the cube of the width, in every frame.
+const WIDEST: usize = 256;
 /// Generated points that are counted for the optimal discriminator.
 const COUNTED: usize = 40_000;
 
@@ -35,15 +37,15 @@ pub fn level(toy: &Toy) -> Option<f64> {
 }
 
 /// A number with four digits behind the point, which JSON writes short.
-fn round(x: f64) -> f64 {
+pub(super) fn round(x: f64) -> f64 {
     (x * 1e4).round() / 1e4
 }
 
-fn rounded(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
+pub(super) fn rounded(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
     points.iter().map(|point| point.map(round)).collect()
 }
 
-/// The state of a lab. With `optimum`, the optimal discriminator too, which takes longer.
+/// The state of a lab. With `optimum`, the optimal discriminator, or critic, too, which takes longer.
 pub fn frame(lab: &Lab, optimum: bool) -> Value {
     let (trainer, toy) = (lab.trainer(), &lab.start().toy);
     let samples = trainer.sample_now(SAMPLES);
@@ -57,40 +59,54 @@ pub fn frame(lab: &Lab, optimum: bool) -> Value {
         "over": lab.is_over(),
         "losses": lab.losses(),
         "rates": { "lr": trainer.recipe().lr, "lr_d": trainer.recipe().lr_d, "n_dis": trainer.recipe().n_dis },
-        "critic": heat(trainer, toy),
+        "critic": heat(trainer, toy).into_iter().map(round).collect::<Vec<_>>(),
         "generated": rounded(&shown),
         "arrows": rounded(&points(&trainer.push(&first))),
-        "mesh": rounded(&points(&trainer.generate_now(&mesh()))),
+        "mesh": mesh(trainer),
         "pairing": pairing.as_ref().map(|(pairing, _)| pairing),
         "w1": pairing.as_ref().map(|(_, mean)| mean),
+        "product": Some(trainer.recipe().hidden).filter(|n| *n <= WIDEST).map(|_| trainer.critic_net().slope_bound()),
         "score": toy.score(&samples).map(|score| json!({ "modes": score.modes, "good": score.good })),
     });
     for (name, value) in estimates(trainer, toy, &real, &shown, pairing.as_ref().map(|(pairing, _)| pairing)) {
         frame[name] = json!(value);
     }
     if optimum {
-        frame["optimum"] = json!(optimal(trainer, toy).iter().map(|d| d.map(round)).collect::<Vec<_>>());
+        let cells = match trainer.recipe().objective {
+            Objective::Standard => Some(optimal(trainer, toy)),
+            _ => pairing.map(|(pairing, _)| {
+                let f = optimal_critic(&real[..PAIRED], &shown[..PAIRED], &pairing);
+                cells(toy).map(|z| Some(f(z))).collect()
+            }),
+        };
+        frame["optimum"] = json!(cells.map(|cells| cells.iter().map(|d| d.map(round)).collect::<Vec<_>>()));
     }
     frame
 }
 
-/// The critic at the centres of the cells, from the lower left, row by row; as a probability where it gives logits.
-fn heat(trainer: &Trainer, toy: &Toy) -> Vec<f64> {
-    let at = |i: usize| (((i as f64 + 0.5) / CELLS as f64 * 2.0 - 1.0) * toy.half_side()) as f32;
-    let cells = (0..CELLS * CELLS).flat_map(|i| [at(i % CELLS), at(i / CELLS)]).collect();
+/// The centres of the cells, from the lower left, row by row.
+fn cells(toy: &Toy) -> impl Iterator<Item = [f64; 2]> {
+    let half_side = toy.half_side();
+    let at = move |i: usize| ((i as f64 + 0.5) / CELLS as f64 * 2.0 - 1.0) * half_side;
+    (0..CELLS * CELLS).map(move |i| [at(i % CELLS), at(i / CELLS)])
+}
+
+/// The critic at the centres of the cells; as a probability where it gives logits.
+pub(super) fn heat(trainer: &Trainer, toy: &Toy) -> Vec<f64> {
+    let cells = cells(toy).flatten().map(|x| x as f32).collect();
     let values = trainer.critic(&Tensor::from_vec([CELLS * CELLS, 2], cells)).to_vec();
     let value = |x: f32| match trainer.recipe().objective {
         Objective::Standard => 1.0 / (1.0 + (-f64::from(x)).exp()),
         _ => f64::from(x),
     };
-    values.into_iter().map(|x| round(value(x))).collect()
+    values.into_iter().map(value).collect()
 }
 
-/// A square mesh of noise, (MESH², 2), row by row.
-fn mesh() -> Tensor {
+/// The image of a square mesh of noise, row by row.
+pub(super) fn mesh(trainer: &Trainer) -> Vec<[f64; 2]> {
     let at = |i: usize| ((i as f64 / (MESH - 1) as f64 * 2.0 - 1.0) * REACH) as f32;
     let mesh = (0..MESH * MESH).flat_map(|i| [at(i % MESH), at(i / MESH)]).collect();
-    Tensor::from_vec([MESH * MESH, Z_DIM], mesh)
+    rounded(&points(&trainer.generate_now(&Tensor::from_vec([MESH * MESH, Z_DIM], mesh))))
 }
 
 /// What the critic says of the distance, and how steep it is: at real and generated points, and halfway between the
@@ -191,6 +207,7 @@ mod tests {
         assert_eq!([length("mesh"), length("pairing"), length("optimum")], [MESH * MESH, PAIRED, CELLS * CELLS]);
         let number = |name: &str| frame[name].as_f64().unwrap();
         assert!(number("steepest") <= 20.0 * 1.01 && number("slope") <= number("steepest"), "K is 20");
+        assert!(number("steepest") <= number("product") && (20.0..25.0).contains(&number("product")));
         // W₁ of 128 points, and of 1024 for the bound: no more than sampling apart.
         assert!(number("bound") < number("w1") + 0.1, "{} {}", number("bound"), number("w1"));
     }

@@ -1,6 +1,6 @@
 //! A trainer that remembers what was done to it, and goes back.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use wengert::{Archive, Tape};
 
 use super::script::{MOST_UPDATES, Move, Script};
@@ -22,6 +22,16 @@ pub struct Lab {
     /// States to come back to, with the script, the recipe at that moment, and the losses.
     kept: Vec<Kept>,
     losses: [f64; 2],
+}
+
+/// A step that has been made, with what its last updates saw.
+pub struct ShownStep {
+    /// The nets just before them.
+    pub before: Trainer,
+    /// The last update of the critic.
+    pub critic: CriticUpdate,
+    /// That of the generator.
+    pub generator: GeneratorUpdate,
 }
 
 struct Kept {
@@ -127,15 +137,17 @@ impl Lab {
     ///
     /// # Errors
     /// As [`make`](Lab::make).
-    pub fn step_shown(&mut self) -> Result<Option<(CriticUpdate, GeneratorUpdate)>> {
+    pub fn step_shown(&mut self) -> Result<Option<ShownStep>> {
         if self.is_over() {
             return Ok(None);
         }
         self.check()?;
-        let (critic, generator) = self.trainer.train_step_shown();
+        let mut before = None;
+        let (critic, generator) = self.trainer.train_step_shown(|trainer| before = Some(trainer.copy()));
         self.losses = [critic.loss, generator.loss];
         self.note(Move::Steps(1))?;
-        Ok(Some((critic, generator)))
+        let before = before.expect("shown once")?;
+        Ok(Some(ShownStep { before, critic, generator }))
     }
 
     fn note(&mut self, made: Move) -> Result<()> {
@@ -184,9 +196,7 @@ impl Lab {
     /// # Errors
     /// None that is known: the archive is of this trainer.
     pub fn copy(&self) -> Result<Trainer> {
-        let mut copy = Trainer::new(self.trainer.recipe());
-        copy.restore(&self.trainer.archive()).context("a copy of the nets")?;
-        Ok(copy)
+        self.trainer.copy()
     }
 }
 
@@ -274,6 +284,25 @@ mod tests {
         assert_eq!(bits(&lab), before);
         lab.make(Move::Critic).unwrap();
         assert_eq!(lab.copy().unwrap().archive().to_bytes(), copy.archive().to_bytes());
+    }
+
+    /// A step that is shown is the same step, and the nets before it give the values of which its update was made.
+    #[test]
+    fn a_step_that_is_shown_is_a_step() {
+        for model in [Model::Gan, Model::Wgan, Model::WganGp, Model::Sngan] {
+            let [mut shown, mut plain] = [lab(model), lab(model)];
+            let start = "3 n-dis=2 2".parse().unwrap();
+            shown.go_to(&start).unwrap();
+            plain.go_to(&start).unwrap();
+            let mut step = shown.step_shown().unwrap().unwrap();
+            plain.make(Move::Steps(1)).unwrap();
+            assert_eq!(bits(&shown), bits(&plain), "{model:?}");
+            step.before.prepare_critic();
+            let values = step.critic.values.to_vec();
+            let both = [step.critic.real.to_vec(), step.critic.generated.to_vec()].concat();
+            let found = step.before.critic(&wengert::Tensor::from_vec([both.len() / 2, 2], both)).to_vec();
+            assert!(found.iter().zip(&values).all(|(a, b)| (a - b).abs() < 1e-4), "{model:?}: {found:?} {values:?}");
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde::Serialize;
+use wengert::nn::{Params, Pass};
 use wengert::trace::Event;
-use wengert::{Tape, Tensor};
+use wengert::{Tape, Tensor, Var};
 
 /// How many numbers of a tensor are listed.
 const LISTED: usize = 6;
@@ -18,10 +19,12 @@ pub enum Entry {
     Node {
         /// The number of the node.
         id: u32,
+        /// What it holds, if that has a name: a parameter, a batch.
+        called: Option<String>,
         /// The name of the operation.
         name: &'static str,
-        /// The numbers of the nodes of its inputs; none for constants.
-        inputs: Vec<Option<u32>>,
+        /// Its inputs: their names, or else the numbers of their nodes, or "constant".
+        inputs: Vec<String>,
         /// What came out.
         value: Numbers,
         /// How its gradients are made, a formula.
@@ -53,8 +56,8 @@ pub enum Entry {
         name: &'static str,
         /// Which input.
         input: usize,
-        /// The number of that input's node; none for constants.
-        to: Option<u32>,
+        /// That input: its name, or else the number of its node, or "constant".
+        to: String,
         /// The gradient.
         grad: Numbers,
     },
@@ -85,30 +88,75 @@ impl Numbers {
     }
 }
 
-/// All that happens on a tape from now on.
-pub fn log(tape: &Tape) -> Rc<RefCell<Vec<Entry>>> {
-    let entries = Rc::new(RefCell::new(Vec::new()));
-    let (to, inputs_of) = (entries.clone(), RefCell::new(Vec::<Vec<Option<u32>>>::new()));
-    tape.observe(move |event| {
-        let entry = match *event {
-            Event::Node { id, name, inputs, value } => {
-                let inputs: Vec<Option<u32>> = inputs.iter().map(|input| input.id()).collect();
-                let mut all = inputs_of.borrow_mut();
-                let nodes = all.len().max(id as usize + 1);
-                all.resize(nodes, Vec::new());
-                all[id as usize] = inputs.clone();
-                Entry::Node { id, name, inputs, value: Numbers::of(value), rule: rule(name) }
-            }
-            Event::Walk { id, grad } => Entry::Walk { id, grad: Numbers::of(grad) },
-            Event::Rule { id, name, grad } => Entry::Rule { id, name, grad: Numbers::of(grad), rule: rule(name) },
-            Event::Grad { id, name, input, grad } => {
-                let to = inputs_of.borrow().get(id as usize).and_then(|inputs| *inputs.get(input)?);
-                Entry::Grad { id, name, input, to, grad: Numbers::of(grad) }
-            }
+/// The numbers of the nodes that hold the parameters of a net, with their names, `D.0.weight`; of a weight that is
+/// normalised, that is the one before. For a pass that has used all of them.
+pub fn nodes_of(params: &Params, pass: &Pass, net: &str) -> Vec<(u32, String)> {
+    let name = |name: &str| format!("{net}.{}", name.replace("parametrizations.weight.original", "weight"));
+    params.parameters().filter_map(|(id, full, _)| Some((pass.param(id).id()?, name(full)))).collect()
+}
+
+/// An input of an operation.
+#[derive(Clone)]
+enum Input {
+    Node(u32),
+    Constant(Tensor),
+}
+
+/// All that has happened on a tape since it was given one.
+pub struct Log {
+    entries: Rc<RefCell<Vec<Entry>>>,
+    /// The inputs of each node.
+    inputs: Rc<RefCell<Vec<Vec<Input>>>>,
+}
+
+impl Log {
+    /// Writes down what happens on a tape from now on.
+    pub fn of(tape: &Tape) -> Log {
+        let log = Log { entries: Rc::default(), inputs: Rc::default() };
+        let (entries, inputs_of) = (log.entries.clone(), log.inputs.clone());
+        tape.observe(move |event| {
+            let entry = match *event {
+                Event::Node { id, name, inputs, value } => {
+                    let input = |x: &&Var| x.id().map_or_else(|| Input::Constant(x.value().clone()), Input::Node);
+                    let mut all = inputs_of.borrow_mut();
+                    let nodes = all.len().max(id as usize + 1);
+                    all.resize(nodes, Vec::new());
+                    all[id as usize] = inputs.iter().map(input).collect();
+                    let (called, inputs) = (None, Vec::new());
+                    Entry::Node { id, called, name, inputs, value: Numbers::of(value), rule: rule(name) }
+                }
+                Event::Walk { id, grad } => Entry::Walk { id, grad: Numbers::of(grad) },
+                Event::Rule { id, name, grad } => Entry::Rule { id, name, grad: Numbers::of(grad), rule: rule(name) },
+                Event::Grad { id, name, input, grad } => {
+                    Entry::Grad { id, name, input, to: String::new(), grad: Numbers::of(grad) }
+                }
+            };
+            entries.borrow_mut().push(entry);
+        });
+        log
+    }
+
+    /// What has happened, with these names of nodes. Constants have no number: they are known by their values.
+    pub fn named(&self, nodes: &[(u32, String)], constants: &[(String, Tensor)]) -> Vec<Entry> {
+        let node = |id: u32| nodes.iter().find(|(named, _)| *named == id).map(|(_, name)| name.clone());
+        let same = |a: &Tensor, b: &Tensor| a.shape() == b.shape() && a.to_vec() == b.to_vec();
+        let constant = |x: &Tensor| constants.iter().find(|(_, value)| same(value, x)).map(|(name, _)| name.clone());
+        let word = |input: &Input| match input {
+            Input::Node(id) => node(*id).unwrap_or_else(|| id.to_string()),
+            Input::Constant(x) => constant(x).unwrap_or_else(|| "constant".into()),
         };
-        to.borrow_mut().push(entry);
-    });
-    entries
+        let all = self.inputs.borrow();
+        let words: Vec<Vec<String>> = all.iter().map(|inputs| inputs.iter().map(word).collect()).collect();
+        let mut entries = self.entries.borrow().clone();
+        for entry in &mut entries {
+            match entry {
+                Entry::Node { id, called, inputs, .. } => (*called, *inputs) = (node(*id), words[*id as usize].clone()),
+                Entry::Grad { id, input, to, .. } => *to = words[*id as usize][*input].clone(),
+                Entry::Walk { .. } | Entry::Rule { .. } => {}
+            }
+        }
+        entries
+    }
 }
 
 /// The rule of an operation as a formula: x̄ is the gradient of x, y the output, ⊙ the product of entries.
@@ -158,13 +206,13 @@ mod tests {
             for critic in [true, false] {
                 let mut trainer = Trainer::new(&recipe);
                 let tape = Tape::new();
-                let entries = log(&tape);
+                let log = Log::of(&tape);
                 if critic {
                     _ = trainer.critic_alone(&tape)
                 } else {
                     _ = trainer.generator_alone(&tape)
                 }
-                let entries = entries.borrow();
+                let entries = log.named(&[], &[]);
                 let mut unknown: Vec<&str> = Vec::new();
                 let [mut nodes, mut rules, mut grads] = [0; 3];
                 for entry in entries.iter() {

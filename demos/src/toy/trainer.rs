@@ -1,12 +1,14 @@
 //! Training in the plane.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 use wengert::nn::{Init, Mode, Params, Pass};
 use wengert::optim::{Adam, Ema, Optimizer, RmsProp};
 use wengert::{Archive, Rng, StateError, Tape, Tensor, Var};
 
+use super::critic::Learnt;
+use super::tape_log::nodes_of;
 use super::{Critic, Mlp, Objective, Toy};
 
 /// A method, on multilayer perceptrons.
@@ -73,10 +75,15 @@ impl Recipe {
         }
     }
 
-    /// The bound of the critic's slope, where there is a known one; what the gradient penalty draws it to is 1.
+    /// The bound of the critic's slope, where the method sets one; what the gradient penalty draws it to is 1. Of an
+    /// (m, n) matrix whose entries are c at most, σ is at most c·√(mn); ReLU's slope is at most 1.
     pub fn lipschitz(&self) -> Option<f64> {
+        let sizes = [2, self.hidden, self.hidden, self.hidden, 1];
         match self.objective {
-            Objective::Standard | Objective::Clipped { .. } => None,
+            Objective::Standard => None,
+            Objective::Clipped { c } => {
+                Some(sizes.windows(2).map(|pair| c * ((pair[0] * pair[1]) as f64).sqrt()).product())
+            }
             Objective::Penalised { .. } => Some(1.0),
             Objective::Spectral { k } => Some(k),
         }
@@ -140,8 +147,17 @@ pub struct CriticUpdate {
     pub real: Tensor,
     /// As many of the generator.
     pub generated: Tensor,
+    /// The points x̂ (N, 2) at which the gradient is penalised, and ‖∇f(x̂)‖ (N), per unit of the points as the critic
+    /// sees them.
+    pub penalised: Option<(Tensor, Tensor)>,
     /// The loss.
     pub loss: f64,
+    /// The points as the critic sees them, the real ones first (2N, 2).
+    pub inputs: Tensor,
+    /// The critic's values at them (2N, 1).
+    pub values: Tensor,
+    /// The numbers of the nodes that have a name on the tape.
+    pub nodes: Vec<(u32, String)>,
 }
 
 /// What an update of the generator learnt from, and its loss before.
@@ -151,6 +167,8 @@ pub struct GeneratorUpdate {
     pub noise: Tensor,
     /// The loss.
     pub loss: f64,
+    /// The numbers of the nodes that have a name on the tape.
+    pub nodes: Vec<(u32, String)>,
 }
 
 /// The numbers of streams for updates outside of steps begin here.
@@ -194,17 +212,19 @@ impl Trainer {
 
     /// `n_dis` updates of the critic, then one of the generator; the losses of the last two, before them.
     pub fn train_step(&mut self) -> [f64; 2] {
-        let (critic, generator) = self.train_step_shown();
+        let (critic, generator) = self.train_step_shown(|_| {});
         [critic.loss, generator.loss]
     }
 
-    /// [`train_step`](Trainer::train_step), with what its last update of the critic and that of the generator saw.
-    pub fn train_step_shown(&mut self) -> (CriticUpdate, GeneratorUpdate) {
+    /// [`train_step`](Trainer::train_step), with what its last update of the critic and that of the generator saw;
+    /// `look` is shown the nets just before these.
+    pub fn train_step_shown(&mut self, look: impl FnOnce(&Trainer)) -> (CriticUpdate, GeneratorUpdate) {
         let mut rng = Rng::stream(self.recipe.seed, 1 + self.step);
-        let mut critic = self.update_critic(&mut rng, &Tape::new());
         for _ in 1..self.recipe.n_dis {
-            critic = self.update_critic(&mut rng, &Tape::new());
+            self.update_critic(&mut rng, &Tape::new());
         }
+        look(self);
+        let critic = self.update_critic(&mut rng, &Tape::new());
         let generator = self.update_generator(&mut rng, &Tape::new());
         self.step += 1;
         (critic, generator)
@@ -238,8 +258,10 @@ impl Trainer {
         let real = self.recipe.toy.sample(batch, rng);
         let seen = self.seen(&real).into_value();
         let generated = self.generator.forward(&Pass::frozen(&self.params, Mode::Train), &noise(batch, rng));
-        let loss = self.critic.update_on(tape, &seen, generated.value(), rng);
-        CriticUpdate { real, generated: self.shown(generated), loss }
+        let Learnt { loss, inputs, values, penalised, nodes } =
+            self.critic.update_on(tape, &seen, generated.value(), rng);
+        let penalised = penalised.map(|(x, norms)| (self.shown(x.into()), norms));
+        CriticUpdate { real, generated: self.shown(generated), penalised, loss, inputs, values, nodes }
     }
 
     fn update_generator(&mut self, rng: &mut Rng, tape: &Tape) -> GeneratorUpdate {
@@ -247,10 +269,11 @@ impl Trainer {
         let noise = noise(self.recipe.batch, rng);
         let pass = Pass::new(&self.params, tape, Mode::Train);
         let loss = self.critic.generator_loss(&self.generator.forward(&pass, &noise));
+        let nodes = nodes_of(&self.params, &pass, "G");
         let gradients = pass.gradients(&loss.backward());
         self.optimizer.step(&mut self.params, &gradients);
         self.average.update(&self.params);
-        GeneratorUpdate { noise: noise.into_value(), loss: f64::from(loss.item()) }
+        GeneratorUpdate { noise: noise.into_value(), loss: f64::from(loss.item()), nodes }
     }
 
     /// How it trains; rates and updates of the critic in a step may change as it goes on.
@@ -266,6 +289,11 @@ impl Trainer {
     /// The critic of points as the nets see them: divided by the data's scale.
     pub fn critic_net(&self) -> &Critic {
         &self.critic
+    }
+
+    /// Does to the critic what its next update begins with; for a copy, see [`Critic::prepare`].
+    pub fn prepare_critic(&mut self) {
+        self.critic.prepare(&Tensor::zeros([1, 2]));
     }
 
     /// Points of the nets as points of the plane.
@@ -309,6 +337,16 @@ impl Trainer {
         Ok(())
     }
 
+    /// Another in the same state, on which things can be tried.
+    ///
+    /// # Errors
+    /// None that is known: the archive is of this trainer.
+    pub fn copy(&self) -> Result<Trainer> {
+        let mut copy = Trainer::new(&self.recipe);
+        copy.restore(&self.archive()).context("a copy of the nets")?;
+        Ok(copy)
+    }
+
     /// The averaged generator's points (N, 2) for noise (N, 2).
     pub fn generate(&self, z: &Tensor) -> Tensor {
         self.shown(self.generator.forward(&Pass::frozen(self.average.params(), Mode::Eval), &z.into()))
@@ -347,6 +385,17 @@ mod tests {
             assert!(first == run(&recipe, 2), "{model:?}");
             assert!(first != run(&Recipe { seed: 8, ..recipe.clone() }, 1), "{model:?}");
         }
+    }
+
+    /// Clipping allows no more than this, and it is the bound that the method sets.
+    #[test]
+    fn clipping_bounds_the_slope() {
+        let recipe = Recipe { hidden: 12, batch: 8, ..Recipe::new(Toy::Ring, Model::Wgan) };
+        let mut trainer = Trainer::new(&recipe);
+        (0..3).for_each(|_| _ = trainer.train_step());
+        let (bound, allowed) = (trainer.critic_net().slope_bound(), recipe.lipschitz().unwrap());
+        let by_hand = 0.1f64.powi(4) * (24f64 * 144.0 * 144.0 * 12.0).sqrt();
+        assert!(bound < allowed && (allowed - by_hand).abs() < 1e-9, "{bound} {allowed} {by_hand}");
     }
 
     #[test]

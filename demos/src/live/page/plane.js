@@ -32,22 +32,34 @@ class Plane {
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
     g.fillStyle = colour("--card");
     g.fillRect(0, 0, side, side);
-    if (layers.has("optimum") && frame.optimum) this.heat(g, frame.optimum, [0, 1]);
-    else if (layers.has("critic")) this.heat(g, (overlay && overlay.critic) || frame.critic, this.range(frame.critic));
-    if (layers.has("mesh")) this.mesh(g, (overlay && overlay.mesh) || frame.mesh);
+    if (overlay) return this.drawOver(g, overlay);
+    if (layers.has("optimum") && frame.optimum) this.heat(g, frame.optimum, this.range(frame.optimum), !this.cells());
+    else if (layers.has("critic")) this.heat(g, frame.critic, this.range(frame.critic));
+    if (layers.has("mesh")) this.mesh(g, frame.mesh);
     this.axes(g);
-    if (layers.has("real")) this.points(g, overlay && overlay.real ? overlay.real : this.about.real, colour("--c3"), 2);
-    if (layers.has("pairing") && frame.pairing && !overlay) this.pairs(g);
-    if (layers.has("generated"))
-      this.points(g, overlay && overlay.generated ? overlay.generated : frame.generated, colour("--c2"), 2);
-    if (layers.has("arrows") && !(overlay && overlay.arrows === null)) {
-      this.arrows(
-        g,
-        overlay && overlay.from ? overlay.from : frame.generated,
-        (overlay && overlay.arrows) || frame.arrows,
-      );
-    }
+    if (layers.has("real")) this.points(g, this.about.real, colour("--c3"), 2);
+    if (layers.has("pairing") && frame.pairing) this.pairs(g);
+    if (layers.has("generated")) this.points(g, frame.generated, colour("--c2"), 2);
+    if (layers.has("arrows")) this.arrows(g, frame.generated, frame.arrows);
     if (this.drawing) this.points(g, this.drawing, colour("--c4"), 4);
+  }
+
+  // A stage of slow motion, of what it has: heat with its range, mesh, points, lines between them, bars, arrows.
+  drawOver(g, { heat, range, mesh, real, generated, between, bars = [], arrows }) {
+    const { layers } = this;
+    if (heat && layers.has("critic")) this.heat(g, heat, range || this.range(heat));
+    if (mesh && layers.has("mesh")) this.mesh(g, mesh);
+    this.axes(g);
+    if (between) this.lines(g, ...between);
+    if (real && layers.has("real")) this.points(g, real, colour("--c3"), 2);
+    if (generated && layers.has("generated")) this.points(g, generated, colour("--c2"), 2);
+    for (const some of bars) this.bars(g, some);
+    if (arrows) this.arrows(g, arrows.from, arrows.by);
+  }
+
+  // Whether the optimum is of cells, not of points.
+  cells() {
+    return this.about.model === "gan";
   }
 
   // The least and the greatest value: of probabilities 0 and 1.
@@ -57,7 +69,7 @@ class Plane {
   }
 
   // A square of cells, from the lower left, row by row: blue is low, amber high.
-  heat(g, values, [low, high]) {
+  heat(g, values, [low, high], smooth = true) {
     const n = Math.round(Math.sqrt(values.length)),
       image = new ImageData(n, n);
     const dark = isDark();
@@ -83,7 +95,7 @@ class Plane {
     const small = document.createElement("canvas");
     small.width = small.height = n;
     small.getContext("2d").putImageData(image, 0, 0);
-    g.imageSmoothingEnabled = !this.layers.has("optimum");
+    g.imageSmoothingEnabled = smooth;
     g.drawImage(small, 0, 0, this.side, this.side);
   }
 
@@ -170,6 +182,45 @@ class Plane {
       g.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
     }
     g.globalAlpha = 1;
+  }
+
+  lines(g, from, to) {
+    g.strokeStyle = colour("--soft");
+    g.globalAlpha = 0.35;
+    g.lineWidth = 1;
+    g.beginPath();
+    from.forEach((point, i) => {
+      g.moveTo(...this.place(point));
+      g.lineTo(...this.place(to[i]));
+    });
+    g.stroke();
+    g.globalAlpha = 1;
+  }
+
+  // Upright bars from points, up or down: 1 is a thirtieth of the side, the longest a sixth at most. With a tick where
+  // a bar should end.
+  bars(g, { at, lengths, colour: ink, tick = null }) {
+    const longest = lengths.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    const unit = Math.min(this.side / 30, this.side / 6 / (longest || 1));
+    g.strokeStyle = colour(ink);
+    g.lineWidth = 2;
+    g.beginPath();
+    at.forEach((point, i) => {
+      const [x, y] = this.place(point);
+      g.moveTo(x, y);
+      g.lineTo(x, y - lengths[i] * unit);
+    });
+    g.stroke();
+    if (tick === null) return;
+    g.lineWidth = 1.5;
+    g.strokeStyle = colour("--c1");
+    g.beginPath();
+    for (const point of at) {
+      const [x, y] = this.place(point);
+      g.moveTo(x - 4, y - tick * unit);
+      g.lineTo(x + 4, y - tick * unit);
+    }
+    g.stroke();
   }
 
   pairs(g) {

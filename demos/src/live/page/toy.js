@@ -18,7 +18,8 @@ const lab = {
 const plane = new Plane($("plane"));
 const charts = {
   distance: new Chart($("distance"), $("distance-keys"), { x: "update", y: "distance" }),
-  slope: new Chart($("slope"), $("slope-keys"), { x: "update", y: "‖∇f‖" }),
+  js: new Chart($("js"), $("js-keys"), { x: "update", y: "nats" }),
+  slope: new Chart($("slope"), $("slope-keys"), { x: "update", y: "‖∇f‖", log: true }),
   losses: new Chart($("losses"), $("losses-keys"), { x: "update", y: "loss" }),
 };
 
@@ -30,7 +31,7 @@ const LAYERS = [
   ["arrows", "gradients", "--ink", true],
   ["mesh", "generator’s mesh", "--c4", true],
   ["pairing", "optimal pairs (W₁)", "--c6", false],
-  ["optimum", "optimal D* instead of D", "--c1", false],
+  ["optimum", "the optimum instead of D", "--c5", false],
 ];
 for (const [id, name, key, on] of LAYERS) {
   const label = document.createElement("label"),
@@ -40,13 +41,16 @@ for (const [id, name, key, on] of LAYERS) {
   box.id = `layer-${id}`;
   box.checked = on;
   mark.style.setProperty("--key", `var(${key})`);
-  label.append(box, mark, name);
+  const words = document.createElement("span");
+  words.textContent = name;
+  label.append(box, mark, words);
   $("layers").append(label);
   if (on) plane.layers.add(id);
   box.addEventListener("change", () => {
     if (box.checked) plane.layers.add(id);
     else plane.layers.delete(id);
     if (id === "optimum") order("optimum", { on: box.checked });
+    nameColours();
     plane.draw();
   });
 }
@@ -107,20 +111,33 @@ function begin(about, past) {
   const gan = about.model === "gan";
   $("bound-name").textContent = gan ? "discriminator’s lower bound on JS" : "critic’s lower bound on it";
   $("steepest-name").textContent =
-    about.k === null
-      ? "steepest slope found"
-      : `steepest slope found; ${about.model === "sngan" ? "K" : "aim"} is ${about.k}`;
+    "steepest slope found" + (about.k === null ? "" : `; ${SET[about.model]} ${short(about.k)}`);
   $("explain").textContent = gan
     ? "The discriminator’s loss bounds the Jensen–Shannon divergence (in nats, ln 2 at most) from below; it is an " +
-      "estimate from samples, and may be below 0. D* = p/(p + q) of each cell: p exact for a mixture, q counted from " +
-      "40,000 points."
+      "estimate from samples, and may be below 0. D* = p/(p + q), of the densities p of the data and q of G, is what no " +
+      "discriminator can do better than for this G: p is exact for a mixture, q counted from 40,000 points in each " +
+      "cell. Cells without colour hold next to nothing of either, and D* is not defined there."
     : "A critic says E f(x) − E f(y) ≤ Lip(f)·W₁; over its steepest slope that is a lower bound of W₁, in units of " +
       "the plane (an estimate from samples: it may be below 0). The critic sees the points divided by " +
       short(about.scale) +
-      "; slopes are in those units.";
+      "; slopes are in those units. No slope is above ∏ σ, the product of the greatest singular values of its " +
+      "weights. The optimal f solves the dual of the pairing of 128 points: among all f with slopes up to 1 it reaches " +
+      "E f(x) − E f(y) = W₁.";
   $("floor").textContent = short(about.level);
-  $("low").textContent = gan ? "D = 0: taken for generated" : "low f: taken for generated";
-  $("high").textContent = gan ? "D = 1: taken for real" : "high f: taken for real";
+  $("layer-optimum").nextSibling.nextSibling.textContent = gan ? "optimal D* instead of D" : "optimal f instead of D";
+  $("js-card").hidden = !gan;
+  nameColours();
+}
+
+// What the method sets for the slope.
+const SET = { wgan: "clipping allows", "wgan-gp": "aim is", sngan: "K is" };
+
+// The words beside the colours of the heat map.
+function nameColours() {
+  const gan = lab.about.model === "gan",
+    star = plane.layers.has("optimum") && !lab.slow ? "*" : "";
+  $("low").textContent = gan ? `D${star} = 0: taken for generated` : `low f${star}: taken for generated`;
+  $("high").textContent = gan ? `D${star} = 1: taken for real` : `high f${star}: taken for real`;
 }
 
 const updates = (script) =>
@@ -135,7 +152,7 @@ function remember(frame) {
   lab.curves.push({
     at,
     ...Object.fromEntries(
-      ["losses", "w1", "estimate", "bound", "steepest", "slope"].map((name) => [name, frame[name]]),
+      ["losses", "w1", "estimate", "bound", "steepest", "slope", "product"].map((name) => [name, frame[name]]),
     ),
   });
 }
@@ -167,21 +184,26 @@ function drawCurves() {
     gan = lab.about.model === "gan";
   const back = lab.looksBack && lab.frame ? updates(lab.frame.script) : null;
   const line = (name, key, pick, dashed = false) => ({ name, colour: key, dashed, xs, ys: ys(pick) });
+  const level = line("two samples", "--c3", () => lab.about.level, true);
+  // Up to the greatest W₁ of the later half of many: the first ones, and bounds below 0, may leave the picture.
+  const later = ys((c) => c.w1).slice(xs.length < 20 ? 0 : xs.length >> 1);
+  charts.distance.range = [0, 1.2 * later.reduce((most, w1) => Math.max(most, w1), lab.about.level)];
   charts.distance.set(
-    [
-      line("exact W₁", "--c6", (c) => c.w1),
-      line("of two samples of the data", "--c3", () => lab.about.level, true),
-      gan
-        ? line("bound on JS (nats)", "--c1", (c) => c.estimate)
-        : line("critic’s estimate ÷ slope", "--c1", (c) => c.bound),
-    ],
+    [line("exact W₁", "--c6", (c) => c.w1), level].concat(gan ? [] : [line("bound", "--c1", (c) => c.bound)]),
     back,
   );
+  if (gan)
+    charts.js.set(
+      [line("bound on JS", "--c1", (c) => c.estimate), line("ln 2", "--c3", () => Math.LN2, true)],
+      back,
+    );
   const k = lab.about.k;
   charts.slope.set(
-    [line("steepest", "--c1", (c) => c.steepest), line("mean", "--c2", (c) => c.slope)].concat(
-      k === null ? [] : [line(lab.about.model === "sngan" ? "K" : "aim", "--c3", () => k, true)],
-    ),
+    [
+      line("steepest", "--c1", (c) => c.steepest),
+      line("mean", "--c2", (c) => c.slope),
+      line("∏ σ", "--c4", (c) => c.product),
+    ].concat(k === null ? [] : [line({ wgan: "clipping", "wgan-gp": "aim", sngan: "K" }[lab.about.model], "--c3", () => k, true)]),
     back,
   );
   charts.losses.set([line("critic", "--c1", (c) => c.losses[0]), line("generator", "--c2", (c) => c.losses[1])], back);
@@ -313,10 +335,10 @@ for (const [id, critic] of [
 const line = (e) =>
   ({
     node: () =>
-      `${e.id} = ${e.name}(${e.inputs.map((i) => (i === null ? "constant" : i)).join(", ")})  ${e.value.shape}`,
+      `${e.id} = ${e.called ? `${e.called}: ` : ""}${e.name}(${e.inputs.join(", ")})  ${e.value.shape}`,
     walk: () => `back from ${e.id}`,
     rule: () => `rule of ${e.id}, ${e.name}`,
-    grad: () => `${e.id} gives ${e.to === null ? "a constant" : e.to} its gradient  ${e.grad.shape}`,
+    grad: () => `${e.id} gives ${e.to} its gradient  ${e.grad.shape}`,
   })[e.kind]();
 
 function showEntry(i) {
