@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wengert::{Tape, Tensor};
+use wengert::{Tape, Tensor, Var};
 
 use super::toy_site::{Asked, Shown, ToySite};
 use crate::interrupt;
@@ -263,12 +263,14 @@ impl Worker {
             (log.named(&update.nodes, &[("x and G(z)".into(), update.inputs)]), update.loss)
         } else {
             let update = copy.generator_alone(&tape);
-            // The weights of the critic, which are constants now, as a dense layer multiplies by them.
-            let weights = copy.critic_net().used_weights().into_iter();
-            let turned = |(name, w): (String, Tensor)| {
-                if w.rank() == 2 { (format!("({name})ᵀ"), w.permute([1, 0])) } else { (name, w) }
+            // The weights of the critic, which are constants now, as dense layers use them.
+            let batch = update.noise.shape()[0];
+            let used = |(name, w): (String, Tensor)| match w.rank() {
+                2 => (format!("({name})ᵀ"), w.permute([1, 0])),
+                _ => (name, Var::from(&w).broadcast_to([batch, w.size()]).into_value()),
             };
-            let constants: Vec<_> = weights.map(turned).chain([("z".into(), update.noise)]).collect();
+            let weights = copy.critic_net().used_weights().into_iter().map(used);
+            let constants: Vec<_> = weights.chain([("z".into(), update.noise)]).collect();
             (log.named(&update.nodes, &constants), update.loss)
         };
         Ok(json!({ "entries": entries, "loss": loss, "names": if critic { "critic" } else { "generator" } }))

@@ -23,8 +23,11 @@ fn a_toy() {
     }
 
     // Single updates leave the step as it is, and stand in the command.
+    // Orders that are given faster than they are answered may come in another order.
     browser.press("critic-alone");
+    browser.wait_for("document.getElementById('command').textContent.endsWith(' d\"')");
     browser.press("generator-alone");
+    browser.wait_for("document.getElementById('command').textContent.endsWith(' g\"')");
     browser.press("one");
     browser.wait_for(&format!("document.getElementById('step').textContent === '{}'", step + 1.0));
     let command = browser.text("command");
@@ -41,26 +44,33 @@ fn a_toy() {
     browser.press("tape-critic");
     browser.wait_for("lab.tape.length > 50");
     let first = browser.text("tape-entry");
-    assert!(first.starts_with("0 = var()") && first.contains("shape ("), "{first}");
+    assert!(first.starts_with("0 = D.0.weight: var()") && first.contains("shape ("), "{first}");
+    for name in ["matmul(x and G(z), ", "x̂: var()", " gives D.3.bias its gradient"] {
+        assert!(browser.text("tape-list").contains(name), "{name}");
+    }
     browser.value("showEntry(lab.tape.findIndex((entry) => entry.kind === 'rule'))");
     assert!(browser.text("tape-entry").contains("gradient that arrives"), "{}", browser.text("tape-entry"));
     look(&mut browser, "toy-tape");
     browser.set_width(1280);
 
     // Slow motion has a caption to each stage, and is one step.
+    let top = browser.value("$('plane').getBoundingClientRect().top");
     browser.press("slow");
-    browser.wait_for("document.getElementById('caption').textContent.startsWith('D 3/9')");
+    browser.wait_for("document.getElementById('caption').textContent.startsWith('D 3/10')");
+    assert_eq!(browser.value("$('plane').getBoundingClientRect().top"), top, "the plane stays where it is");
     browser.press("slow-on");
     browser.press("slow-back");
-    browser.wait_for("document.getElementById('caption').textContent.startsWith('D 3/9')");
+    browser.wait_for("document.getElementById('caption').textContent.startsWith('D 3/10')");
     look(&mut browser, "toy-slow");
     browser.set_width(1280);
     // Held since it was turned by hand.
-    assert!(browser.text("caption").starts_with("D 3/9"), "{}", browser.text("caption"));
+    assert!(browser.text("caption").starts_with("D 3/10"), "{}", browser.text("caption"));
     assert_eq!(browser.text("slow-hold"), "Run");
     browser.press("slow-hold");
-    browser.wait_for("document.getElementById('slow-box').hidden");
+    browser.wait_for("document.getElementById('caption').textContent.startsWith('D 4/10')");
+    browser.value("endSlow()");
     assert_eq!(browser.number("step"), step + 2.0);
+    stages(&mut browser, 10);
 
     // An earlier state is looked at, and gone on from.
     browser.value("(() => { const t = $('time'); t.value = 1; t.dispatchEvent(new Event('input')) })()");
@@ -91,7 +101,9 @@ fn a_toy() {
     look(&mut browser, "toy-drawn");
     browser.value("document.getElementById('layer-optimum').click()");
     browser.wait_for("lab.frame.optimum !== undefined");
+    assert!(browser.text("low").starts_with("D* = 0"), "{}", browser.text("low"));
     look(&mut browser, "toy-optimum");
+    stages(&mut browser, 9);
     browser.value("document.getElementById('layer-optimum').click()");
 
     // An experiment is made once somebody has said what will come of it.
@@ -111,4 +123,21 @@ fn a_toy() {
     browser.wait_for(&format!("document.getElementById('step').textContent === '{}'", step + 1.0));
     assert_eq!((browser.text("command"), browser.text("w1")), (command, w1));
     browser.check();
+}
+
+/// Slow motion has so many stages, and the plane shows something else in each.
+#[track_caller]
+fn stages(browser: &mut Browser, expected: usize) {
+    browser.press("slow");
+    browser.wait_for("!document.getElementById('slow-box').hidden");
+    browser.press("slow-hold");
+    let mut pictures = Vec::new();
+    while browser.value("document.getElementById('slow-box').hidden") == false {
+        let (caption, picture) = (browser.text("caption"), browser.value("$('plane').toDataURL()"));
+        let same = pictures.iter().find(|(_, before)| *before == picture).map(|(before, _)| before);
+        assert_eq!(same, None, "the same picture at {caption}");
+        pictures.push((caption, picture));
+        browser.press("slow-on");
+    }
+    assert_eq!(pictures.len(), expected);
 }
