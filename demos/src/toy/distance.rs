@@ -55,11 +55,11 @@ pub fn cheapest_pairing(x: &[[f64; 2]], y: &[[f64; 2]]) -> Option<(Vec<usize>, f
 /// An optimal critic f of a cheapest pairing, of x with y as [`cheapest_pairing`] gives it: 1-Lipschitz, with
 /// Σ f(xᵢ) − Σ f(yⱼ) the cost of the pairing, which is the most that any such f reaches (WGAN, equation (2)).
 ///
-/// Let y₍ᵢ₎ be the partner of xᵢ and dᵢⱼ = ‖xᵢ − yⱼ‖. Values f(y₍ᵢ₎) = φ₍ᵢ₎ and f(xᵢ) = φ₍ᵢ₎ + dᵢ₍ᵢ₎ reach the cost, and no
-/// slope between any two of the points is above 1 if φ₍ᵢ₎ ≤ φⱼ + dᵢⱼ − dᵢ₍ᵢ₎ for all i and j. Such φ are lengths of
-/// shortest ways in a graph, by the algorithm of Bellman and Ford; no way round it is shorter than 0, for another pairing
-/// would be cheaper. Elsewhere the greatest 1-Lipschitz f with these values is minⱼ φⱼ + ‖z − yⱼ‖, the least
-/// maxᵢ f(xᵢ) − ‖z − xᵢ‖: this is the mean of both.
+/// Let yₚ be the partner of xᵢ and dᵢⱼ = ‖xᵢ − yⱼ‖. Values f(yₚ) = φₚ and f(xᵢ) = φₚ + dᵢₚ reach the cost, and no slope
+/// from one of the y to one of the x is above 1 if φₚ ≤ φⱼ + dᵢⱼ − dᵢₚ for all i and j. Such φ are lengths of shortest
+/// ways in a graph, by the algorithm of Bellman and Ford; no way round it is shorter than 0, for another pairing would
+/// be cheaper. minⱼ φⱼ + ‖z − yⱼ‖ is 1-Lipschitz and has these values, and so has maxᵢ f(xᵢ) − ‖z − xᵢ‖: this is the
+/// mean of both.
 pub fn optimal_critic<'a>(
     x: &'a [[f64; 2]],
     y: &'a [[f64; 2]],

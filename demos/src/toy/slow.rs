@@ -161,8 +161,8 @@ impl Words<'_> {
         let (Objective::Penalised { lambda }, Some(norms)) = (self.recipe.objective, self.norms) else { return None };
         let penalty = mean(&norms.iter().map(|norm| (norm - 1.0).powi(2)).collect::<Vec<_>>());
         Some(format!(
-            "The penalty: at a point x̂ on each line from x to G(z) the bar is ‖∇f(x̂)‖, and its tick is at 1, where it \
-             should end. E(‖∇f(x̂)‖ − 1)² is {}; {lambda} times that joins the loss: {}.",
+            "The penalty: at a point x̂ on each line from x to G(z) the bar is ‖∇f(x̂)‖, and its tick is at 1, where \
+             it should end. E(‖∇f(x̂)‖ − 1)² is {}; {lambda} times that joins the loss: {}.",
             short(penalty),
             short(self.losses[0])
         ))
@@ -172,14 +172,14 @@ impl Words<'_> {
         let n = self.recipe.batch;
         let idle = self.pulls.iter().filter(|pull| **pull == 0.0).count();
         let of_method = match self.recipe.objective {
-            Objective::Standard => "What D tells apart already pulls little.".into(),
+            Objective::Standard => "(f is the logit of D.) Points that D already tells apart pull little.".into(),
             Objective::Clipped { .. } => "All pull alike.".into(),
             Objective::Penalised { .. } => "All pull alike; the penalty works against steep slopes.".into(),
             Objective::Spectral { .. } => format!("{idle} of {} are beyond the margin and pull not at all.", 2 * n),
         };
         format!(
-            "Backward: the bar of a point is −{n}·∂L/∂f, how the loss pulls at the value there: up at the data, down at \
-             generated points. {of_method} From the values on, the tape is walked back to the weights of D."
+            "Backward: the bar of a point is −{n}·∂L/∂f, how the loss pulls at the value there: up at the data, down \
+             at generated points. {of_method} From the values on, the tape is walked back to the weights of D."
         )
     }
 
@@ -189,7 +189,7 @@ impl Words<'_> {
             Objective::Standard => String::new(),
             Objective::Penalised { .. } => format!(" To this loss {level}"),
             Objective::Clipped { c } => format!(" Every weight is clipped to ±{c}. To this loss {level}"),
-            Objective::Spectral { k } => format!(" Weights stay divided by their σ, so no slope is above {k}."),
+            Objective::Spectral { k } => format!(" Each weight stays divided by its σ, which holds slopes to {k}."),
         };
         format!(
             "The optimiser has stepped: amber, where the value has risen, blue, where it has fallen, by {} at most.\

@@ -112,24 +112,28 @@ function begin(about, past) {
   $("bound-name").textContent = gan ? "discriminator’s lower bound on JS" : "critic’s lower bound on it";
   $("steepest-name").textContent =
     "steepest slope found" + (about.k === null ? "" : `; ${SET[about.model]} ${short(about.k)}`);
-  $("explain").textContent = gan
-    ? "The discriminator’s loss bounds the Jensen–Shannon divergence (in nats, ln 2 at most) from below; it is an " +
-      "estimate from samples, and may be below 0. D* = p/(p + q), of the densities p of the data and q of G, is what no " +
-      "discriminator can do better than for this G: p is exact for a mixture, q counted from 40,000 points in each " +
-      "cell. Cells without colour hold next to nothing of either, and D* is not defined there."
-    : "A critic says E f(x) − E f(y) ≤ Lip(f)·W₁; over its steepest slope that is a lower bound of W₁, in units of " +
-      "the plane (an estimate from samples: it may be below 0). The critic sees the points divided by " +
-      short(about.scale) +
-      "; slopes are in those units. No slope is above ∏ σ, the product of the greatest singular values of its " +
-      "weights. The optimal f solves the dual of the pairing of 128 points: among all f with slopes up to 1 it reaches " +
-      "E f(x) − E f(y) = W₁.";
+  // The critic sees the points over the data's scale.
+  const units = `per unit of the points divided by ${short(about.scale)}`,
+    sngan = about.model === "sngan";
+  $("explain").textContent =
+    (gan
+      ? "The discriminator’s loss bounds the Jensen–Shannon divergence (in nats, ln 2 at most) from below; it is an " +
+        "estimate from samples, and may be below 0. D* = p/(p + q), with the densities p of the data and q of G, is " +
+        "the best discriminator for this G: p is exact for a mixture, q counted from 40,000 points in each cell. " +
+        "Cells without colour hold next to nothing of either, so that D* says nothing there. Slopes are those of " +
+        "the logit"
+      : "A critic says E f(x) − E f(y) ≤ Lip(f)·W₁; over its steepest slope that is a lower bound of W₁, in units of " +
+        "the plane (an estimate from samples: it may be below 0). The optimal f solves the dual problem of the 128 " +
+        "pairs: of all f with slopes up to 1, none has a greater E f(x) − E f(y), which is W₁. Slopes are") +
+    ` ${units}. None is above ∏ σ, the product of ${sngan ? "K and " : ""}the largest singular values of the weights` +
+    `${sngan ? ", each divided by its σ" : ""}.`;
   $("floor").textContent = short(about.level);
   $("layer-optimum").nextSibling.nextSibling.textContent = gan ? "optimal D* instead of D" : "optimal f instead of D";
   $("js-card").hidden = !gan;
   nameColours();
 }
 
-// What the method sets for the slope.
+// What the method sets for the slope, as the tile says it.
 const SET = { wgan: "clipping allows", "wgan-gp": "aim is", sngan: "K is" };
 
 // The words beside the colours of the heat map.
@@ -193,17 +197,15 @@ function drawCurves() {
     back,
   );
   if (gan)
-    charts.js.set(
-      [line("bound on JS", "--c1", (c) => c.estimate), line("ln 2", "--c3", () => Math.LN2, true)],
-      back,
-    );
-  const k = lab.about.k;
+    charts.js.set([line("bound on JS", "--c1", (c) => c.estimate), line("ln 2", "--c3", () => Math.LN2, true)], back);
+  const k = lab.about.k,
+    set = { wgan: "clipping", "wgan-gp": "aim", sngan: "K" }[lab.about.model];
   charts.slope.set(
     [
       line("steepest", "--c1", (c) => c.steepest),
       line("mean", "--c2", (c) => c.slope),
       line("∏ σ", "--c4", (c) => c.product),
-    ].concat(k === null ? [] : [line({ wgan: "clipping", "wgan-gp": "aim", sngan: "K" }[lab.about.model], "--c3", () => k, true)]),
+    ].concat(k === null ? [] : [line(set, "--c3", () => k, true)]),
     back,
   );
   charts.losses.set([line("critic", "--c1", (c) => c.losses[0]), line("generator", "--c2", (c) => c.losses[1])], back);
@@ -318,7 +320,8 @@ for (const [id, critic] of [
     $("tape-box").hidden = false;
     $("tape-time").max = lab.tape.length - 1;
     $("tape-note").textContent =
-      `The update of the ${told.names} that would be made now: ${lab.tape.length} entries, loss ${short(told.loss)}.`;
+      `The update of the ${told.names} that would be made now: ${lab.tape.length} entries, loss ${short(told.loss)}.` +
+      (critic && lab.about.model === "wgan-gp" ? " x̂ = G(z) + ε·(x − G(z)), ε uniform between 0 and 1." : "");
     $("tape-list").replaceChildren(
       ...lab.tape.map((entry, i) => {
         const item = document.createElement("li");
