@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use wengert::{Rng, Tensor};
@@ -23,12 +23,12 @@ use crate::usage::human_seconds;
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct ToyRun {
-    /// The distribution to learn
-    #[arg(required_unless_present = "points", conflicts_with = "points")]
+    /// The distribution to learn [default with --live: ring]
+    #[arg(required_unless_present_any = ["points", "live"], conflicts_with = "points")]
     toy: Option<Toy>,
     /// Your own distribution, instead of one by name: points x,y, with blanks between them, up to 100, each
     /// within ±1.4
-    #[arg(long, value_parser = drawing)]
+    #[arg(long, value_parser = drawing, allow_hyphen_values = true)]
     points: Option<Toy>,
     /// The method
     #[arg(long, value_enum, default_value_t = Model::WganGp)]
@@ -71,12 +71,20 @@ pub struct ToyRun {
     out: Option<PathBuf>,
     /// Show the toy in a browser of this machine and train it from there, on this port of 127.0.0.1 or any that is
     /// free; the address is printed, nothing is written
-    #[arg(long, value_name = "PORT", num_args = 0..=1, conflicts_with_all = ["out", "seeds"])]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, value_parser = port, conflicts_with_all = ["out", "seeds"])]
     live: Option<Option<u16>>,
     /// What the page begins with: steps, and updates of the critic (d) or the generator (g) alone, as in "120 d g 30";
     /// the page shows this line of every state
     #[arg(long, value_name = "SCRIPT", requires = "live")]
     play: Option<Script>,
+}
+
+/// Reads a port; a toy's name, which would be taken for one after `--live`, is told where it belongs.
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| match Toy::from_str(text, false) {
+        Ok(toy) => format!("this is a toy, not a port; write gan toy {} --live", toy.name()),
+        Err(_) => "expected a port, 0 to 65535; 0 is any that is free".into(),
+    })
 }
 
 /// Samples that modes are counted on.
@@ -123,7 +131,8 @@ impl ToyRun {
 
     /// The method's recipe with what the flags change.
     fn recipe(&self) -> Result<Recipe> {
-        let toy = self.toy.clone().or_else(|| self.points.clone()).context("expected a distribution, or --points")?;
+        // Without a name there is a page, on which another can be chosen.
+        let toy = self.toy.clone().or_else(|| self.points.clone()).unwrap_or(Toy::Ring);
         let usual = Recipe::new(toy, self.model);
         let mut objective = usual.objective;
         let mut unused = vec![("--lambda", self.lambda), ("--clip", self.clip), ("--lipschitz", self.lipschitz)];
@@ -152,8 +161,9 @@ impl ToyRun {
 fn show(recipe: Recipe, play: &Script, port: Option<u16>) -> Result<()> {
     let listener = Listener::bind(port)?;
     let mut lab = Lab::new(recipe)?;
-    lab.go_to(play)?;
-    let (site, worker) = Worker::new(lab);
+    // A state after a fault has a page, too: that is where one sees what has happened, and goes back.
+    let note = lab.go_to(play).err().map_or(String::new(), |error| format!("{error:#}"));
+    let (site, worker) = Worker::new(lab, &note);
     let server = listener.serve(site);
     say(format_args!("watch at {}", server.url()));
     worker.run()
@@ -264,29 +274,43 @@ mod tests {
         toy: ToyRun,
     }
 
+    fn parse(line: &str) -> Result<Line, clap::Error> {
+        Line::try_parse_from(shlex::split(line).unwrap().into_iter().skip(1))
+    }
+
     fn read(line: &str) -> Recipe {
-        Line::try_parse_from(shlex::split(line).unwrap().into_iter().skip(1)).unwrap().toy.recipe().unwrap()
+        parse(line).unwrap().toy.recipe().unwrap()
     }
 
     /// The command of a state, read as the command line is, gives the recipe of that state.
     #[test]
     fn the_command_of_a_recipe_gives_that_recipe() {
         let drawn = Toy::Drawn(vec![[0.25, -1.0], [1e-3, 1.4]]);
-        for toy in [Toy::Ring, Toy::Swissroll, drawn] {
+        let negative = Toy::Drawn(vec![[-0.56, 0.56], [1.0, 0.0]]);
+        for toy in [Toy::Ring, Toy::Swissroll, drawn, negative] {
             for model in [Model::Gan, Model::Wgan, Model::WganGp, Model::Sngan] {
                 let usual = Recipe::new(toy.clone(), model);
                 let mut other = Recipe { hidden: 7, batch: 9, steps: 11, n_dis: 3, lr: 1.25e-5, ..usual.clone() };
                 (other.seed, other.lr_d) = (u64::MAX, Some(0.1 + 0.2));
-                match &mut other.objective {
-                    Objective::Standard => {}
-                    Objective::Clipped { c: x } | Objective::Penalised { lambda: x } | Objective::Spectral { k: x } => {
-                        *x = 1.0 / 3.0;
-                    }
+                if let Some(x) = other.objective.number_mut() {
+                    *x = 1.0 / 3.0;
                 }
                 for recipe in [usual, other] {
                     assert_eq!(read(&command_line(&recipe)), recipe, "{}", command_line(&recipe));
                 }
             }
+        }
+    }
+
+    /// A page needs no toy's name; one that is taken for the port is told so.
+    #[test]
+    fn a_page_begins_with_the_ring() {
+        assert_eq!(read("gan toy --live").toy, Toy::Ring);
+        assert_eq!(read("gan toy --live 8080 --model gan").model(), Model::Gan);
+        assert!(parse("gan toy").is_err() && parse("gan toy --model gan").is_err());
+        for (line, reason) in [("--live ring", "write gan toy ring --live"), ("--live x", "expected a port")] {
+            let error = parse(&format!("gan toy {line}")).err().unwrap().to_string();
+            assert!(error.contains(reason), "{error}");
         }
     }
 }

@@ -35,6 +35,18 @@ pub enum Objective {
     },
 }
 
+impl Objective {
+    /// The number that goes with it: c, λ or K.
+    pub fn number_mut(&mut self) -> Option<&mut f64> {
+        match self {
+            Objective::Standard => None,
+            Objective::Clipped { c: number }
+            | Objective::Penalised { lambda: number }
+            | Objective::Spectral { k: number } => Some(number),
+        }
+    }
+}
+
 /// What an update of a critic has computed on its way; points are as the critic sees them.
 #[derive(Clone, Debug)]
 pub struct Learnt {

@@ -60,8 +60,8 @@ pub static EXPERIMENTS: [Experiment; 6] = [
                    updates more. What becomes of W₁?",
         choices: ["It falls further", "It stays", "It rises"],
         answer: 2,
-        why: "The points run on to where this critic's value is highest, past the data, and gather there. The critic was \
-              right about the points where they were, not about those to come: that is why the two take turns.",
+        why: "The points run on to where this critic's value is highest, past the data, and gather there. The critic \
+              was right about the points where they were, not about those to come: that is why the two take turns.",
         model: Model::WganGp,
         seed: 0,
         script: ("100", "g", 100),
@@ -72,8 +72,8 @@ pub static EXPERIMENTS: [Experiment; 6] = [
                    300 updates. Where does its lower bound on the Jensen–Shannon divergence go?",
         choices: ["To 0", "To ln 2, which is 0.69", "It grows as long as the discriminator learns"],
         answer: 1,
-        why: "The divergence of two distributions that do not overlap is ln 2, however far apart they are: its value says \
-              nothing of how far the points have to go. W₁ does, which is what WGAN is for.",
+        why: "The divergence of two distributions that do not overlap is ln 2, however far apart they are: its value \
+              says nothing of how far the points have to go. W₁ does, which is what WGAN is for.",
         model: Model::Gan,
         seed: 0,
         script: ("", "d", 300),
@@ -92,8 +92,8 @@ pub static EXPERIMENTS: [Experiment; 6] = [
     },
     Experiment {
         title: "The slope under spectral norm",
-        question: "SNGAN. Every weight of the critic is divided by its σ, and the output is multiplied by K = 20. After \
-                   300 steps, how steep is the critic where it is steepest?",
+        question: "SNGAN. Every weight of the critic is divided by its σ, and the output is multiplied by K = 20. \
+                   After 300 steps, how steep is the critic where it is steepest?",
         choices: ["Nearly 20", "Far less than 20", "More than 20"],
         answer: 1,
         why: "K bounds the slope, since each layer stretches by no more than 1. It would be reached only where every \
@@ -104,12 +104,12 @@ pub static EXPERIMENTS: [Experiment; 6] = [
     },
     Experiment {
         title: "The slope under clipping",
-        question: "WGAN. Every weight of the critic is clipped to a small range, so that its slope has some bound. After \
-                   300 steps, how steep is the critic where it is steepest?",
+        question: "WGAN. Every weight of the critic is clipped to a small range, so that its slope has some bound. \
+                   After 300 steps, how steep is the critic where it is steepest?",
         choices: ["Less than ½", "About 1", "More than 3"],
         answer: 2,
-        why: "Clipping bounds weights, not slopes: what slope they allow depends on the width and the depth of the net, \
-              and changes as it learns. So the critic estimates K·W₁ with a K that nobody knows.",
+        why: "Clipping bounds weights, not slopes: what slope they allow depends on the width and the depth of the \
+              net, and changes as it learns. So the critic estimates K·W₁ with a K that nobody knows.",
         model: Model::Wgan,
         seed: 0,
         script: ("", "300", 1),

@@ -72,16 +72,27 @@ pub fn frame(lab: &Lab, optimum: bool) -> Value {
         frame[name] = json!(value);
     }
     if optimum {
-        let cells = match trainer.recipe().objective {
-            Objective::Standard => Some(optimal(trainer, toy)),
-            _ => pairing.map(|(pairing, _)| {
-                let f = optimal_critic(&real[..PAIRED], &shown[..PAIRED], &pairing);
-                cells(toy).map(|z| Some(f(z))).collect()
-            }),
-        };
-        frame["optimum"] = json!(cells.map(|cells| cells.iter().map(|d| d.map(round)).collect::<Vec<_>>()));
+        frame["optimum"] = self::optimum(lab);
     }
     frame
+}
+
+/// The optimum of a lab's critic, by cells: D* of its generator for the log loss; else an f that solves the dual of the
+/// pairs, if the points are finite.
+pub fn optimum(lab: &Lab) -> Value {
+    let (trainer, toy) = (lab.trainer(), &lab.start().toy);
+    let found = match trainer.recipe().objective {
+        Objective::Standard => Some(optimal(trainer, toy)),
+        _ => {
+            let real = points(&toy.sample(SAMPLES, &mut Rng::seed(3)));
+            let shown = points(&trainer.sample_now(SAMPLES));
+            cheapest_pairing(&real[..PAIRED], &shown[..PAIRED]).map(|(pairing, _)| {
+                let f = optimal_critic(&real[..PAIRED], &shown[..PAIRED], &pairing);
+                cells(toy).map(|z| Some(f(z))).collect()
+            })
+        }
+    };
+    json!(found.map(|cells| cells.iter().map(|value| value.map(round)).collect::<Vec<_>>()))
 }
 
 /// The centres of the cells, from the lower left, row by row.

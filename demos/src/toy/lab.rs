@@ -34,6 +34,7 @@ pub struct ShownStep {
     pub generator: GeneratorUpdate,
 }
 
+#[derive(Clone)]
 struct Kept {
     script: Script,
     recipe: Recipe,
@@ -65,6 +66,11 @@ impl Lab {
     /// The nets as they are.
     pub fn trainer(&self) -> &Trainer {
         &self.trainer
+    }
+
+    /// The nets, to do to them what no script tells: of a lab [`aside`](Lab::aside).
+    pub fn trainer_mut(&mut self) -> &mut Trainer {
+        &mut self.trainer
     }
 
     /// The recipe that it began with.
@@ -156,16 +162,21 @@ impl Lab {
         ensure!(self.is_sound(), "training has diverged at step {step}; try a smaller learning rate, or another seed");
         let last = self.kept.last().map_or(0, |kept| kept.script.updates());
         if self.script.updates() >= last + BETWEEN {
-            let (script, recipe) = (self.script.clone(), self.trainer.recipe().clone());
-            let archive = self.trainer.archive().to_bytes();
-            let most = (MOST_BYTES / archive.len()).clamp(2, MOST_KEPT);
-            self.kept.push(Kept { script, recipe, archive, losses: self.losses });
+            let now = self.now();
+            let most = (MOST_BYTES / now.archive.len()).clamp(2, MOST_KEPT);
+            self.kept.push(now);
             if self.kept.len() > most {
                 // The way back from the others takes up to twice as long.
                 self.kept.retain(every_second(self.kept.len()));
             }
         }
         Ok(())
+    }
+
+    /// The state as it is, to come back to.
+    fn now(&self) -> Kept {
+        let (script, recipe) = (self.script.clone(), self.trainer.recipe().clone());
+        Kept { script, recipe, archive: self.trainer.archive().to_bytes(), losses: self.losses }
     }
 
     /// Goes to the state after this script, from the last state on the way that has been kept.
@@ -191,12 +202,16 @@ impl Lab {
         rest.unwrap_or_default().into_iter().try_for_each(|next| self.make(next))
     }
 
-    /// A trainer in the same state, on which things can be tried.
+    /// Another lab in the state after this script, on which things can be tried: this one stays as it is.
     ///
     /// # Errors
-    /// None that is known: the archive is of this trainer.
-    pub fn copy(&self) -> Result<Trainer> {
-        self.trainer.copy()
+    /// Training diverges on the way.
+    pub fn aside(&self, script: &Script) -> Result<Lab> {
+        let mut aside = Lab::new(self.start.clone())?;
+        let kept = self.kept.iter().rfind(|kept| script.after(&kept.script).is_some()).cloned();
+        aside.kept.extend(if *script == self.script { Some(self.now()) } else { kept });
+        aside.go_to(script)?;
+        Ok(aside)
     }
 }
 
@@ -277,13 +292,28 @@ mod tests {
         lab.make(Move::Steps(5)).unwrap();
         (0..5).for_each(|_| _ = trainer.train_step());
         assert_eq!(lab.trainer().sample(50, 0).to_vec(), trainer.sample(50, 0).to_vec());
-        let (mut copy, before) = (lab.copy().unwrap(), bits(&lab));
+        let (mut copy, before) = (lab.aside(lab.script()).unwrap(), bits(&lab));
         let tape = Tape::new();
         tape.observe(|_| {});
-        copy.critic_alone(&tape);
+        copy.trainer.critic_alone(&tape);
         assert_eq!(bits(&lab), before);
         lab.make(Move::Critic).unwrap();
-        assert_eq!(lab.copy().unwrap().archive().to_bytes(), copy.archive().to_bytes());
+        assert_eq!(lab.trainer.archive().to_bytes(), copy.trainer.archive().to_bytes());
+    }
+
+    /// An earlier state can be looked into, near one that is kept or not, while the lab stays where it is.
+    #[test]
+    fn an_earlier_state_aside() {
+        let mut lab = lab(Model::Sngan);
+        lab.go_to(&"30 d lr=1e-4 230 g".parse().unwrap()).unwrap();
+        let before = bits(&lab);
+        for script in ["", "12", "30 d", "30 d lr=1e-4 210"].map(|text| text.parse::<Script>().unwrap()) {
+            let aside = lab.aside(&script).unwrap();
+            let mut alone = self::lab(Model::Sngan);
+            alone.go_to(&script).unwrap();
+            assert_eq!(bits(&aside), bits(&alone), "{script}");
+        }
+        assert_eq!(bits(&lab), before);
     }
 
     /// A step that is shown is the same step, and the nets before it give the values of which its update was made.

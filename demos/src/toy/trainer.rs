@@ -89,6 +89,12 @@ impl Recipe {
         }
     }
 
+    /// The number that goes with the method, where there is one: c, λ or K.
+    pub fn number(&self) -> Option<f64> {
+        let mut objective = self.objective;
+        objective.number_mut().copied()
+    }
+
     /// What `gan toy` does if nothing else is said.
     pub fn new(toy: Toy, model: Model) -> Recipe {
         let (objective, n_dis, lr, betas) = match model {

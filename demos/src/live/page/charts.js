@@ -25,9 +25,9 @@ function human(seconds) {
   return `${Math.round(seconds / 86400)} days`;
 }
 
-// Round numbers from low to high, some `n` of them.
-function ticks(low, high, n) {
-  const raw = (high - low) / Math.max(n, 1),
+// Round numbers from low to high, some `n` of them, and no nearer to each other than `least`.
+function ticks(low, high, n, least = 0) {
+  const raw = Math.max((high - low) / Math.max(n, 1), least),
     power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].find((m) => m * power >= raw) * power;
   const found = [];
@@ -124,7 +124,8 @@ class Chart {
     const [soft, line] = [colour("--soft"), colour("--line")];
     const full = this.series.filter((s) => s.xs.length);
     this.legend(null);
-    if (!full.length) {
+    // What is not finite can be no place on the chart.
+    if (!full.some((s) => s.ys.some((y) => y !== null && Number.isFinite(y)))) {
       g.fillStyle = soft;
       g.textAlign = "center";
       g.fillText("nothing yet", width / 2, height / 2);
@@ -161,7 +162,8 @@ class Chart {
     });
     g.textBaseline = "top";
     g.textAlign = "center";
-    for (const x of ticks(x0, x1, (right - left) / 80)) {
+    // Steps and updates are whole; an axis with a range of its own is of something else.
+    for (const x of ticks(x0, x1, (right - left) / 80, this.xRange ? 0 : 1)) {
       const text = short(x),
         half = g.measureText(text).width / 2;
       g.fillText(text, Math.min(Math.max(X(x), left + half), right - half), bottom + 3);

@@ -17,7 +17,7 @@ function showExperiment() {
 
 // Only once somebody has said what will happen, it happens.
 async function tryOut(experiment, said) {
-  follow();
+  endSlow();
   const buttons = [...$("choices").children];
   for (const button of buttons) button.disabled = true;
   buttons[said].setAttribute("aria-pressed", "true");

@@ -33,15 +33,25 @@ class Plane {
     g.fillStyle = colour("--card");
     g.fillRect(0, 0, side, side);
     if (overlay) return this.drawOver(g, overlay);
-    if (layers.has("optimum") && frame.optimum) this.heat(g, frame.optimum, this.range(frame.optimum), !this.cells());
-    else if (layers.has("critic")) this.heat(g, frame.critic, this.range(frame.critic));
+    if (layers.has("optimum")) {
+      if (frame.optimum) this.heat(g, frame.optimum, this.range(frame.optimum), !this.cells());
+      else this.say(g, "the optimum of this state is not computed yet");
+    } else if (layers.has("critic")) this.heat(g, frame.critic, this.range(frame.critic));
     if (layers.has("mesh")) this.mesh(g, frame.mesh);
     this.axes(g);
     if (layers.has("real")) this.points(g, this.about.real, colour("--c3"), 2);
     if (layers.has("pairing") && frame.pairing) this.pairs(g);
     if (layers.has("generated")) this.points(g, frame.generated, colour("--c2"), 2);
     if (layers.has("arrows")) this.arrows(g, frame.generated, frame.arrows);
-    if (this.drawing) this.points(g, this.drawing, colour("--c4"), 4);
+    if (this.drawing) this.points(g, this.drawing, colour("--c1"), 4);
+  }
+
+  say(g, text) {
+    g.font = "13px system-ui, sans-serif";
+    g.fillStyle = colour("--soft");
+    g.textAlign = "center";
+    g.textBaseline = "top";
+    g.fillText(text, this.side / 2, 8);
   }
 
   // A stage of slow motion, of what it has: heat with its range, mesh, points, lines between them, bars, arrows.

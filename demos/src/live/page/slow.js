@@ -6,7 +6,7 @@ const STAGE_MS = 1250,
   LETTER_MS = 30;
 
 $("slow").addEventListener("click", async () => {
-  follow();
+  if (!(await fromHere())) return;
   lab.slow = { timer: null };
   const told = await order("slow");
   if (!told || !lab.slow) return endSlow();
