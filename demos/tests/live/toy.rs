@@ -272,7 +272,7 @@ fn earlier_states_of_a_toy() {
     assert_eq!(browser.value("[lab.frame.step, lab.kept[$('time').value][1]]"), serde_json::json!([0, 0]));
     let odd = browser.value("lab.kept.findIndex(([, step]) => step > 300)").as_u64().unwrap();
     look_back(&mut browser, odd as u32);
-    let step = browser.number("step");
+    let step = browser.value("lab.frame.step");
     browser.value("(async () => { for (let i = 0; i < 420; i++) await command('do/step', { steps: 1 }); })()");
     browser.wait_for("lab.last.step === 841");
     assert_eq!(browser.value("[lab.frame.step, lab.kept[$('time').value][1]]"), serde_json::json!([step, step]));
