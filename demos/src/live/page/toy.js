@@ -65,7 +65,13 @@ for (const [id, name, key, on] of LAYERS) {
   });
 }
 
-async function order(name, body = {}) {
+// Orders leave one after another: of two that are under way, the second may arrive first.
+let ordered = Promise.resolve();
+function order(name, body = {}) {
+  ordered = ordered.then(() => ask(name, body));
+  return ordered;
+}
+async function ask(name, body) {
   try {
     $("note").textContent = "";
     return await command(`do/${name}`, body);
@@ -164,7 +170,8 @@ function begin(about, past) {
         "the logit"
       : "A critic says E f(x) − E f(y) ≤ Lip(f)·W₁; over its steepest slope that is a lower bound of W₁, in units of " +
         "the plane (an estimate from samples: it may be below 0). The optimal f solves the dual problem of the 128 " +
-        "pairs: of all f with slopes up to 1, none has a greater E f(x) − E f(y), which is W₁. Slopes are") +
+        "pairs: of all f with slopes up to 1 in the plane, none has a greater E f(x) − E f(y), which is W₁. " +
+        "Slopes are") +
     ` ${units}. None is above ∏ σ, the product of ${sngan ? "K and " : ""}the largest singular values of the weights` +
     `${sngan ? ", each divided by its σ" : ""}.`;
   $("floor").textContent = short(about.level);
