@@ -2,27 +2,29 @@
 "use strict";
 
 function showExperiment() {
-  const experiment = lab.about.experiments[Number($("experiment").value)];
+  const number = Number($("experiment").value),
+    experiment = lab.about.experiments[number];
   $("question").textContent = experiment.question;
   $("verdict").textContent = "";
   $("choices").replaceChildren(
     ...experiment.choices.map((choice, i) => {
       const button = document.createElement("button");
       button.textContent = choice;
-      button.addEventListener("click", () => tryOut(experiment, i));
+      button.addEventListener("click", () => tryOut(number, i));
       return button;
     }),
   );
 }
 
 // Only once somebody has said what will happen, it happens.
-async function tryOut(experiment, said) {
+async function tryOut(number, said) {
   endSlow();
-  const buttons = [...$("choices").children];
+  const experiment = lab.about.experiments[number],
+    buttons = [...$("choices").children];
   for (const button of buttons) button.disabled = true;
   buttons[said].setAttribute("aria-pressed", "true");
   $("verdict").textContent = "…";
-  const done = await order("try", { experiment: lab.about.experiments.indexOf(experiment) });
+  const done = await order("try", { experiment: number });
   if (!buttons[0].isConnected) return; // Another one has been chosen.
   if (!done) return showExperiment();
   const right = experiment.choices[experiment.answer];
