@@ -66,7 +66,8 @@ mod report;
 
 pub use report::{Failure, Move, Place, Problem, Report};
 
-use judge::{Gradient, judge, spread};
+use judge::{judge, spread};
+use line::Gradient;
 use report::place_of;
 
 use crate::{Rng, Tape, Tensor, Var};

@@ -5,13 +5,10 @@
 //! the entries that fail by themselves.
 
 use super::Check;
-use super::line::{Line, Verdict};
+use super::line::{Gradient, Line, Verdict};
 use super::quotients::{Ladder, Phi, ROUNDING, measured_noise};
 use super::report::{Failure, Move, Place, Problem, Report, place_of};
 use crate::{Rng, Tensor};
-
-/// A gradient to judge: its name, and its entries, those of all inputs one after the other in row-major order.
-pub(super) type Gradient = (&'static str, Vec<f64>);
 
 /// What computes the gradients to judge.
 pub(super) type Gradients<'a> = &'a dyn Fn(&[Tensor<f64>]) -> Result<Vec<Gradient>, Box<Failure>>;

@@ -1,11 +1,13 @@
 //! What gradients say of a line, against what difference quotients say.
 
 use super::Check;
-use super::judge::Gradient;
 use super::quotients::Quotient;
 
 /// The largest error of a quotient, relative to the derivative, by which a derivative can be judged.
 const RESOLUTION: f64 = 1e-3;
+
+/// A gradient to judge: its name, and its entries, those of all inputs one after the other in row-major order.
+pub(super) type Gradient = (&'static str, Vec<f64>);
 
 /// A direction that moves a group of entries, and what gradients say of it.
 pub(super) struct Line {

@@ -3,7 +3,7 @@
 //!
 //! Picking and adding up are each other's rule, and reversing is its own, so every order of derivative is there.
 
-use super::reduction::check_axes;
+use super::reduction::{check_axes, check_axis};
 use crate::compute::{Indices, Layout, compiled, compute_indexed};
 use crate::kernels::around::Around;
 use crate::kernels::index::{IndexAdd, Select};
@@ -99,11 +99,6 @@ impl<T: Element> Var<T> {
             back.give(0, |_| grad.pick(axis, indices.clone()));
         })
     }
-}
-
-#[track_caller]
-pub(super) fn check_axis(name: &str, shape: &Shape, axis: usize) {
-    assert!(axis < shape.len(), "{name}: axis {axis} of shape {shape}: expected an axis below {}", shape.len());
 }
 
 #[track_caller]

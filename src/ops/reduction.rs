@@ -4,7 +4,6 @@
 
 use super::choice::WhereTrue;
 use super::elementwise::Sqrt;
-use super::index::check_axis;
 use crate::compute::{Compiled, by_element};
 use crate::kernels::formulas::{Larger, Quotient, Smaller, Sum};
 use crate::kernels::reduce::Reduction;
@@ -22,12 +21,18 @@ fn share_of_extreme<T: Element>(x: &Tensor<T>, kept: &Tensor<T>, axes: &Axes) ->
     by_element(Quotient, [&is_extreme, &ties])
 }
 
+/// Checks that `axis` is an axis of `shape`.
+#[track_caller]
+pub(super) fn check_axis(name: &str, shape: &Shape, axis: usize) {
+    assert!(axis < shape.len(), "{name}: axis {axis} of shape {shape}: expected an axis below {}", shape.len());
+}
+
 /// Checks that `axes` are axes of `shape`, each named once, and returns them.
 #[track_caller]
 pub(super) fn check_axes(name: &str, shape: &Shape, axes: impl Into<Axes>) -> Axes {
     let axes = axes.into();
     for (i, axis) in axes.iter().enumerate() {
-        assert!(*axis < shape.len(), "{name}: axis {axis} of shape {shape}: expected an axis below {}", shape.len());
+        check_axis(name, shape, *axis);
         assert!(!axes[..i].contains(axis), "{name}: axis {axis} of shape {shape} is named twice");
     }
     axes

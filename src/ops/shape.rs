@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::index::check_axis;
+use super::reduction::check_axis;
 use crate::compute::{Layout, compiled, compute};
 use crate::kernels::copy::{Concat, Piece};
 use crate::{Axes, Device, DeviceError, Element, MAX_RANK, Shape, Tensor, Var};

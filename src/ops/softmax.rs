@@ -3,8 +3,8 @@
 //! All subtract the maximum first, so that no exponential overflows; it cancels out of the result, so it is held
 //! constant and no rule sees it.
 
-use super::index::{around, check_axis};
-use super::reduction::{check_axes, keep};
+use super::index::around;
+use super::reduction::{check_axes, check_axis, keep};
 use crate::compute::{by_element, compiled, compute};
 use crate::kernels::formulas::{Larger, Sum};
 use crate::kernels::softmax::{Softmax, SoftmaxGradient};

@@ -5,7 +5,8 @@
 //! and v are state, held constant by every derivative. That is exact for the first derivative if they are the singular
 //! vectors; for the second it leaves out that they turn with W.
 
-use super::index::{around, check_axis};
+use super::index::around;
+use super::reduction::check_axis;
 use crate::compute::{Layout, by_element, compiled, compute};
 use crate::kernels::around::Around;
 use crate::kernels::formulas::{Product, Quotient};
