@@ -278,3 +278,63 @@ fn no_method() -> clap::Error {
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::FORMAT;
+
+    /// Every setting, and none as it is by default: a new one has to be added here before this compiles.
+    fn other() -> Config {
+        Config {
+            format: FORMAT,
+            method: Method::WganGp,
+            data: DataName::Folder,
+            data_dir: Some(absolute(Path::new("images"))),
+            size: Some(48),
+            skip_corrupt: true,
+            flatten: true,
+            test_half: true,
+            dequantise: true,
+            flip: true,
+            net: Net::Dcgan,
+            norm: Norm::None,
+            init: InitialWeights::Paper,
+            width: 0.5,
+            z_dim: 64,
+            conditional: true,
+            batch: 32,
+            steps: 7,
+            n_dis: 5,
+            warm_up: true,
+            loss: Loss::Wasserstein,
+            optimizer: OptimizerName::Rmsprop,
+            lr: 1e-3,
+            lr_d: Some(2e-3),
+            lr_decay: Some(0.5),
+            betas: Some([0.25, 0.75]),
+            clip: Some(0.01),
+            gp_lambda: Some(10.0),
+            sn_lambda: Some(0.1),
+            ema: Some(0.99),
+            init_from: Some(absolute(Path::new("run"))),
+            seed: 1,
+            sample_every: 2,
+            checkpoint_every: 3,
+            evaluate_every: Some(4),
+            force: true,
+        }
+    }
+
+    #[test]
+    fn every_setting_of_a_file_is_taken() {
+        let [usual, changed] = [Config::DEFAULT, other()].map(|config| serde_json::to_value(config).unwrap());
+        for (name, value) in changed.as_object().unwrap() {
+            assert!(name == "format" || usual.get(name) != Some(value), "{name} is as by default");
+        }
+        let file: Settings = from_toml(&toml::to_string(&other()).unwrap()).unwrap();
+        let mut found = Config { method: Method::WganGp, ..Config::DEFAULT };
+        file.apply(&mut found).unwrap();
+        assert_eq!(found, other());
+    }
+}

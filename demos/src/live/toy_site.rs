@@ -95,6 +95,7 @@ impl Site for ToySite {
         super::page(include_str!("page/toy.html"))
             .replace("/*PLANE*/", include_str!("page/plane.js"))
             .replace("/*SLOW*/", include_str!("page/slow.js"))
+            .replace("/*TAPE*/", include_str!("page/tape.js"))
             .replace("/*TOY*/", include_str!("page/toy.js"))
             .replace("/*EXPERIMENTS*/", include_str!("page/experiments.js"))
     }

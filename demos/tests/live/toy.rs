@@ -286,6 +286,9 @@ fn earlier_states_of_a_toy() {
     browser.wait_for("document.getElementById('note').textContent.startsWith('training has diverged at step')");
     // Steps are whole, and what is no number has no axis.
     assert_eq!(browser.value("ticks(-0.5, 0.5, 3, 1)"), serde_json::json!([0]));
+    // Nor are there more marks than there is room for.
+    assert_eq!(browser.value("logTicks(0.5, 2e122).length"), 8);
+    assert_eq!(browser.value("logTicks(0.3, 30)"), serde_json::json!([1, 10]));
     look(&mut browser, "toy-diverged");
 
     // When the program has ended, what has been seen is still there.

@@ -36,12 +36,14 @@ function ticks(low, high, n, least = 0) {
   return found;
 }
 
-// Powers of ten from low to high, with 2 and 5 between them where there is room.
+// Powers of ten from low to high, some eight at most, with 2 and 5 between them where there is room.
 function logTicks(low, high) {
   const found = [],
-    few = Math.log10(high / low) < 2;
-  for (let p = Math.floor(Math.log10(low)); p <= Math.ceil(Math.log10(high)); p++) {
-    for (const m of few ? [1, 2, 5] : [1]) if (m * 10 ** p >= low && m * 10 ** p <= high) found.push(m * 10 ** p);
+    decades = Math.log10(high / low),
+    every = Math.max(1, Math.ceil(decades / 8)),
+    between = decades < 2 ? [1, 2, 5] : [1];
+  for (let p = Math.floor(Math.log10(low) / every) * every; p <= Math.ceil(Math.log10(high)); p += every) {
+    for (const x of between.map((m) => m * 10 ** p)) if (x >= low && x <= high) found.push(x);
   }
   return found;
 }
