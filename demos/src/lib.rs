@@ -22,6 +22,7 @@ pub mod sealed;
 pub mod table;
 pub mod tensorboard;
 pub mod theory;
+pub mod thinning;
 pub mod toy;
 pub mod train;
 pub mod usage;

@@ -16,7 +16,7 @@ pub use animation::write_animation;
 pub use attention::{AttentionMap, attention_png, write_attention, write_attention_of};
 pub use chart::{Chart, Line, Mark, write_charts};
 pub use curves::{Curves, write_curves};
-pub use grid::{Grid, Sheet, to_byte, write_grid};
+pub use grid::{Grid, MOST_CLASSES, Sheet, to_byte, write_grid};
 pub use median::median_filtered;
 pub use plane::{Plane, draw_plane, write_plane};
 pub use reduce::Series;

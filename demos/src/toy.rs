@@ -18,7 +18,7 @@ pub use data::{Score, Toy, drawing};
 pub use distance::{cheapest_pairing, optimal_critic, sample_distance, w1_in_the_plane, w1_on_a_line};
 pub use experiment::{EXPERIMENTS, Experiment};
 pub use frame::{frame, level, optimum, real_points};
-pub use lab::{Lab, ShownStep, every_second};
+pub use lab::{Lab, ShownStep};
 pub use mlp::Mlp;
 pub use script::{Move, Script, command_line};
 pub use slow::told;

@@ -11,7 +11,7 @@ use super::say;
 use crate::data::ImageShape;
 use crate::files::{empty_directory, write_whole};
 use crate::npy;
-use crate::pictures::{Grid, Sheet, to_byte};
+use crate::pictures::{Grid, MOST_CLASSES, Sheet, to_byte};
 use crate::run_dir::RunDir;
 use crate::train::Trainer;
 use crate::usage::count;
@@ -48,9 +48,6 @@ pub struct Sample {
 
 /// Images in a row of interpolations.
 const COLUMNS: usize = 10;
-
-/// The most classes that have a column each.
-const MOST_CLASSES: usize = 16;
 
 /// Where images go as they come.
 enum Target {

@@ -14,7 +14,7 @@ use super::{Layer, Look};
 use crate::interrupt;
 use crate::losses::Losses;
 use crate::metrics::Evaluation;
-use crate::toy::every_second;
+use crate::thinning::every_second;
 
 /// How often a page is told what is new.
 const REFRESH: Duration = Duration::from_secs(2);

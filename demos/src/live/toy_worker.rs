@@ -12,9 +12,10 @@ use wengert::{Tape, Tensor, Var};
 
 use super::toy_site::{Asked, Shown, ToySite};
 use crate::interrupt;
+use crate::thinning::every_second;
 use crate::toy::{
-    EXPERIMENTS, Experiment, Lab, Log, Model, Move, Recipe, Script, Toy, command_line, drawing, every_second, frame,
-    level, optimum, real_points, told,
+    EXPERIMENTS, Experiment, Lab, Log, Model, Move, Recipe, Script, Toy, command_line, drawing, frame, level, optimum,
+    real_points, told,
 };
 
 /// Frames that are kept, to go back to; of more, every second goes.

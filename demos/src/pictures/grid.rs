@@ -19,6 +19,9 @@ pub struct Grid {
     pub gap: usize,
 }
 
+/// The most classes that have a column each: more would be too narrow for their names.
+pub const MOST_CLASSES: usize = 16;
+
 /// Grey level of the lines between images.
 const GAP_LEVEL: u8 = 96;
 

@@ -47,6 +47,11 @@ impl Objective {
     }
 }
 
+/// The numbers of units of a critic's layers, the inputs first.
+pub(super) fn sizes(inputs: usize, hidden: usize) -> [usize; 5] {
+    [inputs, hidden, hidden, hidden, 1]
+}
+
 /// What an update of a critic has computed on its way; points are as the critic sees them.
 #[derive(Clone, Debug)]
 pub struct Learnt {
@@ -84,7 +89,7 @@ impl Critic {
         let options = WeightOptions::new(Init::PyTorch);
         let options = if let Objective::Spectral { .. } = objective { options.spectral_norm() } else { options };
         let mut params = Params::new();
-        let net = Mlp::new(&mut params, &[inputs, hidden, hidden, hidden, 1], options, rng);
+        let net = Mlp::new(&mut params, &sizes(inputs, hidden), options, rng);
         let optimizer: Box<dyn Optimizer<f32>> = match objective {
             Objective::Clipped { .. } => Box::new(RmsProp::new(lr)),
             _ => Box::new(Adam::new(lr).betas(betas.0, betas.1)),

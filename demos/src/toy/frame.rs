@@ -72,7 +72,7 @@ pub fn frame(lab: &Lab, optimum: bool) -> Value {
         frame[name] = json!(value);
     }
     if optimum {
-        frame["optimum"] = self::optimum(lab);
+        frame["optimum"] = optimum_of(lab, &real, &shown, pairing.as_ref().map(|(pairing, _)| &pairing[..]));
     }
     frame
 }
@@ -80,17 +80,20 @@ pub fn frame(lab: &Lab, optimum: bool) -> Value {
 /// The optimum of a lab's critic, by cells: D* of its generator for the log loss; else an f that solves the dual of the
 /// pairs, if the points are finite.
 pub fn optimum(lab: &Lab) -> Value {
+    let real = points(&lab.start().toy.sample(SAMPLES, &mut Rng::seed(3)));
+    let shown = points(&lab.trainer().sample_now(SAMPLES));
+    let pairing = cheapest_pairing(&real[..PAIRED], &shown[..PAIRED]);
+    optimum_of(lab, &real, &shown, pairing.as_ref().map(|(pairing, _)| &pairing[..]))
+}
+
+fn optimum_of(lab: &Lab, real: &[[f64; 2]], shown: &[[f64; 2]], pairing: Option<&[usize]>) -> Value {
     let (trainer, toy) = (lab.trainer(), &lab.start().toy);
     let found = match trainer.recipe().objective {
         Objective::Standard => Some(optimal(trainer, toy)),
-        _ => {
-            let real = points(&toy.sample(SAMPLES, &mut Rng::seed(3)));
-            let shown = points(&trainer.sample_now(SAMPLES));
-            cheapest_pairing(&real[..PAIRED], &shown[..PAIRED]).map(|(pairing, _)| {
-                let f = optimal_critic(&real[..PAIRED], &shown[..PAIRED], &pairing);
-                cells(toy).map(|z| Some(f(z))).collect()
-            })
-        }
+        _ => pairing.map(|pairing| {
+            let f = optimal_critic(&real[..PAIRED], &shown[..PAIRED], pairing);
+            cells(toy).map(|z| Some(f(z))).collect()
+        }),
     };
     json!(found.map(|cells| cells.iter().map(|value| value.map(round)).collect::<Vec<_>>()))
 }

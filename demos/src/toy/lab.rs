@@ -5,6 +5,7 @@ use wengert::{Archive, Tape};
 
 use super::script::{MOST_UPDATES, Move, Script};
 use super::{CriticUpdate, GeneratorUpdate, Recipe, Trainer};
+use crate::thinning::every_second;
 
 /// Between two states that are kept, so many steps and updates are made at least.
 const BETWEEN: u64 = 200;
@@ -41,15 +42,6 @@ struct Kept {
     /// The trainer's archive as a file: so its size is known.
     archive: Vec<u8>,
     losses: [f64; 2],
-}
-
-/// Whether to keep each of so many items, asked from the first on: every second one goes, not the last.
-pub fn every_second<T>(count: usize) -> impl FnMut(&T) -> bool {
-    let mut behind = count;
-    move |_| {
-        behind -= 1;
-        behind.is_multiple_of(2)
-    }
 }
 
 impl Lab {

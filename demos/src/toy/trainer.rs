@@ -7,7 +7,7 @@ use wengert::nn::{Init, Mode, Params, Pass};
 use wengert::optim::{Adam, Ema, Optimizer, RmsProp};
 use wengert::{Archive, Rng, StateError, Tape, Tensor, Var};
 
-use super::critic::Learnt;
+use super::critic::{Learnt, sizes};
 use super::tape_log::nodes_of;
 use super::{Critic, Mlp, Objective, Toy};
 
@@ -78,7 +78,7 @@ impl Recipe {
     /// The bound of the critic's slope, where the method sets one; what the gradient penalty draws it to is 1. Of an
     /// (m, n) matrix whose entries are c at most, σ is at most c·√(mn); ReLU's slope is at most 1.
     pub fn lipschitz(&self) -> Option<f64> {
-        let sizes = [2, self.hidden, self.hidden, self.hidden, 1];
+        let sizes = sizes(2, self.hidden);
         match self.objective {
             Objective::Standard => None,
             Objective::Clipped { c } => {

@@ -140,9 +140,9 @@ fn interrupted_and_resumed_is_uninterrupted_to_the_bit_at_any_number_of_threads(
 /// f(x) − f(G(z)), which the hinge loss is too while no value is beyond ±1, does not depend on the last bias of the
 /// discriminator, and the slope of f does not either.
 ///
-/// Nor does it depend on the biases of the last convolution of the standard nets where nothing normalises: what comes
-/// in has become so small beside them that no unit changes sides between two images. With a projection on the class it
-/// does, since the classes differ.
+/// Where nothing normalises the standard nets, the biases of the last convolution stay as well, unless there is a
+/// projection on the class: presumably what comes in has become so small beside them that no unit changes sides
+/// between two images.
 #[test]
 fn a_step_moves_every_parameter() {
     for (name, config) in all() {

@@ -115,6 +115,19 @@ fn a_run_is_evaluated_as_it_goes() {
     let best = read()["best"].clone();
     let again = json(&succeed(dir.path(), "evaluate going --best --json"));
     assert!(again["last"] == best && again["best"] == best, "{again}");
+    // A checkpoint that turns out better than the best one takes its place; here, since all others become worse.
+    let mut worse = read();
+    for evaluation in worse["evaluations"].as_array_mut().unwrap() {
+        evaluation["generated"]["frechet"] = 1e9.into();
+    }
+    std::fs::write(dir.path().join("going/evaluation.json"), worse.to_string()).unwrap();
+    let kept = dir.path().join("going/best.safetensors");
+    for (flags, step) in [("--n 256", 4), ("", 6)] {
+        std::fs::copy(dir.path().join("short/checkpoint.safetensors"), &kept).unwrap();
+        succeed(dir.path(), &format!("evaluate going {flags}"));
+        // Figures of fewer images can be compared with none of the others, and prove nothing.
+        assert_eq!(wengert::Archive::load(&kept).unwrap().count("step").unwrap(), step, "{flags}");
+    }
     refuses_best(dir.path());
 }
 

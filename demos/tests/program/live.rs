@@ -5,7 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Child;
 
-use super::{command, gan, output, succeed, tiny, tree};
+use wengert_demos::files::Lock;
+
+use super::{command, edit, gan, output, succeed, tiny, tree};
 
 /// Starts the program, and gives it with the port of its page.
 fn start(dir: &Path, args: &str) -> (Child, u16) {
@@ -71,6 +73,35 @@ fn a_watched_run_has_the_same_bits() {
     assert!(differ.is_empty(), "{differ:?}");
 }
 
+/// What a page is told first.
+fn first_event(port: u16) -> serde_json::Value {
+    let mut events = BufReader::new(ask(port, "GET /events HTTP/1.1\nHost: 127.0.0.1:PORT\n\n")).lines();
+    let data = events.find_map(|line| line.unwrap().strip_prefix("data: ").map(String::from)).unwrap();
+    serde_json::from_str(&data).unwrap()
+}
+
+/// Whether a program trains it, the page says.
+#[test]
+fn a_run_that_may_go_on_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &tiny("--steps 2 --out run"));
+    edit(&dir.path().join("run/config.toml"), "steps = 2", "steps = 6");
+    let lock = Lock::take(&dir.path().join("run/.lock"), "nobody has it").unwrap();
+    let note = || {
+        let (mut child, port) = start(dir.path(), "live run");
+        let data = first_event(port);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // As much again as the two steps took, twice.
+        assert!(data["pace"][1].as_f64().unwrap() > 0.0, "{}", data["pace"]);
+        data["note"].as_str().unwrap().to_string()
+    };
+    let said = note();
+    assert!(said.starts_with("Another program trains this run. Losses come with its checkpoints"), "{said}");
+    drop(lock);
+    assert_eq!(note(), "No program trains this run, which has made 2 of 6 steps. To go on: gan resume run");
+}
+
 #[test]
 fn a_run_that_is_over_is_shown_and_not_touched() {
     let dir = tempfile::tempdir().unwrap();
@@ -86,12 +117,11 @@ fn a_run_that_is_over_is_shown_and_not_touched() {
     let stop = "POST /do/stop HTTP/1.1\nHost: 127.0.0.1:PORT\nContent-Type: application/json\nContent-Length: 2\n\n{}";
     let text = String::from_utf8(answer(port, stop)).unwrap();
     assert!(text.starts_with("HTTP/1.1 409 ") && text.contains("only looks at the run's files"), "{text}");
-    let mut events = BufReader::new(ask(port, "GET /events HTTP/1.1\nHost: 127.0.0.1:PORT\n\n")).lines();
-    let data = events.find_map(|line| line.unwrap().strip_prefix("data: ").map(String::from)).unwrap();
-    let data: serde_json::Value = serde_json::from_str(&data).unwrap();
+    let data = first_event(port);
     assert_eq!((data["status"].as_str(), data["samples"].as_array().unwrap().len()), (Some("watching"), 2));
     assert_eq!((&data["losses"][1][0], &data["looks"][0]["step"]), (&2.into(), &2.into()));
     assert_eq!(data["note"], "The run is over: it has made all its steps.");
+    assert!(data["pace"][0].as_f64().unwrap() > 0.0 && data["pace"][1] == 0.0, "{}", data["pace"]);
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(before == tree(dir.path()));

@@ -22,7 +22,7 @@ use crate::live::Status;
 use crate::live::server::Listener;
 use crate::losses::{self, Losses};
 use crate::metrics::{Evaluation, Evaluator, History};
-use crate::pictures::{Grid, write_grid};
+use crate::pictures::{Grid, MOST_CLASSES, write_grid};
 use crate::report;
 use crate::run_dir::{RunDir, TrainingTime};
 use crate::tensorboard::EventFile;
@@ -74,7 +74,7 @@ pub(super) fn evaluator(config: &Config, data: &Arc<dyn Dataset>, cache: &Cache)
 
 /// The pictures of a run: 64 images in 8 columns, or 8 of each class if the nets know up to 16 classes, a column each.
 fn picture(classes: Option<usize>) -> (usize, usize) {
-    let columns = classes.filter(|&n| n <= 16).unwrap_or(8);
+    let columns = classes.filter(|&n| n <= MOST_CLASSES).unwrap_or(8);
     (8 * columns, columns)
 }
 
